@@ -1,0 +1,51 @@
+"""Sparse blind deconvolution of STM and TEM images: what one defect looks like, and where every defect sits.
+
+Public names are imported when they are first used, so that ``import napari_sbd`` is quick and imports
+neither napari nor Qt.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_sbd.api import Recovery, iter_recover, recover
+    from napari_sbd.core.observation import Observation, observe
+    from napari_sbd.core.parameters import Parameters, settings
+    from napari_sbd.core.quality import kernel_similarity
+    from napari_sbd.core.recover import State
+
+_HOMES = {
+    "Observation": "napari_sbd.core.observation",
+    "Parameters": "napari_sbd.core.parameters",
+    "Recovery": "napari_sbd.api",
+    "State": "napari_sbd.core.recover",
+    "iter_recover": "napari_sbd.api",
+    "kernel_similarity": "napari_sbd.core.quality",
+    "observe": "napari_sbd.core.observation",
+    "recover": "napari_sbd.api",
+    "settings": "napari_sbd.core.parameters",
+}
+
+__all__ = [
+    "Observation",
+    "Parameters",
+    "Recovery",
+    "State",
+    "iter_recover",
+    "kernel_similarity",
+    "observe",
+    "recover",
+    "settings",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

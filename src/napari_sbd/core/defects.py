@@ -1,0 +1,220 @@
+"""From activation map to table of defects: centres between pixels, amplitudes, their errors, border flags."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import fft, ndimage, signal, spatial
+
+Real = NDArray[np.floating]
+
+SMOOTHING = 0.7  # px, of the map in which peaks are sought: joins what one defect split over neighbours
+REACH = 1.5  # px around a peak whose activations are one defect
+SPARSE_REACH = 2.3  # the same where defects are far apart
+WEAKEST = 0.3  # amplitude over the typical one below which an activation is no defect
+SMALLEST_SNR = 4.0
+NEIGHBOURS = 60  # that take part in one amplitude's standard error
+SMALLEST_SHARE = 1e-3  # of a kernel, below which its error is not told from infinite
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """Defects of one type: centres (n, 2) on the image's grid, row and col, and amplitudes (n,)."""
+
+    centres: Real
+    amplitudes: Real
+
+    def chosen(self, which: NDArray[np.bool_]) -> Peaks:
+        """The peaks where `which` is true."""
+        return Peaks(self.centres[which], self.amplitudes[which])
+
+
+def find_peaks(extended: Real, kernel_shape: tuple[int, int]) -> Peaks:
+    """Gather the activations of an extended map into defects.
+
+    Strongest first, a maximum of the lightly smoothed map takes the activations around it: their sum is
+    the amplitude, their centroid the centre.
+
+    Parameters
+    ----------
+    extended : array (n1 + k1 - 1, n2 + k2 - 1)
+        Activation map on the extended domain.
+    kernel_shape : tuple of int
+        Window of the kernel.
+
+    Examples
+    --------
+    >>> extended = np.zeros((12, 12))
+    >>> extended[5, 5:7] = 1, 3
+    >>> peaks = find_peaks(extended, (3, 3))
+    >>> peaks.centres.tolist(), peaks.amplitudes.tolist()
+    ([[4.0, 4.75]], [4.0])
+    """
+    smooth = ndimage.gaussian_filter(np.abs(extended), SMOOTHING, mode="constant")
+    summits = np.argwhere((smooth == ndimage.maximum_filter(smooth, 3)) & (smooth > 0))
+    order = np.argsort(-smooth[tuple(summits.T)], kind="stable")
+    active = np.argwhere(extended != 0)
+    if not len(active):
+        return Peaks(np.empty((0, 2)), np.empty(0))
+    values = extended[tuple(active.T)].astype(float)
+    reach = _reach(summits)
+    near = spatial.KDTree(active).query_ball_point(summits, reach)
+    free = np.ones(len(active), bool)
+    centres, amplitudes = [], []
+    for number in order:
+        members = [m for m in near[number] if free[m]]
+        strength = values[members].sum()
+        if not members or strength == 0:
+            continue
+        free[members] = False
+        weight = np.abs(values[members])
+        centres.append(weight @ active[members] / weight.sum())
+        amplitudes.append(strength)
+    offset = [k // 2 for k in kernel_shape]
+    return Peaks(np.array(centres) - offset, np.array(amplitudes))
+
+
+def _reach(summits: NDArray[np.intp]) -> float:
+    if len(summits) < 2:
+        return SPARSE_REACH
+    nearest = np.asarray(spatial.KDTree(summits).query(summits, 2)[0])[:, 1]
+    return SPARSE_REACH if np.percentile(nearest, 10) > 2 * SPARSE_REACH else REACH
+
+
+def typical_amplitude(amplitudes: Real) -> float:
+    """Amplitude above which half of the whole activation lies: the many weak ones hardly count.
+
+    Examples
+    --------
+    >>> typical_amplitude(np.array([0.01] * 50 + [2.0, 2.1, 2.2]))
+    2.1
+    """
+    size = np.sort(np.abs(amplitudes))[::-1]
+    if not len(size):
+        return 0.0
+    return float(size[np.searchsorted(np.cumsum(size), size.sum() / 2)])
+
+
+def standard_errors(peaks: Peaks, kernel: Real, mask: NDArray[np.bool_], noise: float) -> Real:
+    """Standard error of each amplitude: pixel noise through the least squares of overlapping atoms.
+
+    `σ √((AᵀA)⁻¹)ᵢᵢ` with the Gram matrix of a defect and its nearest neighbours, and only the part of the
+    kernel that the mask lets through.
+
+    Parameters
+    ----------
+    peaks : Peaks
+    kernel : array (slices, k1, k2)
+        Of unit norm.
+    mask : array of bool (slices, rows, cols)
+    noise : float
+        Standard deviation of the noise of a pixel, in the image's unit.
+    """
+    if not len(peaks.centres):
+        return np.empty(0)
+    visible = _visible_energy(peaks.centres, kernel, mask)
+    overlap = autocorrelation(kernel)
+    middle = np.array(overlap.shape) // 2
+    count = min(NEIGHBOURS, len(peaks.centres))
+    _, near = spatial.KDTree(peaks.centres).query(peaks.centres, count)
+    near = near.reshape(len(peaks.centres), count)
+    errors = np.empty(len(peaks.centres))
+    for number, group in enumerate(near):
+        points = peaks.centres[group]
+        lags = (points[:, None] - points[None]) + middle
+        gram = ndimage.map_coordinates(overlap, lags.reshape(-1, 2).T, order=1).reshape(count, count)
+        seen = np.sqrt(visible[group])
+        gram = gram * seen[:, None] * seen
+        gram[np.diag_indices(count)] = visible[group] * (1 + 1e-6)
+        unit = np.zeros(count)
+        unit[0] = 1
+        inverse = np.linalg.lstsq(gram, unit, rcond=1e-6)[0][0]
+        errors[number] = noise * np.sqrt(max(inverse, 1 / visible[group[0]]))
+    return errors
+
+
+def autocorrelation(kernel: Real) -> Real:
+    """Autocorrelation of a kernel (slices, k1, k2), summed over slices; zero lag is the middle of the result."""
+    shape = tuple(2 * k - 1 for k in kernel.shape[1:])
+    power = np.abs(fft.rfft2(kernel.astype(float), shape)) ** 2
+    return np.asarray(fft.fftshift(fft.irfft2(power.sum(0), shape)))
+
+
+def _visible_energy(centres: Real, kernel: Real, mask: NDArray[np.bool_]) -> Real:
+    """Share of the kernel's energy that falls on pixels which count, for a defect at each centre."""
+    shares = [
+        signal.correlate(inside.astype(float), np.square(a, dtype=float), "full", method="fft")
+        for inside, a in zip(mask, kernel, strict=True)
+    ]
+    share = np.sum(shares, axis=0)
+    places = np.rint(centres).astype(int) + [k // 2 for k in kernel.shape[1:]]
+    places = np.clip(places, 0, np.array(share.shape) - 1)
+    return np.asarray(np.maximum(share[tuple(places.T)], SMALLEST_SHARE))
+
+
+def defect_table(
+    extended: Real,
+    kernels: Real,
+    mask: NDArray[np.bool_],
+    noise: float,
+    pixel_size: tuple[float, float] = (1.0, 1.0),
+    unit: str = "px",
+) -> pd.DataFrame:
+    """Table of the defects inside the frame, by type and falling amplitude.
+
+    Parameters
+    ----------
+    extended : array (types, n1 + k1 - 1, n2 + k2 - 1)
+        Extended activation maps, in the image's unit.
+    kernels : array (types, slices, k1, k2)
+        Of unit norm.
+    mask : array of bool (slices, rows, cols)
+    noise : float
+        Standard deviation of the noise of a pixel, in the image's unit.
+    pixel_size, unit : tuple of float, str
+        Length of a pixel along rows and columns.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns type, row, col (pixels, between them), y and x in `unit`, amplitude, amplitude_error, snr, and
+        near_border, which is true where part of the kernel lies outside the frame.
+    """
+    window = kernels.shape[-2], kernels.shape[-1]
+    tables = []
+    for kind, (map_, kernel) in enumerate(zip(extended, kernels, strict=True)):
+        peaks = find_peaks(map_, window)
+        peaks = peaks.chosen(np.abs(peaks.amplitudes) >= WEAKEST * typical_amplitude(peaks.amplitudes))
+        errors = standard_errors(peaks, kernel, mask, noise)
+        tables.append(_table(kind, peaks, errors, mask.shape[1:], window))
+    table = pd.concat(tables, ignore_index=True)
+    length_row, length_col = pixel_size
+    table.insert(3, f"y_{unit}", table["row"] * length_row)
+    table.insert(4, f"x_{unit}", table["col"] * length_col)
+    return table
+
+
+def _table(
+    kind: int, peaks: Peaks, errors: Real, shape: tuple[int, ...], window: tuple[int, int]
+) -> pd.DataFrame:
+    centres = peaks.centres
+    limit = np.array(shape)
+    snr = np.abs(peaks.amplitudes) / errors if len(errors) else errors
+    real = (snr >= SMALLEST_SNR) & (centres >= -0.5).all(1) & (centres <= limit - 0.5).all(1)
+    before = centres < [(k - 1) // 2 for k in window]
+    after = centres > limit - 1 - [k // 2 for k in window]
+    table = pd.DataFrame(
+        {
+            "type": kind,
+            "row": centres[:, 0],
+            "col": centres[:, 1],
+            "amplitude": peaks.amplitudes,
+            "amplitude_error": errors,
+            "snr": snr,
+            "near_border": (before | after).any(1),
+        }
+    )[real]
+    return table.sort_values("amplitude", key=np.abs, ascending=False, ignore_index=True)

@@ -1,0 +1,56 @@
+"""A first estimate of the kernel's window from the image's autocorrelation."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from napari_sbd.core.noise import robust_std
+
+Real = NDArray[np.floating]
+
+SIGNIFICANT = 4.0  # deviations of the autocorrelation's far lags above which a lag belongs to the kernel
+SMALLEST, LARGEST_SHARE = 7, 0.34  # px, and share of the image
+
+
+def estimate_window(data: Real, mask: NDArray[np.bool_]) -> tuple[int, int]:
+    """Odd window (k, k) in which one defect's signature fits, from where the autocorrelation fades.
+
+    Parameters
+    ----------
+    data : array (slices, rows, cols)
+        Image, its mean removed.
+    mask : array of bool (slices, rows, cols)
+
+    Notes
+    -----
+    The autocorrelation of a kernel of k pixels ends at lag k - 1; where the signature fades towards the
+    window's edge it is lost in the noise before.
+    """
+    rings = _ring_strength(data, mask)
+    largest = max(SMALLEST, int(LARGEST_SHARE * min(data.shape[1:])))
+    extent = _last_significant(rings[: largest + 1], rings[largest + 1 :])
+    size = int(np.clip(extent + 1, min(SMALLEST, largest), largest)) | 1
+    return (size, size)
+
+
+def _ring_strength(data: Real, mask: NDArray[np.bool_]) -> Real:
+    """Root mean square of the normalised autocorrelation on rings of one pixel width."""
+    shape = tuple(fft.next_fast_len(2 * n, real=True) for n in data.shape[1:])
+    values = np.where(mask, data, 0)
+    power = (np.abs(fft.rfft2(values, shape)) ** 2).sum(0)
+    pairs = (np.abs(fft.rfft2(mask.astype(float), shape)) ** 2).sum(0)
+    correlation = fft.irfft2(power, shape) / np.maximum(fft.irfft2(pairs, shape), 1)
+    lags = [np.minimum(np.arange(n), n - np.arange(n)) for n in shape]
+    radius = np.rint(np.hypot(lags[0][:, None], lags[1])).astype(int)
+    half = min(data.shape[1:]) // 2
+    inside = radius <= half
+    square = np.bincount(radius[inside], correlation[inside] ** 2)
+    return np.asarray(np.sqrt(square / np.bincount(radius[inside])))
+
+
+def _last_significant(near: Real, far: Real) -> int:
+    level = np.median(far) + SIGNIFICANT * robust_std(far)
+    above = np.flatnonzero(near[1:] > level)
+    return int(above[-1]) + 1 if len(above) else 0

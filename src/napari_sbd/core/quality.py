@@ -1,0 +1,42 @@
+"""How far to trust a recovery, and how near it comes to a known truth."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+Real = NDArray[np.floating]
+
+
+def kernel_similarity(found: Real, truth: Real) -> float:
+    """Similarity in [0, 1] of two kernels up to shift by whole pixels and sign; 1 means equal.
+
+    Parameters
+    ----------
+    found, truth : array (rows, cols) or (slices, rows, cols)
+        Kernels of any norm; windows may differ, slices may not.
+
+    Raises
+    ------
+    ValueError
+        If the numbers of slices differ.
+
+    Examples
+    --------
+    >>> kernel = np.array([[0.0, 1.0, 0.0], [1.0, 3.0, 1.0], [0.0, 1.0, 0.0]])
+    >>> round(kernel_similarity(-2 * np.pad(kernel, ((0, 2), (1, 0))), kernel), 6)
+    1.0
+    """
+    a, b = (np.reshape(k, (-1, *np.shape(k)[-2:])).astype(float) for k in (found, truth))
+    if len(a) != len(b):
+        raise ValueError(f"found has {len(a)} slices and truth {len(b)}: compare kernels of the same slices")
+    shape = tuple(fft.next_fast_len(m + n - 1) for m, n in zip(a.shape[1:], b.shape[1:], strict=True))
+    cross = fft.irfft2((fft.rfft2(a, shape) * np.conj(fft.rfft2(b, shape))).sum(0), shape)
+    norms = np.linalg.norm(a) * np.linalg.norm(b)
+    return min(1.0, float(np.abs(cross).max() / norms)) if norms > 0 else 0.0
+
+
+def agreement(kernels: list[Real], best: Real, alike: float = 0.9) -> int:
+    """How many of the kernels are the best one up to shift and sign, by a similarity of at least `alike`."""
+    return sum(kernel_similarity(kernel, best) >= alike for kernel in kernels)

@@ -1,0 +1,122 @@
+"""Recovery: what a recovery returns. Plain data and what follows from it; no file format, no viewer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import signal
+
+from napari_sbd.core.defects import defect_table
+from napari_sbd.core.observation import Observation
+from napari_sbd.core.parameters import Parameters
+
+Real = NDArray[np.floating]
+Status = Literal["finished", "cancelled"]
+
+
+@dataclass(frozen=True, eq=False)
+class Recovery:
+    """Kernels, activation maps and defects of an image, with what is needed to judge and to repeat them.
+
+    Parameters
+    ----------
+    observation : Observation
+        The image, its mask and its pixel size.
+    parameters : Parameters
+        As used, the window included that was chosen.
+    kernels : array (types, slices, k1, k2)
+        Each of unit Frobenius norm over all slices.
+    extended_activations : array (types, n1 + k1 - 1, n2 + k2 - 1)
+        The model's own maps, in the image's unit, with atoms outside the frame.
+    bias : array (slices,)
+        Constant of each slice, in the image's unit.
+    noise : float
+        Standard deviation of a pixel of the residual, in the image's unit, estimated robustly.
+    status : {'finished', 'cancelled'}
+        A cancelled recovery holds the best that was found until then.
+    quality : dict
+        Figures that say how far to trust the result.
+    history : pandas.DataFrame
+        Stage, start, λ over λ_max and objective, by time in seconds.
+    versions : dict
+        Versions of this package and of what it computes with.
+
+    Examples
+    --------
+    >>> from napari_sbd.core.recover import recover
+    >>> image = np.zeros((40, 40))
+    >>> image[10:13, 20:23] = image[30:33, 8:11] = [[1, 2, 1], [2, 4, 2], [1, 2, 1]]
+    >>> recovery = recover(image + np.random.default_rng(0).normal(0, 0.05, image.shape), kernel_size=5)
+    >>> recovery.kernels.shape, len(recovery.defects)
+    ((1, 1, 5, 5), 2)
+    """
+
+    observation: Observation
+    parameters: Parameters
+    kernels: Real
+    extended_activations: Real
+    bias: Real
+    noise: float
+    status: Status
+    quality: dict[str, float] = field(default_factory=dict)
+    history: pd.DataFrame = field(default_factory=pd.DataFrame)
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def activations(self) -> Real:
+        """Activation maps (types, rows, cols): an activation belongs to the pixel of its kernel's centre."""
+        rows, cols = self.observation.shape
+        first = [k // 2 for k in self.kernels.shape[-2:]]
+        return self.extended_activations[:, first[0] : first[0] + rows, first[1] : first[1] + cols]
+
+    @cached_property
+    def reconstruction(self) -> Real:
+        """What the model explains (slices, rows, cols): `Σ_k a_{k,s} ∗ x_k + b_s`, in the image's unit."""
+        slices = []
+        for number, bias in enumerate(self.bias):
+            atoms = zip(self.extended_activations, self.kernels[:, number], strict=True)
+            slices.append(sum(signal.convolve(x, a, "valid", method="fft") for x, a in atoms) + bias)
+        return np.array(slices)
+
+    @cached_property
+    def residual(self) -> Real:
+        """What the model does not explain (slices, rows, cols): image less reconstruction; NaN where masked."""
+        return np.where(self.observation.mask, self.observation.data - self.reconstruction, np.nan)
+
+    @cached_property
+    def defects(self) -> pd.DataFrame:
+        """Table of the defects inside the frame, see `napari_sbd.core.defects.defect_table`."""
+        seen = self.observation
+        return defect_table(
+            self.extended_activations, self.kernels, seen.mask, self.noise, seen.pixel_size, seen.unit
+        )
+
+    @property
+    def summary(self) -> str:
+        """One plain sentence on what was found."""
+        defects = len(self.defects)
+        figures = [f"{defects} defect{'' if defects == 1 else 's'}"]
+        if "starts_agreeing" in self.quality:
+            figures.append(f"{self.quality['starts_agreeing']:g} of {self.quality['starts']:g} starts agree")
+        if "residual_to_noise" in self.quality:
+            figures.append(f"residual {self.quality['residual_to_noise']:.2g} × noise")
+        if self.status == "cancelled":
+            figures.insert(0, "cancelled, best so far")
+        return "; ".join(figures)
+
+    def provenance(self) -> dict[str, Any]:
+        """Parameters, versions and figures as plain values, to be stored with the result."""
+        chosen = {name: getattr(self.parameters, name) for name in self.parameters.__dataclass_fields__}
+        return {
+            "parameters": chosen,
+            "versions": dict(self.versions),
+            "status": self.status,
+            "quality": dict(self.quality),
+            "noise": self.noise,
+            "bias": [float(b) for b in self.bias],
+        }

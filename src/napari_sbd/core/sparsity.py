@@ -1,0 +1,80 @@
+"""The sparsity penalty λ from the data: its scale λ_max, and where the continuation ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sbd.core.noise import robust_std, white_noise
+from napari_sbd.core.objective import Objective
+
+Real = NDArray[np.floating]
+
+# Above this fraction of λ_max the defects crowd so much that a matched filter sees them as its noise.
+CROWDED = 0.35
+DENSE_LIMITS = (0.02, 0.1)
+LARGEST_LAST = 0.7
+# Final λ over the level that noise alone reaches; white noise allows the smaller one.
+CAUTIOUS, BOLD = 1.0, 0.5
+# Deviation of a residual over that of its pixel noise, above which structure is left in it.
+STRUCTURED = 1.3
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The penalties of one recovery, in the unit of the normalised image.
+
+    `last` is where the continuation ends when what is left is white noise, `cautious` when it is not.
+    """
+
+    largest: float
+    first: float
+    last: float
+    cautious: float
+
+
+def largest_penalty(objective: Objective, kernels: Real, nonnegative: bool) -> float:
+    """λ_max of one start: the smallest λ for which the activation map is empty, `max C_aᵀ(y - b)`."""
+    correlation = objective.correlation(kernels)
+    return float(correlation.max() if nonnegative else np.abs(correlation).max())
+
+
+def levels(objective: Objective, kernels: Real, largest: float, first: float, last: float | None) -> Levels:
+    """Choose the penalties, from the best kernel of stage I and the noise.
+
+    Parameters
+    ----------
+    objective : Objective
+        The image.
+    kernels : array (types, slices, k1, k2)
+        Best kernel of stage I.
+    largest : float
+        λ_max.
+    first, last : float or None
+        Fractions of λ_max that the user asks for; None leaves the last one to the data.
+
+    Notes
+    -----
+    The largest of N normal numbers is about `√(2 ln N)` deviations. A sparse image takes the deviation of
+    the matched filter's output, a dense one, whose output is full of defects, that of the pixel noise.
+    """
+    top = first * largest
+    asked = None if last is None else (last * largest, last * largest)
+    ends = asked or _from_noise(objective, kernels, largest)
+    return Levels(largest, top, min(ends[0], top), min(ends[1], top))
+
+
+def _from_noise(objective: Objective, kernels: Real, largest: float) -> tuple[float, float]:
+    correlation = objective.convolution.on_frame(objective.correlation(kernels))
+    seen = objective.mask.any(0)
+    extreme = np.sqrt(2 * np.log(max(2, seen.sum())))
+    filtered = extreme * robust_std(correlation[:, seen])
+    if filtered <= CROWDED * largest:
+        bold, cautious = (min(c * filtered, LARGEST_LAST * largest) for c in (BOLD, CAUTIOUS))
+    else:
+        grain = extreme * white_noise(objective.data, objective.mask)
+        least, most = (fraction * largest for fraction in DENSE_LIMITS)
+        bold, cautious = (min(max(c * grain, least), most) for c in (BOLD, CAUTIOUS))
+    return bold, cautious

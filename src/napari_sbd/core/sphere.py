@@ -1,0 +1,50 @@
+"""The sphere of unit-norm kernels: projection, tangent space, retraction."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Real = NDArray[np.floating]
+
+
+def _norms(kernels: Real) -> Real:
+    flat = kernels.reshape(kernels.shape[0], -1)
+    norms: Real = np.sqrt(np.einsum("ij,ij->i", flat, flat)).reshape((-1,) + (1,) * (kernels.ndim - 1))
+    return norms
+
+
+def project(kernels: Real) -> Real:
+    """Scale each kernel (types, …) to unit Frobenius norm, over all slices together; zero stays zero.
+
+    Examples
+    --------
+    >>> project(np.array([[[3.0, 4.0]]])).tolist()
+    [[[0.6, 0.8]]]
+    """
+    norms = _norms(kernels)
+    projected: Real = kernels / np.where(norms > 0, norms, 1)
+    return projected
+
+
+def tangent(kernels: Real, gradient: Real) -> Real:
+    """Riemannian gradient: the part of `gradient` that is orthogonal to each kernel.
+
+    Examples
+    --------
+    >>> tangent(np.array([[1.0, 0.0]]), np.array([[5.0, 2.0]])).tolist()
+    [[0.0, 2.0]]
+    """
+    inner = (kernels * gradient).reshape(kernels.shape[0], -1).sum(1)
+    return gradient - kernels * inner.reshape((-1,) + (1,) * (kernels.ndim - 1))
+
+
+def retract(kernels: Real, step: Real) -> Real:
+    """Move from `kernels` by a tangent `step` and return to the sphere.
+
+    Examples
+    --------
+    >>> retract(np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]])).round(3).tolist()
+    [[0.707, 0.707]]
+    """
+    return project(kernels + step)

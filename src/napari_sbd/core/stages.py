@@ -1,0 +1,134 @@
+"""Stage I, stage II, selection among starts and refinement: what is descended on, and in which order.
+
+Every stage is a generator that yields a Snapshot after each step, so that whoever drains it can show it,
+or stop and keep the last one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sbd.core.descent import Iterate, Schedule, descend, solve_maps
+from napari_sbd.core.noise import whiteness
+from napari_sbd.core.objective import Objective, Penalty
+from napari_sbd.core.sparsity import STRUCTURED, Levels
+from napari_sbd.core.window import crop, lift, recentre
+
+Real = NDArray[np.floating]
+
+SMOOTHING = 1e-3  # Huber μ of stage I over λ_max
+DECAY = 0.8  # of λ from level to level of the continuation
+FIRST = Schedule(60)
+LEVEL = Schedule(25)
+MAPS = Schedule(60, 1e-3)
+POLISH = Schedule(100, 1e-5)
+REFINE = Schedule(60, 1e-5)
+DEBIAS = Schedule(60, 1e-4)
+REWEIGHT = 0.1  # ε of the weights over the largest activation
+FORBIDDEN = 1e4  # weight that keeps a pixel out of a frozen support
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Where a recovery stands after one step."""
+
+    stage: str
+    lam: float
+    iterate: Iterate
+    start: int = 0
+
+
+Steps = Generator[Snapshot, None, Iterate]
+
+
+def _follow(steps: Iterator[Iterate], stage: str, lam: float, start: int, begin: Iterate) -> Steps:
+    last = begin
+    for last in steps:
+        yield Snapshot(stage, lam, last, start)
+    return last
+
+
+def stage_one(objective: Objective, patch: Real, levels_first: Penalty, start: int) -> Steps:
+    """Descend from one patch at one rather large λ, on the sphere of the window's own size."""
+    maps = np.zeros((len(patch), *objective.convolution.map_shape), patch.dtype)
+    begin = Iterate(patch, maps, np.zeros(patch.shape[1]), np.inf)
+    steps = descend(objective, patch, maps, levels_first, FIRST)
+    return (yield from _follow(steps, "stage I", levels_first.lam, start, begin))
+
+
+def stage_two(objective: Objective, found: Iterate, levels: Levels, penalty: Penalty, start: int) -> Steps:
+    """Lift the kernel of stage I, lower λ level by level with recentring, crop, and polish at the final λ."""
+    window = objective.convolution.kernel_shape
+    margin = (window[0] // 2, window[1] // 2)
+    lifted = objective.with_window((window[0] + 2 * margin[0], window[1] + 2 * margin[1]))
+    kernels, maps = lift(found.kernels, found.maps, margin)
+    for lam in continuation(levels.first, levels.last):
+        steps = descend(lifted, kernels, maps, penalty.at(lam), LEVEL)
+        here = yield from _follow(steps, "stage II", lam, start, found)
+        kernels, maps, _ = recentre(here.kernels, here.maps, window)
+    kernels, maps = crop(kernels, maps, window)
+    begin = Iterate(kernels, maps, found.bias, np.inf)
+    return (yield from polish(objective, begin, penalty.at(levels.last), start))
+
+
+def continuation(first: float, last: float) -> list[float]:
+    """Penalties from `first` down to `last`, geometrically.
+
+    Examples
+    --------
+    >>> continuation(1.0, 0.5)
+    [1.0, 0.8, 0.64, 0.512, 0.5]
+    """
+    lams = [first]
+    while lams[-1] > last:
+        lams.append(max(round(lams[-1] * DECAY, 12), last))
+    return lams
+
+
+def polish(objective: Objective, begin: Iterate, penalty: Penalty, start: int = 0) -> Steps:
+    """Solve the maps for these kernels, then descend on both."""
+    steps = solve_maps(objective, begin.kernels, begin.maps, penalty, MAPS)
+    solved = yield from _follow(steps, "polish", penalty.lam, start, begin)
+    steps = descend(objective, solved.kernels, solved.maps, penalty, POLISH)
+    return (yield from _follow(steps, "polish", penalty.lam, start, solved))
+
+
+def refine(objective: Objective, best: Iterate, levels: Levels, penalty: Penalty, rounds: int) -> Steps:
+    """Reweight and descend in rounds; where the residual keeps structure, begin again at the cautious λ."""
+    lam = levels.last
+    for number in range(rounds):
+        best = yield from _reweighted(objective, best, penalty.at(lam))
+        if number == 0 and levels.cautious > lam and structured(objective, best):
+            lam = levels.cautious
+            best = yield from polish(objective, best, penalty.at(lam))
+            best = yield from _reweighted(objective, best, penalty.at(lam))
+    return best
+
+
+def _reweighted(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
+    size = np.abs(best.maps)
+    largest = size.max(axis=(1, 2), keepdims=True)
+    floor = REWEIGHT * np.where(largest > 0, largest, 1)
+    weights = floor / (size + floor)
+    heavier = Penalty(penalty.lam, penalty.mu, penalty.nonnegative, weights)
+    steps = descend(objective, best.kernels, best.maps, heavier, REFINE)
+    return (yield from _follow(steps, "refine", penalty.lam, 0, best))
+
+
+def debias(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
+    """Amplitudes on the frozen support without penalty; kernels stay."""
+    weights = np.where(best.maps != 0, 0, FORBIDDEN).astype(best.maps.dtype)
+    frozen = Penalty(penalty.lam, 0.0, penalty.nonnegative, weights)
+    steps = solve_maps(objective, best.kernels, best.maps, frozen, DEBIAS)
+    return (yield from _follow(steps, "debias", 0.0, 0, best))
+
+
+def structured(objective: Objective, found: Iterate) -> bool:
+    """Whether the residual holds more than pixel noise: the model does not explain the image to the end."""
+    model = objective.convolution
+    residual, _ = objective.residual(model.kernel_spectra(found.kernels), model.map_spectra(found.maps))
+    return whiteness(model.frame(residual), objective.mask) > STRUCTURED

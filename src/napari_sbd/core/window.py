@@ -1,0 +1,89 @@
+"""Moves of the kernel's window: lift to a bigger sphere, recentre, crop; the maps follow."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sbd.core.sphere import project
+
+Real = NDArray[np.floating]
+Pair = tuple[int, int]
+
+# Windows whose energy differs by less than this share of it hold the kernel equally well.
+EQUAL_ENERGY = 1e-3
+
+
+def lift(kernels: Real, maps: Real, margin: Pair) -> tuple[Real, Real]:
+    """Zero-pad kernels by `margin` on each side, on to a bigger sphere, and their extended maps alike.
+
+    The prediction stays the same (Zhang et al. 2017, section 3.2 and figure 3).
+    """
+    pads = [(m, m) for m in margin]
+    return np.pad(kernels, [(0, 0), (0, 0), *pads]), np.pad(maps, [(0, 0), *pads])
+
+
+def crop(kernels: Real, maps: Real, shape: Pair) -> tuple[Real, Real]:
+    """Cut the middle window of `shape` out of kernels, back to unit norm, and the maps that belong to it."""
+    first = [(n - k) // 2 for n, k in zip(kernels.shape[-2:], shape, strict=True)]
+    last = [n - k - f for n, k, f in zip(kernels.shape[-2:], shape, first, strict=True)]
+    inside = kernels[..., first[0] : first[0] + shape[0], first[1] : first[1] + shape[1]]
+    rows, cols = (slice(f, n - b) for f, b, n in zip(last, first, maps.shape[-2:], strict=True))
+    return project(np.ascontiguousarray(inside)), np.ascontiguousarray(maps[..., rows, cols])
+
+
+def recentre(kernels: Real, maps: Real, shape: Pair) -> tuple[Real, Real, bool]:
+    """Move each kernel so that its window of largest energy is the middle one; maps move against it.
+
+    Returns the moved kernels and maps, and whether anything moved.
+    """
+    kernels, maps, moved = kernels.copy(), maps.copy(), False
+    middle = [(n - k) // 2 for n, k in zip(kernels.shape[-2:], shape, strict=True)]
+    for number, kernel in enumerate(kernels):
+        corner = richest_window(np.square(kernel, dtype=float).sum(0), shape)
+        move = (middle[0] - corner[0], middle[1] - corner[1])
+        if any(move):
+            kernels[number] = shift(kernel, move)
+            maps[number] = shift(maps[number], (-move[0], -move[1]))
+            moved = True
+    return project(kernels), maps, moved
+
+
+def shift(array: Real, move: Pair) -> Real:
+    """Move the last two axes by whole pixels; zeros come in, what leaves is lost.
+
+    Examples
+    --------
+    >>> shift(np.array([[1, 2, 3]]), (0, 1)).tolist()
+    [[0, 1, 2]]
+    """
+    moved = np.zeros_like(array)
+    rows, cols = array.shape[-2:]
+    down, right = move
+    part = array[..., max(0, -down) : rows + min(0, -down), max(0, -right) : cols + min(0, -right)]
+    moved[..., max(0, down) : rows + min(0, down), max(0, right) : cols + min(0, right)] = part
+    return moved
+
+
+def richest_window(energy: Real, shape: Pair) -> Pair:
+    """Corner of the window of `shape` that holds most energy; of equal ones, the one best centred on it.
+
+    Best centred means that the energy's centroid is nearest to the window's middle.
+    """
+    sums = np.pad(energy.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    rows, cols = shape
+    held = sums[rows:, cols:] - sums[:-rows, cols:] - sums[rows:, :-cols] + sums[:-rows, :-cols]
+    equal = np.argwhere(held >= held.max() * (1 - EQUAL_ENERGY))
+    if len(equal) == 1:
+        return int(equal[0, 0]), int(equal[0, 1])
+    off = [_off_centre(energy[r : r + rows, c : c + cols]) for r, c in equal]
+    row, col = equal[int(np.argmin(off))]
+    return int(row), int(col)
+
+
+def _off_centre(energy: Real) -> float:
+    total = energy.sum()
+    if total <= 0:
+        return 0.0
+    offsets = [np.arange(n) - (n - 1) / 2 for n in energy.shape]
+    return float(np.hypot(energy.sum(1) @ offsets[0], energy.sum(0) @ offsets[1]) / total)
