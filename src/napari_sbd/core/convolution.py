@@ -95,7 +95,7 @@ class Convolution:
 
 
 def largest_gain(spectra: Complex) -> float:
-    """Bound of the squared norm of the convolution with these kernels or maps, the mean of its result removed.
+    """Bound of the squared norm of convolving with these kernels or maps, the result less its mean.
 
     The zero frequency is a constant on the canvas, which the bias in closed form takes away, so it does
     not count. `spectra` is (types, …, rows, cols); axes between are summed (slices share a map).

@@ -137,7 +137,7 @@ def standard_errors(peaks: Peaks, kernel: Real, mask: NDArray[np.bool_], noise: 
 
 
 def autocorrelation(kernel: Real) -> Real:
-    """Autocorrelation of a kernel (slices, k1, k2), summed over slices; zero lag is the middle of the result."""
+    """Autocorrelation of a kernel (slices, k1, k2), summed over slices; zero lag in the middle."""
     shape = tuple(2 * k - 1 for k in kernel.shape[1:])
     power = np.abs(fft.rfft2(kernel.astype(float), shape)) ** 2
     return np.asarray(fft.fftshift(fft.irfft2(power.sum(0), shape)))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
+from scipy import fft, ndimage
 
 from napari_sbd.core.noise import robust_std
 
 Real = NDArray[np.floating]
 
+HELD = 0.998  # share of the kernel's energy that its window is to hold
+CERTAIN = 3.5  # deviations by which a ring of the kernel must rise above its noise
+FLOOR_PERCENTILE = 30  # of the outer rings' power, which is noise and what errors of the map leave
 SIGNIFICANT = 4.0  # deviations of the autocorrelation's far lags above which a lag belongs to the kernel
 SMALLEST, LARGEST_SHARE = 7, 0.34  # px, and share of the image
 
@@ -32,6 +35,39 @@ def estimate_window(data: Real, mask: NDArray[np.bool_]) -> tuple[int, int]:
     largest = max(SMALLEST, int(LARGEST_SHARE * min(data.shape[1:])))
     extent = _last_significant(rings[: largest + 1], rings[largest + 1 :])
     size = int(np.clip(extent + 1, min(SMALLEST, largest), largest)) | 1
+    return (size, size)
+
+
+def support(kernel: Real, noise: float) -> tuple[int, int]:
+    """Odd window (k, k) that holds nearly all of a kernel's energy, noise set aside, and a pixel more.
+
+    Parameters
+    ----------
+    kernel : array (slices, rows, cols)
+        Seen in a window that is larger than its support, roughly centred.
+    noise : float
+        Standard deviation of the noise of a pixel of it.
+
+    Examples
+    --------
+    >>> rows, cols = np.mgrid[-20:21, -20:21]
+    >>> support(np.where(np.maximum(abs(rows), abs(cols)) <= 6, 1.0, 0.0)[None], 0.01)
+    (15, 15)
+    """
+    energy = np.square(kernel, dtype=float).sum(0)
+    floor = len(kernel) * noise**2
+    middle = ndimage.center_of_mass(np.maximum(energy - floor, 0)) if energy.any() else (0, 0)
+    places = np.indices(energy.shape) - np.reshape(np.rint(middle), (2, 1, 1))
+    ring = np.abs(places).max(0).astype(int)
+    count = np.bincount(ring.ravel())
+    total = np.bincount(ring.ravel(), energy.ravel())
+    outer = (total / count)[len(count) // 2 :]
+    floor = max(floor, float(np.percentile(outer, FLOOR_PERCENTILE)))
+    held = total - count * floor
+    held[held < CERTAIN * floor * np.sqrt(2 * count / len(kernel))] = 0
+    share = np.cumsum(held)
+    half = int(np.searchsorted(share, HELD * share[-1])) if share[-1] > 0 else 1
+    size = 2 * max(1, half + 1) + 1
     return (size, size)
 
 

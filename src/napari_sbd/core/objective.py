@@ -82,9 +82,11 @@ class Objective:
 
     def residual(self, kernel_spectra: Complex, map_spectra: Complex) -> tuple[Real, Real]:
         """`W ⊙ (a ∗ x + b - y)` on the canvas, and the bias `b` (slices,) that makes it smallest."""
-        residual = self.convolution.predict(kernel_spectra, map_spectra)
-        residual -= self._target
-        residual *= self._weight
+        return self.weighted(self.convolution.predict(kernel_spectra, map_spectra) - self._target)
+
+    def weighted(self, residual: Real) -> tuple[Real, Real]:
+        """A canvas times the mask, less its mean over the mask in each slice, and minus that mean."""
+        residual = residual * self._weight
         bias = -residual.sum((1, 2), dtype=np.float64) / self._count
         residual += bias.astype(residual.dtype)[:, None, None] * self._weight
         return residual, bias

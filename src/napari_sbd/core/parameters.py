@@ -31,8 +31,8 @@ class Setting:
         Unit of the value, empty for none.
     low, high, step : float, optional
         Limits (both allowed) and step of a number.
-    choices : tuple of str
-        The values of a choice.
+    choices, choice_labels : tuple of str
+        The values of a choice, and their names on screen.
     advanced : bool
         Whether it stands in the part that is closed at first.
     """
@@ -46,6 +46,7 @@ class Setting:
     high: float | None = None
     step: float | None = None
     choices: tuple[str, ...] = ()
+    choice_labels: tuple[str, ...] = ()
     advanced: bool = False
 
 
@@ -108,6 +109,7 @@ class Parameters:
         help="Positive: every defect shows the same contrast, the kernel carries its sign. "
         "Both signs: the same signature occurs bright and dark.",
         choices=("positive", "signed"),
+        choice_labels=("Positive", "Both signs"),
     )
     lam_first: float = _setting(
         0.3,

@@ -26,6 +26,7 @@ class Progress:
         self._phases = list(phases)
         self._finished = 0
         self._done = 0.0
+        self._before = 0.0
         self._began = time.perf_counter()
 
     def advance(self, cost: float) -> None:
@@ -37,16 +38,22 @@ class Progress:
         self._finished += 1
         self._done = 0.0
 
+    def skip(self, phases: int) -> None:
+        """Go past phases that turned out not to be needed."""
+        for _ in range(phases):
+            self.finish_phase()
+
     def replan(self, phases: Sequence[float]) -> None:
-        """Replace all phases that are not finished."""
-        self._phases[self._finished :] = phases
+        """Replace all phases that are not finished; the share of what is done stays as it is."""
+        self._before = self.fraction
+        self._phases, self._finished, self._done = list(phases), 0, 0.0
 
     @property
     def fraction(self) -> float:
         """Share of the planned work that is done, from 0 to 1."""
         current = self._phases[self._finished] if self._finished < len(self._phases) else 0.0
         done = sum(self._phases[: self._finished]) + min(self._done, current)
-        return done / sum(self._phases)
+        return self._before + (1 - self._before) * done / sum(self._phases)
 
     @property
     def elapsed(self) -> float:

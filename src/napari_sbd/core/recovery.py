@@ -85,7 +85,7 @@ class Recovery:
 
     @cached_property
     def residual(self) -> Real:
-        """What the model does not explain (slices, rows, cols): image less reconstruction; NaN where masked."""
+        """What the model does not explain (slices, rows, cols): NaN where masked."""
         return np.where(self.observation.mask, self.observation.data - self.reconstruction, np.nan)
 
     @cached_property

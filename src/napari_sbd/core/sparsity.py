@@ -12,8 +12,8 @@ from napari_sbd.core.objective import Objective
 
 Real = NDArray[np.floating]
 
-# Above this fraction of λ_max the defects crowd so much that a matched filter sees them as its noise.
-CROWDED = 0.35
+# Above this fraction of λ_max a kernel's matched filter is full of defects and tells nothing about noise.
+FILLED = 0.35
 DENSE_LIMITS = (0.02, 0.1)
 LARGEST_LAST = 0.7
 # Final λ over the level that noise alone reaches; white noise allows the smaller one.
@@ -38,10 +38,27 @@ class Levels:
 def largest_penalty(objective: Objective, kernels: Real, nonnegative: bool) -> float:
     """λ_max of one start: the smallest λ for which the activation map is empty, `max C_aᵀ(y - b)`."""
     correlation = objective.correlation(kernels)
-    return float(correlation.max() if nonnegative else np.abs(correlation).max())
+    top = float(correlation.max() if nonnegative else np.abs(correlation).max())
+    return max(top, float(np.finfo(np.float32).tiny))
 
 
-def levels(objective: Objective, kernels: Real, largest: float, first: float, last: float | None) -> Levels:
+def crowding(objective: Objective, patches: list[Real], nonnegative: bool) -> float:
+    """Level of the matched filter's noise as its median output suggests, over λ_max; median over patches."""
+    ratios = [
+        _filtered_level(objective, patch) / largest_penalty(objective, patch, nonnegative)
+        for patch in patches
+    ]
+    return float(np.median(ratios))
+
+
+def levels(
+    objective: Objective,
+    kernels: Real,
+    largest: float,
+    first: float,
+    last: float | None,
+    noise: float | None = None,
+) -> Levels:
     """Choose the penalties, from the best kernel of stage I and the noise.
 
     Parameters
@@ -54,6 +71,8 @@ def levels(objective: Objective, kernels: Real, largest: float, first: float, la
         λ_max.
     first, last : float or None
         Fractions of λ_max that the user asks for; None leaves the last one to the data.
+    noise : float, optional
+        Deviation of the noise where it is known.
 
     Notes
     -----
@@ -62,19 +81,28 @@ def levels(objective: Objective, kernels: Real, largest: float, first: float, la
     """
     top = first * largest
     asked = None if last is None else (last * largest, last * largest)
-    ends = asked or _from_noise(objective, kernels, largest)
+    ends = asked or _from_noise(objective, kernels, largest, noise)
     return Levels(largest, top, min(ends[0], top), min(ends[1], top))
 
 
-def _from_noise(objective: Objective, kernels: Real, largest: float) -> tuple[float, float]:
-    correlation = objective.convolution.on_frame(objective.correlation(kernels))
-    seen = objective.mask.any(0)
-    extreme = np.sqrt(2 * np.log(max(2, seen.sum())))
-    filtered = extreme * robust_std(correlation[:, seen])
-    if filtered <= CROWDED * largest:
+def _from_noise(
+    objective: Objective, kernels: Real, largest: float, noise: float | None
+) -> tuple[float, float]:
+    filtered = _filtered_level(objective, kernels)
+    if filtered <= FILLED * largest:
         bold, cautious = (min(c * filtered, LARGEST_LAST * largest) for c in (BOLD, CAUTIOUS))
     else:
-        grain = extreme * white_noise(objective.data, objective.mask)
+        grain = noise or white_noise(objective.data, objective.mask)
+        grain *= _extreme(objective)
         least, most = (fraction * largest for fraction in DENSE_LIMITS)
         bold, cautious = (min(max(c * grain, least), most) for c in (BOLD, CAUTIOUS))
     return bold, cautious
+
+
+def _filtered_level(objective: Objective, kernels: Real) -> float:
+    correlation = objective.convolution.on_frame(objective.correlation(kernels))
+    return _extreme(objective) * robust_std(correlation[:, objective.mask.any(0)])
+
+
+def _extreme(objective: Objective) -> float:
+    return float(np.sqrt(2 * np.log(max(2, objective.mask.any(0).sum()))))

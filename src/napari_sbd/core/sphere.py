@@ -10,8 +10,8 @@ Real = NDArray[np.floating]
 
 def _norms(kernels: Real) -> Real:
     flat = kernels.reshape(kernels.shape[0], -1)
-    norms: Real = np.sqrt(np.einsum("ij,ij->i", flat, flat)).reshape((-1,) + (1,) * (kernels.ndim - 1))
-    return norms
+    norms = np.linalg.norm(flat, axis=1)
+    return norms.reshape((-1,) + (1,) * (kernels.ndim - 1))
 
 
 def project(kernels: Real) -> Real:
@@ -23,8 +23,7 @@ def project(kernels: Real) -> Real:
     [[[0.6, 0.8]]]
     """
     norms = _norms(kernels)
-    projected: Real = kernels / np.where(norms > 0, norms, 1)
-    return projected
+    return np.asarray(kernels / np.where(norms > 0, norms, 1))
 
 
 def tangent(kernels: Real, gradient: Real) -> Real:

@@ -16,6 +16,7 @@ from napari_sbd.core.descent import Iterate, Schedule, descend, solve_maps
 from napari_sbd.core.noise import whiteness
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.sparsity import STRUCTURED, Levels
+from napari_sbd.core.subpixel import snap
 from napari_sbd.core.window import crop, lift, recentre
 
 Real = NDArray[np.floating]
@@ -98,14 +99,19 @@ def polish(objective: Objective, begin: Iterate, penalty: Penalty, start: int = 
 
 
 def refine(objective: Objective, best: Iterate, levels: Levels, penalty: Penalty, rounds: int) -> Steps:
-    """Reweight and descend in rounds; where the residual keeps structure, begin again at the cautious λ."""
-    lam = levels.last
+    """Reweight and descend in rounds; where the residual keeps structure, once more at the cautious λ."""
+    best = yield from _rounds(objective, best, penalty.at(levels.last), rounds)
+    if rounds and levels.cautious > levels.last and structured(objective, best):
+        begin = yield from polish(objective, best, penalty.at(levels.cautious))
+        best = yield from _rounds(objective, begin, penalty.at(levels.cautious), rounds)
+    return best
+
+
+def _rounds(objective: Objective, best: Iterate, penalty: Penalty, rounds: int) -> Steps:
     for number in range(rounds):
-        best = yield from _reweighted(objective, best, penalty.at(lam))
-        if number == 0 and levels.cautious > lam and structured(objective, best):
-            lam = levels.cautious
-            best = yield from polish(objective, best, penalty.at(lam))
-            best = yield from _reweighted(objective, best, penalty.at(lam))
+        best = yield from _reweighted(objective, best, penalty)
+        if number == 0:
+            best = snap(objective, best)
     return best
 
 
@@ -124,7 +130,7 @@ def debias(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
     weights = np.where(best.maps != 0, 0, FORBIDDEN).astype(best.maps.dtype)
     frozen = Penalty(penalty.lam, 0.0, penalty.nonnegative, weights)
     steps = solve_maps(objective, best.kernels, best.maps, frozen, DEBIAS)
-    return (yield from _follow(steps, "debias", 0.0, 0, best))
+    return (yield from _follow(steps, "debias", penalty.lam, 0, best))
 
 
 def structured(objective: Objective, found: Iterate) -> bool:

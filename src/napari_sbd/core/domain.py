@@ -1,0 +1,67 @@
+"""The data on which the kernel is sought: a region of the image, whitened where defects crowd."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sbd.core.descent import Iterate
+from napari_sbd.core.kernel_fit import fit_kernels
+from napari_sbd.core.objective import Objective
+from napari_sbd.core.region import Region, search_region
+from napari_sbd.core.sparsity import crowding
+from napari_sbd.core.start import salient_patches
+from napari_sbd.core.whitening import whiten
+
+Real = NDArray[np.floating]
+
+# Above this fraction of λ_max a matched filter sees the defects themselves as its noise.
+CROWDED = 0.4
+
+
+@dataclass(frozen=True)
+class Domain:
+    """An image as it is searched: `whole` and its `part` inside `region`, either as given or whitened.
+
+    Parameters
+    ----------
+    raw : Objective
+        The image as given (normalised), whole.
+    whole, part : Objective
+        What is searched, whole and inside the region.
+    region : Region
+    whitened : bool
+    noise : float or None
+        Deviation of the whitened noise; None where the data themselves tell.
+    """
+
+    raw: Objective
+    whole: Objective
+    part: Objective
+    region: Region
+    whitened: bool = False
+    noise: float | None = None
+
+    def embed(self, maps: Real) -> Real:
+        """Maps of the region on those of the whole image."""
+        shape = self.whole.convolution.map_shape
+        return maps if maps.shape[1:] == shape else self.region.embed(maps, shape)
+
+    def to_raw(self, found: Iterate) -> Iterate:
+        """What was found here, as kernels and maps of the image as given."""
+        return fit_kernels(self.raw, found.maps) if self.whitened else found
+
+
+def choose_domain(raw: Objective, starts: int, nonnegative: bool, seed: int) -> Domain:
+    """Take the richest region; whiten where defects crowd, as the matched filters of patches tell."""
+    region = search_region(raw)
+    part = region.cut(raw)
+    window = raw.convolution.kernel_shape
+    patches = salient_patches(part.data, part.mask, window, starts, np.random.default_rng(seed))
+    if crowding(part, patches, nonnegative) <= CROWDED:
+        return Domain(raw, raw, part, region)
+    flat = whiten(raw.data, raw.mask, window)
+    whole = Objective(flat.data, raw.mask, window)
+    return Domain(raw, whole, region.cut(whole), region, True, flat.noise)

@@ -1,0 +1,54 @@
+"""A window that fits the kernel, once its activation map is known."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sbd.core.descent import Iterate
+from napari_sbd.core.kernel_fit import fit_kernels
+from napari_sbd.core.kernel_size import support
+from napari_sbd.core.noise import robust_std
+from napari_sbd.core.objective import Objective
+from napari_sbd.core.parameters import SMALLEST_WINDOW
+from napari_sbd.core.window import crop, lift, recentre
+
+Real = NDArray[np.floating]
+
+GROWTH = 3  # of the window in which the kernel's whole extent is looked for
+LARGEST_SHARE = 0.5  # of the image's side
+WORTH = 0.1  # relative change of the window below which it stays
+
+
+def resized(objective: Objective, found: Iterate) -> tuple[Objective, Iterate]:
+    """The window that holds the kernel found, and the iterate in it; both as they are where that fits.
+
+    With the map known, least squares show the kernel in a window three times as large, and where it ends.
+    """
+    window = objective.convolution.kernel_shape
+    wide, seen = _seen_wide(objective, found)
+    model = wide.convolution
+    residual, _ = wide.residual(model.kernel_spectra(seen.kernels), model.map_spectra(seen.maps))
+    spread = robust_std(model.frame(residual)[wide.mask])
+    noise = spread / max(float(np.linalg.norm(seen.maps)), float(np.finfo(np.float32).tiny))
+    sizes = [support(kernel, noise) for kernel in seen.kernels]
+    largest = [
+        min(n, max(SMALLEST_WINDOW, max(pair)))
+        for n, pair in zip(model.kernel_shape, zip(*sizes, strict=True), strict=True)
+    ]
+    size = (largest[0], largest[1])
+    if all(abs(new - old) <= WORTH * old for new, old in zip(size, window, strict=True)):
+        return objective, found
+    kernels, maps, _ = recentre(seen.kernels, seen.maps, size)
+    kernels, maps = crop(kernels, maps, size)
+    return objective.with_window(size), Iterate(kernels, maps, found.bias, np.inf)
+
+
+def _seen_wide(objective: Objective, found: Iterate) -> tuple[Objective, Iterate]:
+    window, shape = objective.convolution.kernel_shape, objective.convolution.image_shape
+    limits = [max(k, min(GROWTH * k, int(LARGEST_SHARE * n))) for k, n in zip(window, shape, strict=True)]
+    margins = [(limit - k) // 2 for limit, k in zip(limits, window, strict=True)]
+    margin = (margins[0], margins[1])
+    wide = objective.with_window((window[0] + 2 * margin[0], window[1] + 2 * margin[1]))
+    _, maps = lift(found.kernels, found.maps, margin)
+    return wide, fit_kernels(wide, maps)

@@ -1,0 +1,98 @@
+"""The search for the kernel: starts, stage I, selection, stage II, selection."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sbd.core import stages
+from napari_sbd.core.descent import Iterate
+from napari_sbd.core.domain import Domain
+from napari_sbd.core.objective import Penalty
+from napari_sbd.core.parameters import Parameters
+from napari_sbd.core.progress import Progress
+from napari_sbd.core.quality import agreement
+from napari_sbd.core.sparsity import Levels, largest_penalty, levels
+from napari_sbd.core.stages import Snapshot
+from napari_sbd.core.start import salient_patches
+
+Real = NDArray[np.floating]
+
+TYPICAL_LEVELS = 8
+
+
+@dataclass
+class Search:
+    """One search in one domain, and what it has found until now.
+
+    Parameters
+    ----------
+    domain : Domain
+    parameters : Parameters
+    penalty : Penalty
+        λ is set by the search; whether activations are positive is taken from it.
+    """
+
+    domain: Domain
+    parameters: Parameters
+    penalty: Penalty
+    largest: float = 1.0
+    found: list[Iterate] = field(default_factory=list)
+    polished: list[Iterate] = field(default_factory=list)
+    levels: Levels | None = None
+
+    def plan(self) -> list[float]:
+        """Cost of each phase, steps times pixels: stage I of each start, stage II of each that is kept."""
+        pixels = float(np.prod(self.domain.part.convolution.map_shape))
+        count = TYPICAL_LEVELS
+        if self.levels is not None:
+            count = len(stages.continuation(self.levels.first, self.levels.last))
+        first = stages.FIRST.steps * pixels
+        second = (1.7 * count * stages.LEVEL.steps + stages.POLISH.steps) * pixels
+        starts = self.parameters.starts
+        return [first] * starts + [second] * min(starts, self.parameters.kept)
+
+    def steps(self, progress: Progress) -> Generator[Snapshot, None, Iterate]:
+        """Run; yields after each step and returns the best of the polished candidates."""
+        part, options = self.domain.part, self.parameters
+        window = part.convolution.kernel_shape
+        rng = np.random.default_rng(options.seed)
+        patches = salient_patches(part.data, part.mask, window, options.starts, rng)
+        tops = [largest_penalty(part, patch, self.penalty.nonnegative) for patch in patches]
+        self.largest = float(np.median(tops))
+        smooth = replace(
+            self.penalty, lam=options.lam_first * self.largest, mu=stages.SMOOTHING * self.largest
+        )
+        for number, patch in enumerate(patches):
+            self.found.append((yield from stages.stage_one(part, patch, smooth, number)))
+            progress.finish_phase()
+        progress.skip(options.starts - len(patches))
+        order = sorted(range(len(patches)), key=lambda n: self.found[n].objective)
+        best = self.found[order[0]].kernels
+        self.levels = levels(part, best, self.largest, options.lam_first, options.lam_last, self.domain.noise)
+        for number in order[: options.kept]:
+            one = stages.stage_two(part, self.found[number], self.levels, self.penalty, number)
+            self.polished.append((yield from one))
+            progress.finish_phase()
+        progress.skip(min(options.kept, options.starts) - len(self.polished))
+        return self.best_polished()
+
+    def best_polished(self) -> Iterate:
+        """The polished candidate of lowest ψ: all were polished at the same λ."""
+        return min(self.polished, key=lambda it: it.objective)
+
+    def best(self, latest: Snapshot) -> Iterate:
+        """The best until now; ψ compares within stage I, and among polished candidates."""
+        if latest.stage == "stage I":
+            return min([*self.found, latest.iterate], key=lambda it: it.objective)
+        return self.best_polished() if self.polished else latest.iterate
+
+    def agreeing(self) -> int:
+        """How many starts found the kernel that was chosen in the end."""
+        if not self.found:
+            return 0
+        chosen = self.best_polished() if self.polished else min(self.found, key=lambda it: it.objective)
+        return agreement([it.kernels[0] for it in self.found], chosen.kernels[0])

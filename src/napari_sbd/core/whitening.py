@@ -1,0 +1,87 @@
+"""Whitening: a filter that flattens the image's spectrum, so that overlapping defects come apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft, ndimage, signal
+
+from napari_sbd.core.noise import white_noise
+
+Real = NDArray[np.floating]
+
+FLOOR = 0.1  # of the mean power, below which a frequency is not raised further
+TAPER = 0.25  # share of the image's side that is faded out before its spectrum is taken
+SMALLEST_NOISE = 1e-3  # of the image's deviation, for noise-free images
+
+
+@dataclass(frozen=True)
+class Whitened:
+    """Whitened image (slices, rows, cols) of unit deviation, and the deviation of its noise."""
+
+    data: Real
+    noise: float
+
+
+def whiten(data: Real, mask: NDArray[np.bool_], window: tuple[int, int]) -> Whitened:
+    """Divide each slice by the square root of its smoothed power spectrum, where that rises above the noise.
+
+    A convolution stays a convolution: kernels are filtered, activation maps stay. The filter is
+    `(P - σ²)₊ / P / √(P + 0.1 mean P)` with P the power spectrum smoothed over the resolution of the window.
+
+    Parameters
+    ----------
+    data : array (slices, rows, cols)
+        Image less its mean.
+    mask : array of bool (slices, rows, cols)
+        True where a pixel counts; others are filled with their nearest neighbour first.
+    window : tuple of int
+        Window of the kernel.
+    """
+    filtered = np.empty_like(data)
+    power = 0.0
+    for number, (image, inside) in enumerate(zip(data, mask, strict=True)):
+        noise = max(white_noise(image[None], inside[None]), SMALLEST_NOISE * float(image[inside].std()))
+        filtered[number], gain = _filter(_filled(image, inside), noise, window)
+        power += (noise * gain) ** 2
+    scale = float(filtered[mask].std())
+    if not scale > 0:
+        return Whitened(data, white_noise(data, mask))
+    return Whitened(filtered / scale, float(np.sqrt(power / len(data))) / scale)
+
+
+def _filled(image: Real, inside: NDArray[np.bool_]) -> Real:
+    if inside.all():
+        return image
+    nearest = ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
+    return np.asarray(image[tuple(nearest)])
+
+
+def _filter(image: Real, noise: float, window: tuple[int, int]) -> tuple[Real, float]:
+    """The whitened image, and the root mean square of the filter's response."""
+    padded = np.pad(image, [(k, k) for k in window], mode="reflect" if _fits(image, window) else "edge")
+    shape = tuple(fft.next_fast_len(n, real=True) for n in padded.shape)
+    power = _power_on(image, window, shape)
+    wiener = np.maximum(power - noise**2, 0) / np.maximum(power, noise**2)
+    response = wiener / np.sqrt(power + FLOOR * power.mean())
+    flat = fft.irfft2(fft.rfft2(padded, shape) * response[:, : shape[1] // 2 + 1], shape)
+    rows, cols = (slice(k, k + n) for k, n in zip(window, image.shape, strict=True))
+    return np.asarray(flat[rows, cols]), float(np.sqrt(np.mean(response**2)))
+
+
+def _fits(image: Real, window: tuple[int, int]) -> bool:
+    return all(k < n for k, n in zip(window, image.shape, strict=True))
+
+
+def _power_on(image: Real, window: tuple[int, int], shape: tuple[int, ...]) -> Real:
+    """Smoothed power spectrum per pixel (noise of variance σ² gives σ²), on the frequencies of `shape`."""
+    taper = np.outer(*(signal.windows.tukey(n, TAPER) for n in image.shape))
+    faded = (image - image.mean()) * taper
+    power = np.abs(fft.fft2(faded)) ** 2 / np.sum(taper**2)
+    widths = [n / (4 * k) for n, k in zip(image.shape, window, strict=True)]
+    smooth = fft.fftshift(ndimage.gaussian_filter(power, widths, mode="wrap"))
+    places = [fft.fftfreq(m) * n + n // 2 for m, n in zip(shape, image.shape, strict=True)]
+    grid = np.meshgrid(*places, indexing="ij")
+    return np.maximum(ndimage.map_coordinates(smooth, grid, order=1, mode="grid-wrap"), 0)
