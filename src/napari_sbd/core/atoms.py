@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from napari_sbd.core.defects import find_peaks
+from napari_sbd.core.defects import WEAKEST, Peaks, find_peaks, typical_amplitude
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.objective import Objective
 
@@ -19,6 +19,7 @@ TAPS, KAISER = 8, 6.0  # of the windowed sinc that stands for a point between pi
 NEWTON_STEPS = 3
 CG_STEPS = 25
 LONGEST_MOVE = 0.5  # px in one Newton step
+FARTHEST_MOVE = 1.5  # px in all, for an atom that is to stay a defect
 DAMPING = 1e-2  # of the positions, against atoms that overlap almost wholly
 
 
@@ -39,6 +40,16 @@ class Atoms:
             maps[kind] = (spread @ self.amplitudes[here]).reshape(shape)
         return maps
 
+    def chosen(self, which: NDArray[np.bool_]) -> Atoms:
+        """The atoms where `which` is true."""
+        return Atoms(self.centres[which], self.amplitudes[which], self.kinds[which])
+
+    def peaks(self, found: Iterate) -> list[Peaks]:
+        """By type, centres in pixels of the frame."""
+        offset = [k // 2 for k in found.kernels.shape[-2:]]
+        groups = [self.kinds == kind for kind in range(len(found.maps))]
+        return [Peaks(self.centres[here] - offset, self.amplitudes[here]) for here in groups]
+
 
 def atoms_of(found: Iterate) -> Atoms:
     """The defects of an iterate's maps, see `find_peaks`; centres in pixels of the extended maps."""
@@ -50,6 +61,23 @@ def atoms_of(found: Iterate) -> Atoms:
         np.concatenate([p.amplitudes for p in peaks]),
         np.repeat(np.arange(len(peaks)), [len(p.centres) for p in peaks]),
     )
+
+
+def refined_peaks(objective: Objective, found: Iterate) -> list[Peaks]:
+    """The defects of an iterate, by type, fitted to the image; what the fit throws off stays as it was.
+
+    Weak activations take no part.
+    """
+    begin = atoms_of(found)
+    level = np.array([typical_amplitude(begin.amplitudes[begin.kinds == k]) for k in range(len(found.maps))])
+    size = np.abs(begin.amplitudes)
+    begin = begin.chosen(size >= WEAKEST / 2 * level[begin.kinds] if len(size) else size > 0)
+    fitted = fit_atoms(objective, found.kernels, begin)
+    lost = np.linalg.norm(fitted.centres - begin.centres, axis=1) > FARTHEST_MOVE
+    lost |= fitted.amplitudes * begin.amplitudes <= 0
+    centres = np.where(lost[:, None], begin.centres, fitted.centres)
+    amplitudes = np.where(lost, begin.amplitudes, fitted.amplitudes)
+    return Atoms(centres, amplitudes, begin.kinds).peaks(found)
 
 
 def spreading(centres: Real, shape: tuple[int, int]) -> sparse.csr_matrix:
@@ -132,7 +160,7 @@ def _newton_step(objective: Objective, kernels: Real, basis: Real, atoms: Atoms)
     residual, _ = objective.residual(kernel_spectra, model.map_spectra(atoms.maps(types, shape, dtype)))
     damping = np.array([0, DAMPING, DAMPING])[:, None]
     solution = _conjugate_gradients(lambda v: read(write(v)) + damping * v, -read(residual)) / scale
-    step = np.empty_like(solution)
+    step: Real = np.empty(solution.shape)
     step[:, order] = solution
     return step
 
@@ -150,4 +178,4 @@ def _conjugate_gradients(normal: Callable[[Real], Real], right: Real) -> Real:
         residual -= length * image
         power, last = float(np.vdot(residual, residual)), power
         direction = residual + power / last * direction
-    return solution
+    return np.asarray(solution)

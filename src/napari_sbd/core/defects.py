@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -156,7 +157,7 @@ def _visible_energy(centres: Real, kernel: Real, mask: NDArray[np.bool_]) -> Rea
 
 
 def defect_table(
-    extended: Real,
+    peaks: Sequence[Peaks],
     kernels: Real,
     mask: NDArray[np.bool_],
     noise: float,
@@ -167,8 +168,8 @@ def defect_table(
 
     Parameters
     ----------
-    extended : array (types, n1 + k1 - 1, n2 + k2 - 1)
-        Extended activation maps, in the image's unit.
+    peaks : sequence of Peaks
+        Candidates of each type, amplitudes in the image's unit; weak ones and those outside are left out.
     kernels : array (types, slices, k1, k2)
         Of unit norm.
     mask : array of bool (slices, rows, cols)
@@ -185,11 +186,10 @@ def defect_table(
     """
     window = kernels.shape[-2], kernels.shape[-1]
     tables = []
-    for kind, (map_, kernel) in enumerate(zip(extended, kernels, strict=True)):
-        peaks = find_peaks(map_, window)
-        peaks = peaks.chosen(np.abs(peaks.amplitudes) >= WEAKEST * typical_amplitude(peaks.amplitudes))
-        errors = standard_errors(peaks, kernel, mask, noise)
-        tables.append(_table(kind, peaks, errors, mask.shape[1:], window))
+    for kind, (found, kernel) in enumerate(zip(peaks, kernels, strict=True)):
+        strong = found.chosen(np.abs(found.amplitudes) >= WEAKEST * typical_amplitude(found.amplitudes))
+        errors = standard_errors(strong, kernel, mask, noise)
+        tables.append(_table(kind, strong, errors, mask.shape[1:], window))
     table = pd.concat(tables, ignore_index=True)
     length_row, length_col = pixel_size
     table.insert(3, f"y_{unit}", table["row"] * length_row)

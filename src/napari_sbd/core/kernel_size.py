@@ -87,6 +87,8 @@ def _ring_strength(data: Real, mask: NDArray[np.bool_]) -> Real:
 
 
 def _last_significant(near: Real, far: Real) -> int:
+    if not len(far):
+        return len(near) - 1
     level = np.median(far) + SIGNIFICANT * robust_std(far)
     above = np.flatnonzero(near[1:] > level)
     return int(above[-1]) + 1 if len(above) else 0

@@ -91,6 +91,12 @@ class Objective:
         residual += bias.astype(residual.dtype)[:, None, None] * self._weight
         return residual, bias
 
+    def visible_share(self, kernels: Real) -> Real:
+        """Share of an atom's energy that falls on pixels which count, for each place of the extended maps."""
+        spectra = self.convolution.kernel_spectra(np.square(kernels))
+        share = self.convolution.correlate_kernels(spectra, self._weight)
+        return np.clip(share, 0, 1)
+
     def value(self, kernels: Real, maps: Real, penalty: Penalty) -> float:
         """ψ at these kernels (types, slices, k1, k2) and extended maps, with the best bias."""
         convolution = self.convolution

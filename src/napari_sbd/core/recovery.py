@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import signal
 
-from napari_sbd.core.defects import defect_table
+from napari_sbd.core.defects import Peaks, defect_table
 from napari_sbd.core.observation import Observation
 from napari_sbd.core.parameters import Parameters
 
@@ -33,6 +33,8 @@ class Recovery:
         Each of unit Frobenius norm over all slices.
     extended_activations : array (types, n1 + k1 - 1, n2 + k2 - 1)
         The model's own maps, in the image's unit, with atoms outside the frame.
+    peaks : tuple of Peaks
+        Candidates for defects of each type, centres between pixels, amplitudes in the image's unit.
     bias : array (slices,)
         Constant of each slice, in the image's unit.
     noise : float
@@ -60,6 +62,7 @@ class Recovery:
     parameters: Parameters
     kernels: Real
     extended_activations: Real
+    peaks: tuple[Peaks, ...]
     bias: Real
     noise: float
     status: Status
@@ -92,9 +95,7 @@ class Recovery:
     def defects(self) -> pd.DataFrame:
         """Table of the defects inside the frame, see `napari_sbd.core.defects.defect_table`."""
         seen = self.observation
-        return defect_table(
-            self.extended_activations, self.kernels, seen.mask, self.noise, seen.pixel_size, seen.unit
-        )
+        return defect_table(self.peaks, self.kernels, seen.mask, self.noise, seen.pixel_size, seen.unit)
 
     @property
     def summary(self) -> str:

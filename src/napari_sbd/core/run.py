@@ -11,6 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from napari_sbd.core import stages
+from napari_sbd.core.atoms import atoms_of, refined_peaks
+from napari_sbd.core.defects import Peaks
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.domain import Domain, choose_domain
 from napari_sbd.core.kernel_size import estimate_window
@@ -118,10 +120,12 @@ class Run:
 
     def result(self, status: Status) -> Recovery:
         """The result in the image's unit; bias and noise belong to the returned kernels and maps."""
-        kernels, maps = self._as_returned(self._best())
+        best = self._best()
+        kernels, maps = self._as_returned(best)
         zeros = np.zeros(len(self.seen.data))
         parameters = replace(self.parameters, kernel_size=self.window)
-        unbiased = Recovery(self.seen, parameters, kernels, maps, zeros, 0.0, status)
+        peaks = self._peaks(best, refine=status == "finished")
+        unbiased = Recovery(self.seen, parameters, kernels, maps, peaks, zeros, 0.0, status)
         bias = np.array(
             [
                 np.mean(r[m]) if m.any() else 0.0
@@ -160,10 +164,16 @@ class Run:
     def _as_returned(self, found: Iterate) -> tuple[Real, Real]:
         """Kernels of unit norm and extended maps in the image's unit, the sign such that Σ x ≥ 0."""
         found = self._windowed(found)
-        sign = np.where(found.maps.sum((1, 2), dtype=float) < 0, -1.0, 1.0)
+        sign = _signs(found.maps)
         kernels = found.kernels.astype(float) * sign[:, None, None, None]
         kernels /= np.linalg.norm(kernels.reshape(len(kernels), -1), axis=1)[:, None, None, None]
         return kernels, found.maps.astype(float) * sign[:, None, None] * self.scale
+
+    def _peaks(self, best: Iterate, refine: bool) -> tuple[Peaks, ...]:
+        """Candidates for defects in the image's unit; Σ x ≥ 0 as for the maps."""
+        peaks = refined_peaks(self.raw, best) if refine else atoms_of(best).peaks(best)
+        signs = _signs(best.maps) * self.scale
+        return tuple(Peaks(p.centres, p.amplitudes * sign) for p, sign in zip(peaks, signs, strict=True))
 
     def _quality(self, rest: Real, noise: float) -> dict[str, float]:
         assert self.search is not None
@@ -174,6 +184,10 @@ class Run:
             "residual_to_noise": noise / grain if grain > 0 else float("nan"),
             "lam_max": self.search.largest * self.scale,
         }
+
+
+def _signs(maps: Real) -> Real:
+    return np.where(maps.sum((1, 2), dtype=float) < 0, -1.0, 1.0)
 
 
 def _normalised(seen: Observation) -> tuple[Real, float]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sbd.core.noise import robust_std, white_noise
+from napari_sbd.core.noise import robust_std, white_noise, whiteness
 from napari_sbd.core.objective import Objective
 
 Real = NDArray[np.floating]
@@ -20,19 +20,20 @@ LARGEST_LAST = 0.7
 CAUTIOUS, BOLD = 1.0, 0.5
 # Deviation of a residual over that of its pixel noise, above which structure is left in it.
 STRUCTURED = 1.3
+LARGEST_CAUTIOUS = 0.15
 
 
 @dataclass(frozen=True)
 class Levels:
     """The penalties of one recovery, in the unit of the normalised image.
 
-    `last` is where the continuation ends when what is left is white noise, `cautious` when it is not.
+    `last` is where the continuation ends; `fixed` says that the user asked for it.
     """
 
     largest: float
     first: float
     last: float
-    cautious: float
+    fixed: bool = False
 
 
 def largest_penalty(objective: Objective, kernels: Real, nonnegative: bool) -> float:
@@ -80,23 +81,28 @@ def levels(
     the matched filter's output, a dense one, whose output is full of defects, that of the pixel noise.
     """
     top = first * largest
-    asked = None if last is None else (last * largest, last * largest)
-    ends = asked or _from_noise(objective, kernels, largest, noise)
-    return Levels(largest, top, min(ends[0], top), min(ends[1], top))
+    if last is not None:
+        return Levels(largest, top, min(last * largest, top), True)
+    return Levels(largest, top, min(_from_noise(objective, kernels, largest, noise), top))
 
 
-def _from_noise(
-    objective: Objective, kernels: Real, largest: float, noise: float | None
-) -> tuple[float, float]:
+def penalty_from_residual(residual: Real, objective: Objective, levels: Levels) -> float:
+    """Penalty that a residual (slices, rows, cols) asks for: half its extreme value if white, else all of it.
+
+    Never above stage I's penalty, nor below the least of a dense image.
+    """
+    factor = BOLD if whiteness(residual, objective.mask) <= STRUCTURED else CAUTIOUS
+    wanted = factor * _extreme(objective) * robust_std(residual[objective.mask])
+    return min(max(wanted, DENSE_LIMITS[0] * levels.largest), LARGEST_CAUTIOUS * levels.largest, levels.first)
+
+
+def _from_noise(objective: Objective, kernels: Real, largest: float, noise: float | None) -> float:
     filtered = _filtered_level(objective, kernels)
     if filtered <= FILLED * largest:
-        bold, cautious = (min(c * filtered, LARGEST_LAST * largest) for c in (BOLD, CAUTIOUS))
-    else:
-        grain = noise or white_noise(objective.data, objective.mask)
-        grain *= _extreme(objective)
-        least, most = (fraction * largest for fraction in DENSE_LIMITS)
-        bold, cautious = (min(max(c * grain, least), most) for c in (BOLD, CAUTIOUS))
-    return bold, cautious
+        return min(BOLD * filtered, LARGEST_LAST * largest)
+    grain = noise or white_noise(objective.data, objective.mask)
+    least, most = (fraction * largest for fraction in DENSE_LIMITS)
+    return min(max(BOLD * grain * _extreme(objective), least), most)
 
 
 def _filtered_level(objective: Objective, kernels: Real) -> float:

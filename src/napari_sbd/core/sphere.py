@@ -11,7 +11,7 @@ Real = NDArray[np.floating]
 def _norms(kernels: Real) -> Real:
     flat = kernels.reshape(kernels.shape[0], -1)
     norms = np.linalg.norm(flat, axis=1)
-    return norms.reshape((-1,) + (1,) * (kernels.ndim - 1))
+    return np.asarray(norms.reshape((-1,) + (1,) * (kernels.ndim - 1)))
 
 
 def project(kernels: Real) -> Real:
@@ -35,7 +35,7 @@ def tangent(kernels: Real, gradient: Real) -> Real:
     [[0.0, 2.0]]
     """
     inner = (kernels * gradient).reshape(kernels.shape[0], -1).sum(1)
-    return gradient - kernels * inner.reshape((-1,) + (1,) * (kernels.ndim - 1))
+    return np.asarray(gradient - kernels * inner.reshape((-1,) + (1,) * (kernels.ndim - 1)))
 
 
 def retract(kernels: Real, step: Real) -> Real:

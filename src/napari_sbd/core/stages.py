@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sbd.core.descent import Iterate, Schedule, descend, solve_maps
-from napari_sbd.core.noise import whiteness
 from napari_sbd.core.objective import Objective, Penalty
-from napari_sbd.core.sparsity import STRUCTURED, Levels
+from napari_sbd.core.sparsity import Levels, penalty_from_residual
 from napari_sbd.core.subpixel import snap
 from napari_sbd.core.window import crop, lift, recentre
 
@@ -30,6 +29,8 @@ POLISH = Schedule(100, 1e-5)
 REFINE = Schedule(60, 1e-5)
 DEBIAS = Schedule(60, 1e-4)
 REWEIGHT = 0.1  # ε of the weights over the largest activation
+WORTH = 0.8  # ratio of penalties nearer to 1 than which another round is not worth it
+SMALLEST_SHARE = 0.02  # of an atom's energy inside the frame, below which it cannot be known
 FORBIDDEN = 1e4  # weight that keeps a pixel out of a frozen support
 
 
@@ -99,11 +100,20 @@ def polish(objective: Objective, begin: Iterate, penalty: Penalty, start: int = 
 
 
 def refine(objective: Objective, best: Iterate, levels: Levels, penalty: Penalty, rounds: int) -> Steps:
-    """Reweight and descend in rounds; where the residual keeps structure, once more at the cautious λ."""
-    best = yield from _rounds(objective, best, penalty.at(levels.last), rounds)
-    if rounds and levels.cautious > levels.last and structured(objective, best):
-        begin = yield from polish(objective, best, penalty.at(levels.cautious))
-        best = yield from _rounds(objective, begin, penalty.at(levels.cautious), rounds)
+    """Reweight and descend in rounds, then once more at the penalty that what is left asks for.
+
+    Residuals that are white noise allow a smaller λ, under which weak defects and those at the border
+    appear; residuals that keep structure ask for a larger one.
+    """
+    lam = levels.last
+    best = yield from _rounds(objective, best, penalty.at(lam), rounds)
+    if not rounds or levels.fixed:
+        return best
+    wanted = residual_level(objective, best, levels)
+    if wanted > lam:
+        best = yield from polish(objective, best, penalty.at(wanted))
+    if not WORTH < wanted / lam < 1 / WORTH:
+        best = yield from _rounds(objective, best, penalty.at(wanted), rounds)
     return best
 
 
@@ -116,11 +126,16 @@ def _rounds(objective: Objective, best: Iterate, penalty: Penalty, rounds: int) 
 
 
 def _reweighted(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
+    """Descend with weights `√v · ε / (|x| + ε)`, v the share of an atom's energy that the mask lets through.
+
+    The noise that an atom meets is `σ √v`: so all are judged alike, those outside the frame included.
+    """
     size = np.abs(best.maps)
     largest = size.max(axis=(1, 2), keepdims=True)
     floor = REWEIGHT * np.where(largest > 0, largest, 1)
-    weights = floor / (size + floor)
-    heavier = Penalty(penalty.lam, penalty.mu, penalty.nonnegative, weights)
+    share = objective.visible_share(best.kernels)
+    weights = np.where(share > SMALLEST_SHARE, np.sqrt(share), FORBIDDEN) * floor / (size + floor)
+    heavier = Penalty(penalty.lam, penalty.mu, penalty.nonnegative, weights.astype(best.maps.dtype))
     steps = descend(objective, best.kernels, best.maps, heavier, REFINE)
     return (yield from _follow(steps, "refine", penalty.lam, 0, best))
 
@@ -133,8 +148,8 @@ def debias(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
     return (yield from _follow(steps, "debias", penalty.lam, 0, best))
 
 
-def structured(objective: Objective, found: Iterate) -> bool:
-    """Whether the residual holds more than pixel noise: the model does not explain the image to the end."""
+def residual_level(objective: Objective, found: Iterate, levels: Levels) -> float:
+    """Penalty from the residual's own deviation: bold where it is white noise, cautious where it is not."""
     model = objective.convolution
     residual, _ = objective.residual(model.kernel_spectra(found.kernels), model.map_spectra(found.maps))
-    return whiteness(model.frame(residual), objective.mask) > STRUCTURED
+    return penalty_from_residual(model.frame(residual), objective, levels)
