@@ -80,7 +80,14 @@ def test_without_atoms_outside_the_reconstruction_is_convolve_same(rng, window):
     kernels = rng.standard_normal((1, 1, *window))
     extended = np.zeros((1, *Convolution(image.shape, window).map_shape))
     recovery = Recovery(
-        observe(image), Parameters(kernel_size=window), kernels, extended, (), np.array([3.0]), 1.0, "finished"
+        observe(image),
+        Parameters(kernel_size=window),
+        kernels,
+        extended,
+        (),
+        np.array([3.0]),
+        1.0,
+        "finished",
     )
     recovery.activations[:] = rng.standard_normal((1, 20, 24))
     expected = convolve(recovery.activations[0], kernels[0, 0], "same") + 3

@@ -125,7 +125,9 @@ def test_positive_activations_have_no_negative_ones(recovery):
 def test_without_a_window_one_is_chosen_and_the_defects_are_found(kernel, yardsticks):
     field = random_field(kernel, (64, 64), 4e-3, snr_db=20, seed=2)
     found = recover(field.image)
-    assert found.parameters.kernel_size == found.kernels.shape[-2:]
+    assert found.parameters.kernel_size is None
+    assert found.window == found.kernels.shape[-2:]
+    assert found.window[0] % 2 == 1
     assert kernel_similarity(found.kernels[0], field.kernel) > 0.85
     precision, recall = yardsticks.hits(yardsticks.positions(found, field.kernel), field.positions)
     assert precision == recall == 1

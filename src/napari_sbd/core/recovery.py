@@ -28,7 +28,7 @@ class Recovery:
     observation : Observation
         The image, its mask and its pixel size.
     parameters : Parameters
-        As used, the window included that was chosen.
+        As asked for: they give this result again. The window that was used is `window`.
     kernels : array (types, slices, k1, k2)
         Each of unit Frobenius norm over all slices.
     extended_activations : array (types, n1 + k1 - 1, n2 + k2 - 1)
@@ -69,6 +69,11 @@ class Recovery:
     quality: dict[str, float] = field(default_factory=dict)
     history: pd.DataFrame = field(default_factory=pd.DataFrame)
     versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """Rows and columns of the kernels' window, as asked for or as found."""
+        return self.kernels.shape[2], self.kernels.shape[3]
 
     @property
     def activations(self) -> Real:
@@ -115,6 +120,7 @@ class Recovery:
         chosen = {name: getattr(self.parameters, name) for name in self.parameters.__dataclass_fields__}
         return {
             "parameters": chosen,
+            "window": self.window,
             "versions": dict(self.versions),
             "status": self.status,
             "quality": dict(self.quality),

@@ -51,6 +51,7 @@ class Run:
         self.raw = Objective(data.astype(np.float32), seen.mask, window)
         self.penalty = Penalty(1.0, 0.0, parameters.activations == "positive")
         self.search: Search | None = None
+        self.levels: Levels | None = None
         self.automatic = parameters.kernel_size is None
         self.searching, self.in_domain = True, True
         self.latest: Snapshot | None = None
@@ -85,7 +86,7 @@ class Run:
         if self.automatic:
             self.raw, raw = resized(self.raw, raw)
         if raw is not best:
-            found = self._levels_of(raw)
+            self.levels = found = self._levels_of(raw)
             best = yield from stages.polish(self.raw, raw, penalty.at(found.last))
         best = yield from stages.refine(self.raw, best, found, penalty, rounds)
         return (yield from stages.debias(self.raw, best, penalty.at(found.last)))
@@ -111,6 +112,9 @@ class Run:
         self.history.append(row)
 
     def _largest(self) -> float:
+        """λ_max of the data that is worked on."""
+        if self.levels is not None:
+            return self.levels.largest
         return self.search.largest if self.search is not None else 1.0
 
     def shown(self, snapshot: Snapshot) -> tuple[Real, Real, float]:
@@ -123,9 +127,8 @@ class Run:
         best = self._best()
         kernels, maps = self._as_returned(best)
         zeros = np.zeros(len(self.seen.data))
-        parameters = replace(self.parameters, kernel_size=self.window)
         peaks = self._peaks(best, refine=status == "finished")
-        unbiased = Recovery(self.seen, parameters, kernels, maps, peaks, zeros, 0.0, status)
+        unbiased = Recovery(self.seen, self.parameters, kernels, maps, peaks, zeros, 0.0, status)
         bias = np.array(
             [
                 np.mean(r[m]) if m.any() else 0.0
@@ -182,7 +185,7 @@ class Run:
             "starts": len(self.search.found),
             "starts_agreeing": self.search.agreeing(),
             "residual_to_noise": noise / grain if grain > 0 else float("nan"),
-            "lam_max": self.search.largest * self.scale,
+            "lam_max": self._largest() * self.scale,
         }
 
 

@@ -73,12 +73,23 @@ class Search:
         order = sorted(range(len(patches)), key=lambda n: self.found[n].objective)
         best = self.found[order[0]].kernels
         self.levels = levels(part, best, self.largest, options.lam_first, options.lam_last, self.domain.noise)
-        for number in order[: options.kept]:
+        for number in self._distinct(order):
             one = stages.stage_two(part, self.found[number], self.levels, self.penalty, number)
             self.polished.append((yield from one))
             progress.finish_phase()
         progress.skip(min(options.kept, options.starts) - len(self.polished))
         return self.best_polished()
+
+    def _distinct(self, order: list[int]) -> list[int]:
+        """The best starts, of those that ended in the same kernel only the first."""
+        chosen: list[int] = []
+        for number in order:
+            kernels = self.found[number].kernels[0]
+            if len(chosen) < self.parameters.kept and not agreement(
+                [self.found[other].kernels[0] for other in chosen], kernels
+            ):
+                chosen.append(number)
+        return chosen
 
     def best_polished(self) -> Iterate:
         """The polished candidate of lowest ψ: all were polished at the same λ."""

@@ -16,8 +16,9 @@ Real = NDArray[np.floating]
 FILLED = 0.35
 DENSE_LIMITS = (0.02, 0.1)
 LARGEST_LAST = 0.7
-# Final λ over the level that noise alone reaches; white noise allows the smaller one.
+# Final λ over the level that noise alone reaches; dense images in white noise allow the smaller one.
 CAUTIOUS, BOLD = 1.0, 0.5
+FILTERED_SHARE = 0.5  # of the matched filter's level, whose output holds defects, too
 # Deviation of a residual over that of its pixel noise, above which structure is left in it.
 STRUCTURED = 1.3
 LARGEST_CAUTIOUS = 0.15
@@ -27,12 +28,14 @@ LARGEST_CAUTIOUS = 0.15
 class Levels:
     """The penalties of one recovery, in the unit of the normalised image.
 
-    `last` is where the continuation ends; `fixed` says that the user asked for it.
+    `last` is where the continuation ends; `dense` says that defects crowd, `fixed` that the user asked for
+    `last`.
     """
 
     largest: float
     first: float
     last: float
+    dense: bool = False
     fixed: bool = False
 
 
@@ -77,32 +80,32 @@ def levels(
 
     Notes
     -----
-    The largest of N normal numbers is about `√(2 ln N)` deviations. A sparse image takes the deviation of
-    the matched filter's output, a dense one, whose output is full of defects, that of the pixel noise.
+    The largest of N normal numbers is about `√(2 ln N)` deviations: of the pixel noise, which a kernel of
+    unit norm passes on, or, where noise is not white, of the matched filter's output.
     """
     top = first * largest
     if last is not None:
-        return Levels(largest, top, min(last * largest, top), True)
-    return Levels(largest, top, min(_from_noise(objective, kernels, largest, noise), top))
+        return Levels(largest, top, min(last * largest, top), fixed=True)
+    filtered = _filtered_level(objective, kernels)
+    grain = _extreme(objective) * (noise or white_noise(objective.data, objective.mask))
+    if filtered <= FILLED * largest:
+        end = min(max(CAUTIOUS * grain, FILTERED_SHARE * filtered), LARGEST_LAST * largest)
+        return Levels(largest, top, min(end, top))
+    least, most = (fraction * largest for fraction in DENSE_LIMITS)
+    return Levels(largest, top, min(max(BOLD * grain, least), most, top), dense=True)
 
 
 def penalty_from_residual(residual: Real, objective: Objective, levels: Levels) -> float:
-    """Penalty that a residual (slices, rows, cols) asks for: half its extreme value if white, else all of it.
+    """Penalty that a residual (slices, rows, cols) asks for: what its noise alone reaches.
 
-    Never above stage I's penalty, nor below the least of a dense image.
+    Half of that where defects crowd and the residual is white; never above stage I's penalty, nor below the
+    least of a dense image.
     """
-    factor = BOLD if whiteness(residual, objective.mask) <= STRUCTURED else CAUTIOUS
+    bold = levels.dense and whiteness(residual, objective.mask) <= STRUCTURED
+    factor = BOLD if bold else CAUTIOUS
     wanted = factor * _extreme(objective) * robust_std(residual[objective.mask])
-    return min(max(wanted, DENSE_LIMITS[0] * levels.largest), LARGEST_CAUTIOUS * levels.largest, levels.first)
-
-
-def _from_noise(objective: Objective, kernels: Real, largest: float, noise: float | None) -> float:
-    filtered = _filtered_level(objective, kernels)
-    if filtered <= FILLED * largest:
-        return min(BOLD * filtered, LARGEST_LAST * largest)
-    grain = noise or white_noise(objective.data, objective.mask)
-    least, most = (fraction * largest for fraction in DENSE_LIMITS)
-    return min(max(BOLD * grain * _extreme(objective), least), most)
+    most = LARGEST_CAUTIOUS * levels.largest if levels.dense else levels.first
+    return min(max(wanted, DENSE_LIMITS[0] * levels.largest), most, levels.first)
 
 
 def _filtered_level(objective: Objective, kernels: Real) -> float:

@@ -1,0 +1,263 @@
+"""What users import: `recover` and `iter_recover` for napari layers and arrays, and their Recovery."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field, fields, replace
+from threading import Event
+from typing import Any
+
+import numpy as np
+
+from napari_sbd.core import recover as core
+from napari_sbd.core.observation import Observation, observe
+from napari_sbd.core.recover import State
+from napari_sbd.core.recovery import Recovery as CoreRecovery
+from napari_sbd.layers import Source, add_layer, numbered, result_layers, source_of
+
+
+@dataclass(frozen=True, eq=False)
+class Recovery(CoreRecovery):
+    """A recovery that knows the layer it came from; see `napari_sbd.core.recovery.Recovery` for the rest.
+
+    Parameters
+    ----------
+    source : Source
+        Name, place and look of the image.
+
+    Examples
+    --------
+    >>> image = np.zeros((40, 40))
+    >>> image[10:13, 20:23] = image[30:33, 8:11] = [[1, 2, 1], [2, 4, 2], [1, 2, 1]]
+    >>> image += np.random.default_rng(0).normal(0, 0.05, image.shape)
+    >>> recovery = recover(image, kernel_size=5, pixel_size=0.2, unit="nm", name="topo")
+    >>> recovery.source.name, recovery.source.pixel_size
+    ('topo', (0.2, 0.2))
+    """
+
+    source: Source = field(default_factory=Source)
+
+    def add_to(self, viewer: Any) -> list[Any]:
+        """Add kernel, activation map, defects, reconstruction and residual to a napari viewer.
+
+        Nothing that is there is overwritten: names that exist already get a number.
+
+        Parameters
+        ----------
+        viewer : napari.Viewer or napari.components.ViewerModel
+
+        Returns
+        -------
+        list of napari layers
+            Reconstruction, residual, kernels, activation maps and defects; the first two are hidden.
+
+        Examples
+        --------
+        >>> from napari.components import ViewerModel
+        >>> image = np.random.default_rng(0).normal(size=(32, 32))
+        >>> [layer.name for layer in recover(image, kernel_size=5, name="topo").add_to(ViewerModel())][2:]
+        ['topo · kernel', 'topo · activation', 'topo · defects']
+        """
+        new = numbered(result_layers(self, self.source), [layer.name for layer in viewer.layers])
+        added = [add_layer(viewer, layer) for layer in new]
+        viewer.fit_to_view()
+        return added
+
+
+States = Generator[State, None, Recovery]
+
+
+def recover(image: Any, *, stop: Event | None = None, **options: Any) -> Recovery:
+    """Recover the kernel, the activation map and the defects of an image.
+
+    Parameters
+    ----------
+    image : napari layer or array-like
+        See `iter_recover`.
+    stop : threading.Event, optional
+        Once set, the best until then is returned, marked as cancelled.
+    **options
+        What `iter_recover` takes.
+
+    Returns
+    -------
+    Recovery
+
+    Examples
+    --------
+    In napari's console::
+
+        import napari_sbd as sbd
+        sbd.recover(viewer.layers["topo"]).add_to(viewer)
+
+    With an array:
+
+    >>> image = np.zeros((40, 40))
+    >>> image[10:13, 20:23] = image[30:33, 8:11] = [[1, 2, 1], [2, 4, 2], [1, 2, 1]]
+    >>> recovery = recover(image + np.random.default_rng(0).normal(0, 0.05, image.shape), kernel_size=5)
+    >>> sorted(recovery.defects["row"].round().astype(int))
+    [11, 31]
+    """
+    recovery = None
+    for state in iter_recover(image, stop=stop, **options):
+        recovery = state.recovery
+    assert isinstance(recovery, Recovery)
+    return recovery
+
+
+def iter_recover(
+    image: Any,
+    *,
+    at: int | Sequence[int] | None = None,
+    mask: Any = None,
+    pixel_size: float | tuple[float, float] | None = None,
+    unit: str | None = None,
+    name: str | None = None,
+    stop: Event | None = None,
+    **options: Any,
+) -> States:
+    """Recover step by step: yields its state about ten times a second, and ends with the result.
+
+    Parameters
+    ----------
+    image : napari Image or Labels layer, array-like or Observation
+        An array is an image (rows, cols) or a stack of energies (slices, rows, cols) that share their
+        defects. A layer is one image: of a layer with more axes, `at` chooses which.
+    at : int or sequence of int, optional
+        Index along all axes of a layer but the last two, such as ``viewer.dims.current_step[:-2]``.
+    mask : layer or array-like, optional
+        Pixels count where it is not zero.
+    pixel_size : float or tuple of float, optional
+        Length of a pixel (along rows, along columns); a layer's own by default, else 1.
+    unit : str, optional
+        Unit of length; a layer's own by default, else ``"px"``.
+    name : str, optional
+        What messages and layers call the image; a layer's own by default.
+    stop : threading.Event, optional
+        Once set, the recovery ends within one step, with the best until then.
+    **options
+        Settings, see `napari_sbd.Parameters`.
+
+    Yields
+    ------
+    State
+        The last one holds the Recovery, which is the generator's return value, too.
+
+    Raises
+    ------
+    ValueError
+        If the image, the mask or an option cannot be used; the message names it and the remedy. It comes
+        before any work.
+
+    Examples
+    --------
+    >>> image = np.random.default_rng(0).normal(size=(32, 32))
+    >>> [state.stage for state in iter_recover(image, kernel_size=5)][-1]
+    'finished'
+    """
+    seen, source = read(image, at=at, mask=mask, pixel_size=pixel_size, unit=unit, name=name)
+    return follow(seen, source, stop, **options)
+
+
+def read(
+    image: Any,
+    *,
+    at: int | Sequence[int] | None = None,
+    mask: Any = None,
+    pixel_size: float | tuple[float, float] | None = None,
+    unit: str | None = None,
+    name: str | None = None,
+) -> tuple[Observation, Source]:
+    """Observation and Source of an image; takes what `iter_recover` takes and raises what it raises.
+
+    Examples
+    --------
+    >>> seen, source = read([[1, 2, 3], [4, 5, 6], [7, 8, 9]], name="topo")
+    >>> seen.shape, source.name
+    ((3, 3), 'topo')
+    """
+    if isinstance(image, Observation):
+        return image, _source_of_array(image.pixel_size, image.unit, name)
+    if not is_layer(image):
+        if at is not None:
+            raise ValueError("at chooses a slice of a layer: index the array instead")
+        source = _source_of_array(pixel_size, unit, name)
+        data = image
+    else:
+        source = source_of(image)
+        source = replace(source, unit=unit or source.unit, name=name or source.name)
+        data = _plane(image, at)
+    inside = None if mask is None else _mask(mask, at)
+    size = source.pixel_size if pixel_size is None else pixel_size
+    seen = observe(data, mask=inside, pixel_size=size, unit=source.unit, name=source.name)
+    return seen, source
+
+
+def follow(seen: Observation, source: Source, stop: Event | None = None, **options: Any) -> States:
+    """Recover from an Observation; the Recovery knows its Source."""
+    return _with_source(core.iter_recover(seen, stop=stop, **options), source)
+
+
+def _with_source(states: Generator[State, None, CoreRecovery], source: Source) -> States:
+    for state in states:
+        if state.recovery is None:
+            yield state
+        else:
+            plain = {item.name: getattr(state.recovery, item.name) for item in fields(CoreRecovery)}
+            recovery = Recovery(**plain, source=source)
+            yield replace(state, recovery=recovery)
+    return recovery
+
+
+def is_layer(thing: Any) -> bool:
+    """Whether this is a napari layer, of any type."""
+    return all(hasattr(thing, name) for name in ("data", "scale", "translate", "units"))
+
+
+def _is_image(layer: Any) -> bool:
+    return hasattr(layer, "depiction")
+
+
+def _source_of_array(
+    pixel_size: float | tuple[float, float] | None, unit: str | None, name: str | None
+) -> Source:
+    rows, cols = np.broadcast_to(1.0 if pixel_size is None else np.asarray(pixel_size, float), 2)
+    unit = unit or "px"
+    units = ("pixel" if unit == "px" else unit,) * 2
+    return Source(name or "image", scale=(float(rows), float(cols)), units=units, unit=unit)
+
+
+def _plane(layer: Any, at: int | Sequence[int] | None) -> Any:
+    """The image of a layer; of a layer with more axes, the one at this index."""
+    if not _is_image(layer):
+        raise ValueError(f"{layer.name} is no image: choose an Image or a Labels layer")
+    data = layer.data[0] if layer.multiscale else layer.data
+    leading = len(data.shape) - 2 - bool(getattr(layer, "rgb", False))
+    index = _index(at)
+    if len(index) == leading:
+        return data[index]
+    if not leading:
+        raise ValueError(f"{layer.name} is one image: leave out at={at!r}")
+    raise ValueError(
+        f"{layer.name} holds many images, along {leading} {'axis' if leading == 1 else 'axes'}: choose one "
+        f"with at=…, such as at=viewer.dims.current_step[:{leading}], or pass layer.data to recover slices "
+        "that share their defects"
+    )
+
+
+def _index(at: int | Sequence[int] | None) -> tuple[int, ...]:
+    if at is None:
+        return ()
+    try:
+        return tuple(operator.index(n) for n in (at if isinstance(at, Sequence) else [at]))
+    except TypeError:
+        raise ValueError(f"at must be a whole number or several, not {at!r}") from None
+
+
+def _mask(mask: Any, at: int | Sequence[int] | None) -> Any:
+    if not is_layer(mask):
+        return np.asarray(mask) != 0
+    data = mask.data[0] if mask.multiscale else mask.data
+    index = _index(at)
+    return np.asarray(data[index] if data.ndim == 2 + len(index) else data) != 0

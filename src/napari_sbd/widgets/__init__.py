@@ -1,0 +1,1 @@
+"""The dock widgets. Only here are Qt, magicgui and napari imported."""

@@ -1,0 +1,137 @@
+"""The choice of the image: a combo box that follows the viewer's layers, and what is known of the image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from magicgui.widgets import ComboBox
+from psygnal import Signal
+
+from napari_sbd.api import read
+from napari_sbd.core.observation import Observation
+from napari_sbd.layers import Source, role_of
+from napari_sbd.widgets.fields import hint_label
+
+WATCHED = ("data", "scale", "affine", "units", "name")
+# Results that are no image of the sample.
+NOT_OFFERED = ("kernel", "activation", "reconstruction")
+NO_IMAGE = "There is no image: open one with File ▸ Open, or a sample with File ▸ Open Sample."
+
+
+class ImageChoice:
+    """The chosen layer, checked whenever it may have changed.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    """
+
+    changed = Signal()
+
+    def __init__(self, viewer: Any) -> None:
+        self.viewer = viewer
+        self.observation: Observation | None = None
+        self.source: Source | None = None
+        self.problem = NO_IMAGE
+        self.revision = 0  # counts changes of the layer's data
+        self._watched: Any = None
+        self.hint = hint_label()
+        self.combo = ComboBox(
+            choices=lambda _: [(layer.name, layer) for layer in self._layers()],
+            tooltip="Image or Labels layer to recover from; of a stack, the image that is shown.",
+        )
+        active = viewer.layers.selection.active
+        if any(layer is active for layer in self._layers()):
+            self.combo.value = active
+        self.combo.changed.connect(self._choose)
+        for event in ("inserted", "removed", "reordered", "renamed"):
+            getattr(viewer.layers.events, event).connect(self._layers_changed)
+        viewer.dims.events.point.connect(self._dims_changed)
+        self._choose()
+
+    @property
+    def layer(self) -> Any:
+        """The chosen layer, or None."""
+        return self.combo.value
+
+    @property
+    def at(self) -> tuple[int, ...]:
+        """Index of the shown image in a layer with more axes than an image."""
+        layer = self.layer
+        shape = (layer.data[0] if layer.multiscale else layer.data).shape
+        leading = len(shape) - 2 - bool(getattr(layer, "rgb", False))
+        if leading == 0:
+            return ()
+        point = layer.world_to_data(self.viewer.dims.point)
+        leading_point = zip(point, shape[:leading], strict=False)
+        return tuple(int(np.clip(np.round(p), 0, n - 1)) for p, n in leading_point)
+
+    def read(self) -> None:
+        """Take the image from its layer and check it."""
+        self.observation = self.source = None
+        self.problem = NO_IMAGE
+        if self.layer is not None:
+            try:
+                self.observation, self.source = read(self.layer, at=self.at or None)
+                self.problem = ""
+            except ValueError as error:
+                self.problem = sentence(error)
+        self.hint.setText(self._description())
+        self.hint.setVisible(bool(self.hint.text()))
+
+    def length(self, pixels: tuple[int, int]) -> str:
+        """Text for a size in the image's unit, empty where that is the pixel."""
+        if self.source is None or self.source.unit == "px":
+            return ""
+        rows, cols = (n * size for n, size in zip(pixels, self.source.pixel_size, strict=True))
+        return f"{rows:.4g} × {cols:.4g} {self.source.unit}"
+
+    def _layers(self) -> list[Any]:
+        layers = [layer for layer in self.viewer.layers if hasattr(layer, "depiction")]
+        return [layer for layer in layers if role_of(layer) not in NOT_OFFERED]
+
+    def _layers_changed(self, event: Any = None) -> None:
+        self.combo.reset_choices()
+
+    def _dims_changed(self, event: Any = None) -> None:
+        if self.layer is not None and self.at:
+            self._look()
+
+    def _choose(self, value: Any = None) -> None:
+        for name in WATCHED:
+            if self._watched is not None and hasattr(self._watched.events, name):
+                getattr(self._watched.events, name).disconnect(self._look)
+            if self.layer is not None and hasattr(self.layer.events, name):
+                getattr(self.layer.events, name).connect(self._look)
+        self._watched = self.layer
+        self._look()
+
+    def _look(self, event: Any = None) -> None:
+        self.revision += getattr(event, "type", "") == "data"
+        self.read()
+        self.changed.emit()
+
+    def _description(self) -> str:
+        if self.observation is None:
+            return ""
+        rows, cols = self.observation.shape
+        parts = [f"{rows} × {cols} px", self.length((rows, cols))]
+        if self.at:
+            parts.append("slice " + ", ".join(str(n) for n in self.at))
+        masked = int((~self.observation.mask).sum())
+        if masked:
+            parts.append(f"{masked:,} px without a value")
+        return " · ".join(part for part in parts if part)
+
+
+def sentence(error: Exception | str) -> str:
+    """An error's message as a sentence on screen.
+
+    Examples
+    --------
+    >>> sentence(ValueError("topo is constant"))
+    'Topo is constant.'
+    """
+    text = str(error) or type(error).__name__
+    return text[0].upper() + text[1:] + ("" if text.endswith(".") else ".")

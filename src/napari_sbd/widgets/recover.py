@@ -1,0 +1,254 @@
+"""The dock widget *Sparse blind deconvolution*."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import notification_manager
+from psygnal import Signal
+from qtpy.QtCore import QEvent, QSize, Qt
+from qtpy.QtWidgets import QApplication, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
+
+from napari_sbd.api import Recovery
+from napari_sbd.core.observation import check_window
+from napari_sbd.core.parameters import Parameters
+from napari_sbd.widgets.image_choice import ImageChoice, sentence
+from napari_sbd.widgets.progress_view import ProgressView
+from napari_sbd.widgets.run import Failure, Run, RunState
+from napari_sbd.widgets.script import python_lines
+from napari_sbd.widgets.settings_form import SettingsForm
+from napari_sbd.widgets.style import style_sheet
+from napari_sbd.widgets.window_watch import WindowWatch
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+BUTTON_TEXT = {RunState.IDLE: "Recover", RunState.RUNNING: "Cancel", RunState.CANCELLING: "Cancelling…"}
+BUTTON_HELP = {
+    RunState.IDLE: "Recover the kernel and the positions of all defects",
+    RunState.RUNNING: "End now, with the best that was found until then",
+    RunState.CANCELLING: "Ends within one step",
+}
+MARGIN, SPACING = 10, 8
+WIDTH, HEIGHT = 376, 420
+
+
+class RecoverWidget(QWidget):
+    """Choose an image, press Recover, watch, and get the result as layers.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+
+    Attributes
+    ----------
+    finished : psygnal.Signal
+        Emitted at the end of a run, with its Recovery, or None if it failed.
+    state_changed : psygnal.Signal
+        Emitted with the new RunState.
+    """
+
+    finished = Signal(object)
+    state_changed = Signal(RunState)
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self.recovery: Recovery | None = None
+        self._run: Run | None = None
+        # What the running recovery was asked for, and what gave `recovery`.
+        self._asked: tuple[Any, ...] = ()
+        self._answered: tuple[Any, ...] = ()
+        self.image = ImageChoice(napari_viewer)
+        image_label = QLabel("Image")
+        image_label.setToolTip(self.image.combo.tooltip)
+        self.form = SettingsForm([(image_label, self.image.combo.native), (None, self.image.hint)])
+        self.progress = ProgressView()
+        self._add_buttons()
+        self._lay_out()
+        self.image.changed.connect(self._refresh)
+        self.form.changed.connect(self._refresh)
+        napari_viewer.events.theme.connect(self._follow_theme)
+        self._follow_theme()
+        self._refresh()
+
+    @property
+    def state(self) -> RunState:
+        """Whether a recovery is running."""
+        return RunState.IDLE if self._run is None else self._run.state
+
+    def reset_choices(self, event: Any = None) -> None:
+        """Follow the viewer's layers."""
+        self.image.combo.reset_choices()
+
+    def recover(self) -> None:
+        """Start a recovery with what the form says."""
+        self.image.read()
+        self._refresh()
+        if self.image.observation is None or self.image.source is None or not self.button.isEnabled():
+            return
+        self._asked = self._request()
+        watch = WindowWatch(self)
+        run = Run(self.viewer, self.image.observation, self.image.source, self.form.options(), watch)
+        run.state_changed.connect(self._show_state)
+        run.progressed.connect(self.progress.show_state)
+        run.finished.connect(self._end)
+        self._run = run
+        # Should the widget be collected, the run still ends; more than the event must not be kept for that.
+        weakref.finalize(self, run.stop.set)
+        self.progress.begin()
+        run.start()
+
+    def cancel(self) -> None:
+        """End a recovery with the best that was found until then."""
+        if self._run is not None:
+            self._run.cancel()
+
+    def _press(self) -> None:
+        if self._run is None:
+            self.recover()
+        else:
+            self.cancel()
+
+    def restore_defaults(self) -> None:
+        """Set all settings to their defaults."""
+        self.form.restore_defaults()
+
+    def copy_as_python(self) -> None:
+        """Copy the lines that repeat this recovery in the console."""
+        clipboard = QApplication.clipboard()
+        assert clipboard is not None
+        clipboard.setText(self.python_lines())
+
+    def python_lines(self) -> str:
+        """Lines that give what Recover gives."""
+        if self.image.layer is None:
+            return ""
+        changed = Parameters(**self.form.options()).changed()
+        return python_lines(self.image.layer.name, changed, self.image.at)
+
+    def sizeHint(self) -> QSize:
+        """Width at which nothing is cut off."""
+        return QSize(WIDTH, HEIGHT)
+
+    def event(self, event: QEvent | None) -> bool:
+        """Notice that the dock was closed: napari takes the widget out of it and sends nothing else."""
+        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.cancel()
+        return bool(super().event(event))
+
+    def _add_buttons(self) -> None:
+        self.button = QPushButton(BUTTON_TEXT[RunState.IDLE])
+        self.button.setObjectName("primary")
+        self.button.clicked.connect(self._press)
+        self.copy_button = QPushButton("Copy as Python")
+        self.copy_button.setToolTip("Copy the lines that repeat this recovery in napari's console")
+        self.copy_button.clicked.connect(self.copy_as_python)
+        self.defaults_button = QPushButton("Restore defaults")
+        self.defaults_button.setToolTip("Set all settings to their defaults")
+        self.defaults_button.clicked.connect(self.restore_defaults)
+
+    def _lay_out(self) -> None:
+        small = QHBoxLayout()
+        small.setSpacing(SPACING)
+        small.addWidget(self.copy_button)
+        small.addWidget(self.defaults_button)
+        content = QWidget()
+        inner = QVBoxLayout(content)
+        inner.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
+        inner.setSpacing(SPACING)
+        for widget in (self.form, self.button, self.progress):
+            inner.addWidget(widget)
+        inner.addLayout(small)
+        inner.addStretch()
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(content)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scroll)
+        self.setMinimumWidth(WIDTH - 8)
+
+    def _request(self) -> tuple[Any, ...]:
+        image = self.image
+        return (image.layer, image.revision, image.at, self.form.options()) if image.layer is not None else ()
+
+    def _is_up_to_date(self) -> bool:
+        """Whether Recover would give the result that is shown."""
+        return self.recovery is not None and self._answered == self._request()
+
+    def _refresh(self) -> None:
+        """Say what is wrong before Recover can be pressed."""
+        self._show_window_size()
+        if self._run is not None:
+            return
+        problem = self._problem()
+        self.button.setEnabled(not problem)
+        self.copy_button.setEnabled(not problem)
+        if problem:
+            self.progress.tell(problem, "warning")
+        elif self.progress.level == "warning":
+            self._tell_result()
+
+    def _problem(self) -> str:
+        window = self.form.window_field.value()
+        if self.image.observation is not None and window is not None:
+            try:
+                check_window(window, self.image.observation.shape)
+            except ValueError as error:
+                return sentence(str(error).replace("kernel_size", "the window of"))
+        return self.image.problem
+
+    def _show_window_size(self) -> None:
+        window = self.form.window_field.value()
+        hint = self.image.length(window) if window else "from the image"
+        if window is None and self.recovery is not None and self._is_up_to_date():
+            rows, cols = self.recovery.kernels.shape[-2:]
+            hint = self.image.length((rows, cols)) or hint
+        self.form.window_field.hint.setText(hint)
+
+    def _show_state(self, state: RunState) -> None:
+        self.button.setText(BUTTON_TEXT[state])
+        self.button.setToolTip(BUTTON_HELP[state])
+        self.button.setEnabled(state is not RunState.CANCELLING)
+        for widget in (self.form, self.copy_button, self.defaults_button):
+            widget.setEnabled(state is RunState.IDLE)
+        self.state_changed.emit(state)
+
+    def _end(self, outcome: Recovery | Failure) -> None:
+        self._run = None
+        self.progress.end()
+        self._show_state(RunState.IDLE)
+        if isinstance(outcome, Failure):
+            self.recovery = None
+            self._tell_error(outcome.error)
+        else:
+            self.recovery, self._answered = outcome, self._asked
+            self.form.window_field.show_chosen(outcome.kernels.shape[-2:])
+            if outcome.status == "finished":
+                self.form.fields["lam_last"].show_chosen(float(f"{outcome.history['lam'].iloc[-1]:.2g}"))
+            self._tell_result()
+        self._refresh()
+        self.finished.emit(self.recovery)
+
+    def _tell_result(self) -> None:
+        if self.recovery is None:
+            self.progress.tell("")
+            return
+        summary = self.recovery.summary
+        self.progress.tell(f"{summary[0].upper()}{summary[1:]}.", "result")
+
+    def _tell_error(self, error: Exception) -> None:
+        if isinstance(error, ValueError):
+            text = sentence(error)
+        elif isinstance(error, MemoryError):
+            text = "There is not enough memory: crop the image, or choose a smaller window."
+        else:
+            text = f"The recovery failed: {error}. napari's message has the details: please report it."
+            notification_manager.receive_error(type(error), error, error.__traceback__)
+        self.progress.tell(text, "error")
+
+    def _follow_theme(self, event: Any = None) -> None:
+        self.setStyleSheet(style_sheet(self.viewer.theme))

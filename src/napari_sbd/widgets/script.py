@@ -1,0 +1,30 @@
+"""Copy as Python: the lines that repeat a recovery in napari's console."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+
+def python_lines(layer_name: str, options: dict[str, Any], at: Sequence[int] = ()) -> str:
+    """Lines that recover from this layer with these options and add the layers.
+
+    Parameters
+    ----------
+    layer_name : str
+    options : dict
+        Those that differ from their defaults.
+    at : sequence of int
+        Index of the image in a layer with more axes.
+
+    Examples
+    --------
+    >>> print(python_lines("topo", {"kernel_size": (31, 31)}))
+    import napari_sbd as sbd
+    sbd.recover(viewer.layers["topo"], kernel_size=(31, 31)).add_to(viewer)
+    """
+    given = ({"at": tuple(at)} if at else {}) | options
+    layer = f"viewer.layers[{json.dumps(layer_name, ensure_ascii=False)}]"
+    arguments = ", ".join([layer, *(f"{name}={value!r}" for name, value in given.items())])
+    return f"import napari_sbd as sbd\nsbd.recover({arguments}).add_to(viewer)"
