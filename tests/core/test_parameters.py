@@ -51,7 +51,7 @@ def test_whole_numbers_are_not_rounded_silently(name):
 
 
 def test_a_choice_names_its_alternatives():
-    with pytest.raises(ValueError, match="activations must be 'positive' or 'signed'"):
+    with pytest.raises(ValueError, match="activations must be 'automatic' or 'positive' or 'signed'"):
         Parameters(activations="both")
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sbd.core.descent import Iterate
+from napari_sbd.core.descent import Iterate, Schedule, solve_maps
 from napari_sbd.core.kernel_fit import fit_kernels
-from napari_sbd.core.objective import Objective
+from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.region import Region, search_region
-from napari_sbd.core.sparsity import crowding
+from napari_sbd.core.sparsity import crowding, largest_penalty
+from napari_sbd.core.sphere import project
 from napari_sbd.core.start import salient_patches
 from napari_sbd.core.whitening import whiten
 
@@ -19,6 +21,9 @@ Real = NDArray[np.floating]
 
 # Above this fraction of λ_max a matched filter sees the defects themselves as its noise.
 CROWDED = 0.4
+# λ over λ_max, and steps, of the map by which a known kernel is carried into a whitened domain.
+SHARE_OF_PEAKS = 0.2
+MAPS = Schedule(60, 1e-3)
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,16 @@ class Domain:
     def to_raw(self, found: Iterate) -> Iterate:
         """What was found here, as kernels and maps of the image as given."""
         return fit_kernels(self.raw, found.maps) if self.whitened else found
+
+    def from_raw(self, kernels: Real) -> Real:
+        """A kernel of the image as given, as it shows in this domain: by the map that it gives there."""
+        if not self.whitened:
+            return kernels
+        unit = project(kernels).astype(self.raw.data.dtype)
+        penalty = Penalty(SHARE_OF_PEAKS * largest_penalty(self.raw, unit, nonnegative=True))
+        maps = np.zeros((1, *self.raw.convolution.map_shape), unit.dtype)
+        solved = deque(solve_maps(self.raw, unit, maps, penalty, MAPS), maxlen=1)
+        return fit_kernels(self.whole, solved[0].maps).kernels
 
 
 def choose_domain(raw: Objective, starts: int, nonnegative: bool, seed: int) -> Domain:

@@ -80,6 +80,10 @@ class Objective:
             return self
         return Objective(self.data, self.mask, kernel_shape)
 
+    def replaced(self, data: Real) -> Objective:
+        """Other data of the same shape, seen with the same mask and window."""
+        return Objective(data, self.mask, self.convolution.kernel_shape)
+
     def residual(self, kernel_spectra: Complex, map_spectra: Complex) -> tuple[Real, Real]:
         """`W ⊙ (a ∗ x + b - y)` on the canvas, and the bias `b` (slices,) that makes it smallest."""
         return self.weighted(self.convolution.predict(kernel_spectra, map_spectra) - self._target)

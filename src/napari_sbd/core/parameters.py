@@ -7,10 +7,12 @@ import operator
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-Activations = Literal["positive", "signed"]
+Activations = Literal["automatic", "positive", "signed"]
 KernelSize = tuple[int, int]
 
 SMALLEST_WINDOW = 3
+# Settings that may be None: the data tell.
+CHOSEN_FROM_DATA = ("kernel_size", "types", "lam_last")
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,10 @@ class Parameters:
     ----------
     kernel_size : tuple of int, int or None
         Window of the kernel in pixels (rows, cols); None estimates it from the autocorrelation.
-    activations : {'positive', 'signed'}
-        Whether all defects of a type have one sign, or both occur.
+    types : int or None
+        Number of defect types; None takes it from the data.
+    activations : {'automatic', 'positive', 'signed'}
+        Whether all defects of a type have one sign, or both occur; automatic takes it from the data.
     lam_first : float
         Sparsity penalty of stage I, as a fraction of λ_max.
     lam_last : float or None
@@ -103,13 +107,21 @@ class Parameters:
         high=1025,
         step=1,
     )
+    types: int | None = _setting(
+        None,
+        label="Defect types",
+        help="Number of different signatures. Automatic adds types as long as they explain more than noise.",
+        low=1,
+        high=12,
+        step=1,
+    )
     activations: Activations = _setting(
-        "positive",
+        "automatic",
         label="Activations",
         help="Positive: every defect shows the same contrast, the kernel carries its sign. "
-        "Both signs: the same signature occurs bright and dark.",
-        choices=("positive", "signed"),
-        choice_labels=("Positive", "Both signs"),
+        "Both signs: the same signature occurs bright and dark. Automatic takes it from the image.",
+        choices=("automatic", "positive", "signed"),
+        choice_labels=("Automatic", "Positive", "Both signs"),
     )
     lam_first: float = _setting(
         0.3,
@@ -175,7 +187,7 @@ class Parameters:
             object.__setattr__(self, "kernel_size", _window(self.kernel_size))
         for setting in settings():
             value = getattr(self, setting.name)
-            if setting.name == "kernel_size" or (value is None and setting.default is None):
+            if setting.name == "kernel_size" or (value is None and setting.name in CHOSEN_FROM_DATA):
                 continue
             object.__setattr__(self, setting.name, _checked(setting, value))
 
@@ -208,7 +220,7 @@ def settings() -> tuple[Setting, ...]:
     Examples
     --------
     >>> [s.label for s in settings() if not s.advanced]
-    ['Window', 'Activations']
+    ['Window', 'Defect types', 'Activations']
     """
     return tuple(Setting(name=f.name, default=f.default, **f.metadata) for f in fields(Parameters))
 

@@ -43,6 +43,11 @@ class Progress:
         for _ in range(phases):
             self.finish_phase()
 
+    def extend(self, phases: Sequence[float]) -> None:
+        """Plan more work before the last phase, which stays the last."""
+        *before, last = self._phases
+        self._phases = [*before, *phases, last]
+
     def replan(self, phases: Sequence[float]) -> None:
         """Replace all phases that are not finished; the share of what is done stays as it is."""
         self._before = self.fraction

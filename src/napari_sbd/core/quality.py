@@ -28,13 +28,45 @@ def kernel_similarity(found: Real, truth: Real) -> float:
     >>> round(kernel_similarity(-2 * np.pad(kernel, ((0, 2), (1, 0))), kernel), 6)
     1.0
     """
+    return abs(signed_similarity(found, truth))
+
+
+def signed_similarity(found: Real, truth: Real) -> float:
+    """Similarity as `kernel_similarity`, negative where one kernel is the other upside down.
+
+    Examples
+    --------
+    >>> kernel = np.array([[0.0, 1.0, 0.0], [1.0, 3.0, 1.0], [0.0, 1.0, 0.0]])
+    >>> round(signed_similarity(-2 * kernel, kernel), 6)
+    -1.0
+    """
+    cross, norms = _cross_correlation(found, truth)
+    best = cross.flat[int(np.abs(cross).argmax())]
+    return float(np.clip(best / norms, -1, 1)) if norms > 0 else 0.0
+
+
+def best_shift(found: Real, truth: Real) -> tuple[int, int]:
+    """Whole pixels (rows, cols) by which the found kernel lies off another of the same window.
+
+    Examples
+    --------
+    >>> kernel = np.array([[0.0, 0.0, 0.0], [1.0, 3.0, 1.0], [0.0, 1.0, 0.0]])
+    >>> best_shift(np.roll(kernel, -1, axis=0), kernel)
+    (-1, 0)
+    """
+    cross, _ = _cross_correlation(found, truth)
+    peak = np.unravel_index(int(np.abs(cross).argmax()), cross.shape)
+    row, col = (int(p) - n if p > n // 2 else int(p) for p, n in zip(peak, cross.shape, strict=True))
+    return row, col
+
+
+def _cross_correlation(found: Real, truth: Real) -> tuple[Real, float]:
     a, b = (np.reshape(k, (-1, *np.shape(k)[-2:])).astype(float) for k in (found, truth))
     if len(a) != len(b):
         raise ValueError(f"found has {len(a)} slices and truth {len(b)}: compare kernels of the same slices")
     shape = tuple(fft.next_fast_len(m + n - 1) for m, n in zip(a.shape[1:], b.shape[1:], strict=True))
     cross = fft.irfft2((fft.rfft2(a, shape) * np.conj(fft.rfft2(b, shape))).sum(0), shape)
-    norms = np.linalg.norm(a) * np.linalg.norm(b)
-    return min(1.0, float(np.abs(cross).max() / norms)) if norms > 0 else 0.0
+    return np.asarray(cross), float(np.linalg.norm(a) * np.linalg.norm(b))
 
 
 def agreement(kernels: list[Real], best: Real, alike: float = 0.9) -> int:

@@ -16,6 +16,7 @@ from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.recovery import Recovery, Status
 from napari_sbd.core.run import Run
 from napari_sbd.core.stages import Snapshot
+from napari_sbd.core.start import given_starts
 
 Real = NDArray[np.floating]
 
@@ -90,6 +91,7 @@ def iter_recover(
     pixel_size: float | tuple[float, float] = 1.0,
     unit: str = "px",
     name: str = "image",
+    start: Any = None,
     stop: Event | None = None,
     **options: Any,
 ) -> States:
@@ -104,6 +106,9 @@ def iter_recover(
         See `observe`.
     mask, pixel_size, unit, name
         See `observe`.
+    start : array-like or Recovery, optional
+        Where to begin instead of salient patches: boxes (n, 2, 2), each round a whole defect, as corners
+        ((row, col), (row, col)) in pixels; a kernel (k1, k2) or (slices, k1, k2); or an earlier recovery.
     stop : threading.Event, optional
         Once set, the recovery ends within one step and returns the best until then, marked as cancelled.
     **options
@@ -132,7 +137,10 @@ def iter_recover(
         seen = observe(image, mask=mask, pixel_size=pixel_size, unit=unit, name=name)
     if parameters.kernel_size is not None:
         check_window(parameters.kernel_size, seen.shape)
-    return _drive(Run(seen, parameters), stop)
+    starts = given_starts(start, seen.shape, len(seen.data))
+    if starts.window is not None:
+        check_window(starts.window, seen.shape)
+    return _drive(Run(seen, parameters, starts), stop)
 
 
 def _drive(run: Run, stop: Event | None) -> States:

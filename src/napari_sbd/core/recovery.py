@@ -41,6 +41,8 @@ class Recovery:
         Standard deviation of a pixel of the residual, in the image's unit, estimated robustly.
     status : {'finished', 'cancelled'}
         A cancelled recovery holds the best that was found until then.
+    nothing : str
+        Why no defect was found, empty where some were.
     quality : dict
         Figures that say how far to trust the result.
     history : pandas.DataFrame
@@ -66,6 +68,7 @@ class Recovery:
     bias: Real
     noise: float
     status: Status
+    nothing: str = ""
     quality: dict[str, float] = field(default_factory=dict)
     history: pd.DataFrame = field(default_factory=pd.DataFrame)
     versions: dict[str, str] = field(default_factory=dict)
@@ -74,6 +77,11 @@ class Recovery:
     def window(self) -> tuple[int, int]:
         """Rows and columns of the kernels' window, as asked for or as found."""
         return self.kernels.shape[2], self.kernels.shape[3]
+
+    @property
+    def signed(self) -> bool:
+        """Whether defects of both signs occur."""
+        return bool((self.extended_activations < 0).any())
 
     @property
     def activations(self) -> Real:
@@ -105,6 +113,8 @@ class Recovery:
     @property
     def summary(self) -> str:
         """One plain sentence on what was found."""
+        if self.nothing:
+            return f"no defects: {self.nothing}"
         defects = len(self.defects)
         figures = [f"{defects} defect{'' if defects == 1 else 's'}"]
         if "starts_agreeing" in self.quality:

@@ -17,6 +17,7 @@ Real = NDArray[np.floating]
 
 GROWTH = 3  # of the window in which the kernel's whole extent is looked for
 LARGEST_SHARE = 0.5  # of the image's side
+WORTH_MOVING = 2e-3  # of the kernel's energy, gained by another window
 WORTH = 0.1  # relative change of the window below which it stays
 
 
@@ -44,9 +45,34 @@ def resized(objective: Objective, found: Iterate) -> tuple[Objective, Iterate]:
     return objective.with_window(size), Iterate(kernels, maps, found.bias, np.inf)
 
 
-def _seen_wide(objective: Objective, found: Iterate) -> tuple[Objective, Iterate]:
+def recentred(objective: Objective, found: Iterate) -> Iterate:
+    """Move each kernel to the window that holds more of it, where least squares with its map known show one.
+
+    A kernel that settled as a shift truncation lacks an edge; what lies beyond the window is seen by lifting
+    it half a window.
+    """
+    if not np.any(found.maps):
+        return found
+    window = objective.convolution.kernel_shape
+    _, seen = _seen_wide(objective, found, growth=2)
+    kernels, maps, moved = recentre(seen.kernels, seen.maps, window)
+    if not moved or _energy_gained(seen.kernels, kernels, window) < WORTH_MOVING:
+        return found
+    kernels, maps = crop(kernels, maps, window)
+    return Iterate(kernels, maps, found.bias, np.inf)
+
+
+def _energy_gained(before: Real, after: Real, window: tuple[int, int]) -> float:
+    """Largest gain of a kernel's energy inside the middle window, as a share of all of it."""
+    first = [(n - k) // 2 for n, k in zip(before.shape[-2:], window, strict=True)]
+    inside = (..., slice(first[0], first[0] + window[0]), slice(first[1], first[1] + window[1]))
+    energies = [np.square(kernels[inside], dtype=float).sum((1, 2, 3)) for kernels in (before, after)]
+    return float((energies[1] - energies[0]).max())
+
+
+def _seen_wide(objective: Objective, found: Iterate, growth: int = GROWTH) -> tuple[Objective, Iterate]:
     window, shape = objective.convolution.kernel_shape, objective.convolution.image_shape
-    limits = [max(k, min(GROWTH * k, int(LARGEST_SHARE * n))) for k, n in zip(window, shape, strict=True)]
+    limits = [max(k, min(growth * k, int(LARGEST_SHARE * n))) for k, n in zip(window, shape, strict=True)]
     margins = [(limit - k) // 2 for limit, k in zip(limits, window, strict=True)]
     margin = (margins[0], margins[1])
     wide = objective.with_window((window[0] + 2 * margin[0], window[1] + 2 * margin[1]))

@@ -17,7 +17,7 @@ from napari_sbd.core.progress import Progress
 from napari_sbd.core.quality import agreement
 from napari_sbd.core.sparsity import Levels, largest_penalty, levels
 from napari_sbd.core.stages import Snapshot
-from napari_sbd.core.start import salient_patches
+from napari_sbd.core.start import NO_STARTS, Starts, salient_patches
 
 Real = NDArray[np.floating]
 
@@ -34,11 +34,14 @@ class Search:
     parameters : Parameters
     penalty : Penalty
         λ is set by the search; whether activations are positive is taken from it.
+    starts : Starts
+        What the user gave to begin with.
     """
 
     domain: Domain
     parameters: Parameters
     penalty: Penalty
+    starts: Starts = NO_STARTS
     largest: float = 1.0
     found: list[Iterate] = field(default_factory=list)
     polished: list[Iterate] = field(default_factory=list)
@@ -60,7 +63,9 @@ class Search:
         part, options = self.domain.part, self.parameters
         window = part.convolution.kernel_shape
         rng = np.random.default_rng(options.seed)
-        patches = salient_patches(part.data, part.mask, window, options.starts, rng)
+        patches = self.starts.patches(self.domain) or salient_patches(
+            part.data, part.mask, window, options.starts, rng
+        )
         tops = [largest_penalty(part, patch, self.penalty.nonnegative) for patch in patches]
         self.largest = float(np.median(tops))
         smooth = replace(
@@ -68,8 +73,9 @@ class Search:
         )
         for number, patch in enumerate(patches):
             self.found.append((yield from stages.stage_one(part, patch, smooth, number)))
-            progress.finish_phase()
-        progress.skip(options.starts - len(patches))
+            if number < options.starts:
+                progress.finish_phase()
+        progress.skip(max(0, options.starts - len(patches)))
         order = sorted(range(len(patches)), key=lambda n: self.found[n].objective)
         best = self.found[order[0]].kernels
         self.levels = levels(part, best, self.largest, options.lam_first, options.lam_last, self.domain.noise)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from napari_sbd.core.descent import Iterate, Schedule, descend, solve_maps
 from napari_sbd.core.objective import Objective, Penalty
+from napari_sbd.core.resize import recentred
 from napari_sbd.core.sparsity import Levels, penalty_from_residual
 from napari_sbd.core.subpixel import snap
 from napari_sbd.core.window import crop, lift, recentre
@@ -121,7 +122,7 @@ def _rounds(objective: Objective, best: Iterate, penalty: Penalty, rounds: int) 
     for number in range(rounds):
         best = yield from _reweighted(objective, best, penalty)
         if number == 0:
-            best = snap(objective, best)
+            best = snap(objective, recentred(objective, best))
     return best
 
 

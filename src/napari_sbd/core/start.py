@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_sbd.core.parameters import SMALLEST_WINDOW
 from napari_sbd.core.sphere import project
+
+if TYPE_CHECKING:
+    from napari_sbd.core.domain import Domain
 
 Real = NDArray[np.floating]
 
@@ -54,3 +61,125 @@ def salient_patches(
 def _forbid(chance: Real, row: int, col: int, shape: tuple[int, int]) -> None:
     half = [max(1, n // 2) for n in shape]
     chance[max(0, row - half[0]) : row + half[0] + 1, max(0, col - half[1]) : col + half[1] + 1] = 0
+
+
+@dataclass(frozen=True)
+class Starts:
+    """What the user gives to begin with: boxes of the image, or kernels.
+
+    Parameters
+    ----------
+    boxes : array (n, 2, 2)
+        Corners ((row, col), (row, col)) in pixels.
+    kernels : tuple of array (slices, k1, k2)
+        Kernels known before.
+    """
+
+    boxes: Real
+    kernels: tuple[Real, ...] = ()
+
+    @property
+    def window(self) -> tuple[int, int] | None:
+        """Odd window in which the largest of what was given fits; None where nothing was."""
+        sizes = [np.ceil(np.abs(box[1] - box[0])).astype(int) for box in self.boxes]
+        sizes += [np.array(kernel.shape[-2:]) for kernel in self.kernels]
+        if not sizes:
+            return None
+        rows, cols = np.maximum(np.max(sizes, axis=0), SMALLEST_WINDOW)
+        if self.kernels and not len(self.boxes):
+            return int(rows), int(cols)
+        return int(rows) | 1, int(cols) | 1
+
+    def patches(self, domain: Domain) -> list[Real]:
+        """Unit-norm patches (1, slices, k1, k2) of a domain's data, or the kernels as they show in it."""
+        part, window = domain.part, domain.part.convolution.kernel_shape
+        boxed = [_boxed(domain.whole.data, domain.whole.mask, box, window) for box in self.boxes]
+        known = [domain.from_raw(_fitted(kernel, window)) for kernel in self.kernels]
+        return [project(p).astype(part.data.dtype) for p in (*boxed, *known) if np.any(p)]
+
+
+NO_STARTS = Starts(np.empty((0, 2, 2)))
+
+
+def given_starts(start: Any, shape: tuple[int, int], slices: int) -> Starts:
+    """Check what a user gives as `start`.
+
+    Parameters
+    ----------
+    start : array-like, Recovery or None
+    shape : tuple of int
+        Rows and columns of the image.
+    slices : int
+
+    Raises
+    ------
+    ValueError
+        If it is none of these, or a box lies outside the image.
+
+    Examples
+    --------
+    >>> given_starts([[[2, 3], [12, 13]]], (40, 40), 1).window
+    (11, 11)
+    """
+    if start is None:
+        return NO_STARTS
+    if hasattr(start, "kernels"):
+        kernels = tuple(np.asarray(kernel, float) for kernel in start.kernels)
+    else:
+        given = np.asarray(start, float)
+        if given.ndim == 3 and given.shape[1:] == (2, 2):
+            return Starts(_checked_boxes(given, shape))
+        if given.ndim not in (2, 3):
+            raise ValueError(
+                f"start has shape {given.shape}: pass boxes (n, 2, 2) as corners ((row, col), (row, col)), "
+                "a kernel (k1, k2) or (slices, k1, k2), or a Recovery"
+            )
+        kernels = (given.reshape((-1, *given.shape[-2:])),)
+    return Starts(NO_STARTS.boxes, tuple(_checked_kernel(kernel, shape, slices) for kernel in kernels))
+
+
+def _checked_boxes(boxes: Real, shape: tuple[int, int]) -> Real:
+    low, high = boxes.min(1), boxes.max(1)
+    if not np.isfinite(boxes).all() or (high <= 0).any() or (low >= shape).any():
+        raise ValueError(f"a box of start lies outside the image, {shape[0]}×{shape[1]} px")
+    if ((high - low) < SMALLEST_WINDOW - 1).any():
+        raise ValueError(f"a box of start is smaller than {SMALLEST_WINDOW} px: draw it round a whole defect")
+    return np.stack([low, high], axis=1)
+
+
+def _checked_kernel(kernel: Real, shape: tuple[int, int], slices: int) -> Real:
+    if len(kernel) not in (1, slices):
+        raise ValueError(f"start has {len(kernel)} slices and the image {slices}: pass one slice or as many")
+    if any(k > n for k, n in zip(kernel.shape[1:], shape, strict=True)):
+        raise ValueError("the kernel of start is larger than the image: crop it")
+    if not np.isfinite(kernel).all() or not np.any(kernel):
+        raise ValueError("the kernel of start is empty or not finite: pass a recovered kernel")
+    return np.broadcast_to(kernel, (slices, *kernel.shape[1:]))
+
+
+def _boxed(data: Real, mask: NDArray[np.bool_], box: Real, window: tuple[int, int]) -> Real:
+    """The data inside a box, tapered, in the middle of the window."""
+    margin = [(k, k) for k in window]
+    padded = np.pad(np.where(mask, data, 0), [(0, 0), *margin])
+    low = np.rint(box.mean(0)).astype(int) - [(k - 1) // 2 for k in window] + window
+    patch = padded[None, :, low[0] : low[0] + window[0], low[1] : low[1] + window[1]]
+    size = np.clip(np.rint(box[1] - box[0]).astype(int), SMALLEST_WINDOW, window)
+    weight = _centred(taper((int(size[0]), int(size[1])))[None], window)[0]
+    return np.asarray(patch * weight)
+
+
+def _fitted(kernel: Real, window: tuple[int, int]) -> Real:
+    """A kernel (1, slices, k1, k2) cut or zero-padded to the window about its middle."""
+    return _centred(kernel, window)[None]
+
+
+def _centred(array: Real, window: tuple[int, int]) -> Real:
+    for axis, size in zip((1, 2), window, strict=True):
+        have = array.shape[axis]
+        before = max(0, (have - size) // 2)
+        array = np.take(array, np.arange(before, before + min(have, size)), axis)
+        missing = size - array.shape[axis]
+        pads = [(0, 0)] * 3
+        pads[axis] = (missing // 2, missing - missing // 2)
+        array = np.pad(array, pads)
+    return array

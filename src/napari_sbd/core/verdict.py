@@ -1,0 +1,96 @@
+"""Verdicts: whether a type of defect is real, or noise, a copy, a correction of another, or a lattice."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft, ndimage, spatial
+
+from napari_sbd.core.defects import WEAKEST, Peaks, typical_amplitude
+from napari_sbd.core.descent import Iterate
+from napari_sbd.core.noise import robust_std
+from napari_sbd.core.objective import Objective, misfit
+from napari_sbd.core.start import salience
+
+Real = NDArray[np.floating]
+
+FEWEST_DEFECTS = 3
+SAME_PLACE = 1.5  # px
+BRAGG_PEAKS = 6  # pairs of them that are looked at
+FEWEST_IN_A_LATTICE = 16
+PERIODIC = 0.85  # share of the power in them, above which a lattice was found
+OUTSTANDING = 7.0  # deviations of the local energy of a residual that noise does not reach
+
+
+def residual_of(objective: Objective, found: Iterate) -> Real:
+    """Model less image (slices, rows, cols), the bias in closed form."""
+    model = objective.convolution
+    spectra = model.kernel_spectra(found.kernels), model.map_spectra(found.maps)
+    return model.frame(objective.residual(*spectra)[0])
+
+
+def strong_peaks(peaks: Peaks) -> Peaks:
+    """Those that may be defects: not weak against the typical one."""
+    return peaks.chosen(np.abs(peaks.amplitudes) >= WEAKEST * typical_amplitude(peaks.amplitudes))
+
+
+def worth(objective: Objective, before: Iterate, after: Iterate, kernels: int, defects: int) -> bool:
+    """Bayesian information criterion: whether the misfit falls by more than the price of new parameters.
+
+    Parameters
+    ----------
+    objective : Objective
+    before, after : Iterate
+        Without and with what is judged.
+    kernels, defects : int
+        How many of them are new; a defect has a place and an amplitude.
+    """
+    count = int(objective.mask.sum())
+    old, new = (misfit(residual_of(objective, it)) for it in (before, after))
+    price = np.log(count) * (kernels * after.kernels[0].size + 3 * defects)
+    return bool(new > 0 and count * np.log(old / new) > price)
+
+
+def coincidence(new: Peaks, others: list[Peaks], window: tuple[int, int]) -> float:
+    """Largest share of a type's defects that sit at one and the same offset from another type's."""
+    shares = [0.0]
+    for other in others:
+        apart = (new.centres[:, None] - other.centres[None]).reshape(-1, 2)
+        near = apart[(np.abs(apart) <= np.array(window) / 2).all(1)]
+        if len(near):
+            shares.append(_largest_crowd(near) / len(new.centres))
+    return max(shares)
+
+
+def fills_a_lattice(model: Real) -> bool:
+    """Whether what is explained (slices, rows, cols) repeats as a crystal does: few sharp Fourier peaks.
+
+    Of defects that take a share p of a lattice's places at random, a share p of the power is in its Bragg
+    peaks, the rest is diffuse.
+    """
+    shape = model.shape[1:]
+    taper = np.outer(*(np.hanning(n + 2)[1:-1] for n in shape))
+    power = sum(np.abs(fft.fft2((m - m.mean()) * taper)) ** 2 for m in model)
+    power = np.asarray(power)
+    power[np.ix_([-1, 0, 1], [-1, 0, 1])] = 0
+    total = float(power.sum())
+    sharp = 0.0
+    for _ in range(2 * BRAGG_PEAKS):
+        row, col = np.unravel_index(int(power.argmax()), shape)
+        here = np.ix_(*(np.arange(at - 1, at + 2) % n for at, n in zip((row, col), shape, strict=True)))
+        sharp += float(power[here].sum())
+        power[here] = 0
+    return total > 0 and sharp > PERIODIC * total
+
+
+def _largest_crowd(points: Real) -> int:
+    return int(np.max(spatial.KDTree(points).query_ball_point(points, SAME_PLACE, return_length=True)))
+
+
+def looks_like_noise(residual: Real, mask: NDArray[np.bool_], window: tuple[int, int]) -> bool:
+    """Whether nowhere in a residual the energy of a window stands out of what it is elsewhere."""
+    energy = salience(residual, mask, window)
+    whole = ndimage.uniform_filter(mask.all(0).astype(float), size=window, mode="constant") > 0.99
+    values = energy[whole]
+    spread = robust_std(values)
+    return bool(values.size and spread > 0 and values.max() - np.median(values) < OUTSTANDING * spread)
