@@ -4,23 +4,54 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
-from benchmarks import accuracy, speed
+from benchmarks import accuracy, counting, figure3, phase, real, speed, subpixel, table, windows
 from benchmarks.yardsticks import SOURCE
 
+
+@dataclass(frozen=True)
+class Suite:
+    """What is run, what it says, over how many seeds, and which options of the command line it takes."""
+
+    run: Callable[..., None]
+    text: str
+    seeds: int = 5
+    options: tuple[str, ...] = ()
+
+
 SUITES = {
-    "speed": (speed.run, "time, peak memory and excess of the default recovery, beside SPORCO (default)"),
-    "accuracy": (accuracy.run, "all of the following"),
-    "nafeas": (accuracy.nafeas, "real NaFeAs map (../shared/data), window 10, against the authors' kernel"),
-    "isolated": (accuracy.isolated_sample, "sample with exact multiple scattering, between pixels"),
-    "dense": (accuracy.dense_sample, "sample of 934 overlapping defects under strong noise"),
-    "border": (accuracy.border, "a field cut out of a larger one"),
-    "excess": (accuracy.excess, "256×256, window 31, against the least-squares bound"),
+    "speed": Suite(
+        speed.run, "time, peak memory and excess of the default recovery, beside SPORCO (default)"
+    ),
+    "accuracy": Suite(accuracy.run, "all of the following five"),
+    "nafeas": Suite(
+        accuracy.nafeas, "real NaFeAs map (../shared/data), window 10, against the authors' kernel"
+    ),
+    "isolated": Suite(accuracy.isolated_sample, "sample with exact multiple scattering, between pixels"),
+    "dense": Suite(accuracy.dense_sample, "sample of 934 overlapping defects under strong noise"),
+    "border": Suite(accuracy.border, "a field cut out of a larger one"),
+    "excess": Suite(accuracy.excess, "256×256, window 31, against the least-squares bound"),
+    "table": Suite(
+        table.run, "METHOD.md's table of reference programs re-made; --only rows from 0", 5, ("only",)
+    ),
+    "figure3": Suite(figure3.run, "figure 3 of Cheung et al., three kernels, 20 seeds", 20),
+    "phase": Suite(
+        phase.run, "phase diagram, goes on where it stopped; --only window,θ", 5, ("only", "out", "fresh")
+    ),
+    "real": Suite(real.run, "real images, pictures in build/; --only nafeas, haadf, tase2", 5, ("only",)),
+    "subpixel": Suite(
+        subpixel.run, "defects between pixels, amplitudes' errors (17 seeds: 1020 defects)", 17
+    ),
+    "counting": Suite(counting.run, "number of types, and empty tables for noise and lattices, 10 seeds", 10),
+    "windows": Suite(windows.run, "window by itself from 11 to 61 px, 10 images", 10),
 }
 
 
 def main() -> None:
-    suites = "\n".join(f"  {name:10} {text}" for name, (_, text) in SUITES.items())
+    suites = "\n".join(f"  {name:10} {suite.text}" for name, suite in SUITES.items())
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=__doc__,
@@ -28,7 +59,10 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("suites", nargs="*", metavar="SUITE", default=["speed"], help="which to run")
-    parser.add_argument("--seeds", type=int, default=5, help="seeds of the accuracy suites (default 5)")
+    parser.add_argument("--seeds", type=int, help="seeds from 0 of each suite (most have 5 by default)")
+    parser.add_argument("--only", action="append", default=[], help="part of a suite, may be repeated")
+    parser.add_argument("--out", help="where the phase diagram's picture goes")
+    parser.add_argument("--fresh", action="store_true", help="forget the phase diagram's finished points")
     chosen = parser.parse_args()
     for name in chosen.suites:
         if name not in SUITES:
@@ -36,7 +70,9 @@ def main() -> None:
     print(f"Yardsticks: {SOURCE}. One thread.", flush=True)
     began = time.perf_counter()
     for name in chosen.suites:
-        SUITES[name][0](range(chosen.seeds))
+        suite = SUITES[name]
+        options: dict[str, Any] = {option: getattr(chosen, option) for option in suite.options}
+        suite.run(range(suite.seeds if chosen.seeds is None else chosen.seeds), **options)
     print(f"\n{time.perf_counter() - began:.0f} s in all")
 
 

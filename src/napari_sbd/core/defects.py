@@ -160,7 +160,7 @@ def defect_table(
     peaks: Sequence[Peaks],
     kernels: Real,
     mask: NDArray[np.bool_],
-    noise: float,
+    noise: float | Sequence[float],
     pixel_size: tuple[float, float] = (1.0, 1.0),
     unit: str = "px",
 ) -> pd.DataFrame:
@@ -173,8 +173,8 @@ def defect_table(
     kernels : array (types, slices, k1, k2)
         Of unit norm.
     mask : array of bool (slices, rows, cols)
-    noise : float
-        Standard deviation of the noise of a pixel, in the image's unit.
+    noise : float or sequence of float
+        Standard deviation of the noise that an amplitude meets, in the image's unit; one for each type.
     pixel_size, unit : tuple of float, str
         Length of a pixel along rows and columns.
 
@@ -186,9 +186,10 @@ def defect_table(
     """
     window = kernels.shape[-2], kernels.shape[-1]
     tables = []
+    levels = np.broadcast_to(np.asarray(noise, float), len(kernels))
     for kind, (found, kernel) in enumerate(zip(peaks, kernels, strict=True)):
         strong = found.chosen(np.abs(found.amplitudes) >= WEAKEST * typical_amplitude(found.amplitudes))
-        errors = standard_errors(strong, kernel, mask, noise)
+        errors = standard_errors(strong, kernel, mask, float(levels[kind]))
         tables.append(_table(kind, strong, errors, mask.shape[1:], window))
     table = pd.concat(tables, ignore_index=True)
     length_row, length_col = pixel_size

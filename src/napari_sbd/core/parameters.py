@@ -60,7 +60,8 @@ def _setting(default: Any, **info: Any) -> Any:
 class Parameters:
     """Settings of a recovery; checked when made, never changed afterwards.
 
-    Every default suits an image that nobody has looked at yet; what is None is chosen from the data.
+    Every default suits an image that nobody has looked at yet; what is None, or "auto", is chosen from the
+    data.
 
     Parameters
     ----------
@@ -183,6 +184,9 @@ class Parameters:
     )
 
     def __post_init__(self) -> None:
+        for name in CHOSEN_FROM_DATA:
+            if isinstance(getattr(self, name), str) and getattr(self, name) == "auto":
+                object.__setattr__(self, name, None)
         if self.kernel_size is not None:
             object.__setattr__(self, "kernel_size", _window(self.kernel_size))
         for setting in settings():

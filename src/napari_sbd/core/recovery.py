@@ -41,6 +41,9 @@ class Recovery:
         Standard deviation of a pixel of the residual, in the image's unit, estimated robustly.
     status : {'finished', 'cancelled'}
         A cancelled recovery holds the best that was found until then.
+    amplitude_noise : tuple of float
+        Standard deviation of the noise that an amplitude of each type meets, in the image's unit: larger than
+        `noise` where the noise of neighbouring pixels is correlated.
     nothing : str
         Why no defect was found, empty where some were.
     quality : dict
@@ -68,6 +71,7 @@ class Recovery:
     bias: Real
     noise: float
     status: Status
+    amplitude_noise: tuple[float, ...] = ()
     nothing: str = ""
     quality: dict[str, float] = field(default_factory=dict)
     history: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -108,7 +112,8 @@ class Recovery:
     def defects(self) -> pd.DataFrame:
         """Table of the defects inside the frame, see `napari_sbd.core.defects.defect_table`."""
         seen = self.observation
-        return defect_table(self.peaks, self.kernels, seen.mask, self.noise, seen.pixel_size, seen.unit)
+        noise = self.amplitude_noise or self.noise
+        return defect_table(self.peaks, self.kernels, seen.mask, noise, seen.pixel_size, seen.unit)
 
     @property
     def summary(self) -> str:

@@ -25,6 +25,7 @@ from napari_sbd.core.progress import Progress
 from napari_sbd.core.recovery import Recovery, Status
 from napari_sbd.core.signs import both_signs
 from napari_sbd.core.single import Single
+from napari_sbd.core.sparsity import matched_noise
 from napari_sbd.core.stages import Snapshot
 from napari_sbd.core.start import NO_STARTS, Starts
 from napari_sbd.core.verdict import FEWEST_IN_A_LATTICE, fills_a_lattice, residual_of, strong_peaks, worth
@@ -133,6 +134,7 @@ class Run:
             unbiased,
             bias=bias,
             noise=noise,
+            amplitude_noise=self._amplitude_noise(best),
             nothing=self.nothing if status == "finished" else "",
             quality=self._quality(rest, noise),
             history=pd.DataFrame(self.history, columns=["seconds", "stage", "start", "lam", "objective"]),
@@ -159,6 +161,12 @@ class Run:
         scaled = found.kernels.astype(float) * self.scales[None, :, None, None]
         size = np.linalg.norm(scaled.reshape(len(scaled), -1), axis=1)
         return np.where(size > 0, size, 1) * np.where(found.maps.sum((1, 2), dtype=float) < 0, -1.0, 1.0)
+
+    def _amplitude_noise(self, best: Iterate) -> tuple[float, ...]:
+        """Standard deviation of the noise that an amplitude of each type meets, in the image's unit."""
+        rest = residual_of(self.raw, best)
+        noise = [matched_noise(self.raw, rest, kernel) for kernel in best.kernels]
+        return tuple(float(n) for n in np.abs(self._norms(best)) * noise)
 
     def _peaks(self, best: Iterate, refine: bool) -> tuple[Peaks, ...]:
         """Candidates for defects in the image's unit; Σ x ≥ 0 as for the maps."""

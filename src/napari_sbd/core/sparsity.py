@@ -95,15 +95,28 @@ def levels(
     return Levels(largest, top, min(max(BOLD * grain, least), most, top), dense=True)
 
 
-def penalty_from_residual(residual: Real, objective: Objective, levels: Levels) -> float:
+def matched_noise(objective: Objective, residual: Real, kernel: Real) -> float:
+    """Deviation of the noise that an amplitude of a kernel (slices, k1, k2) meets, from a residual.
+
+    That of a pixel where noise is white, more where it is correlated: what the matched filter makes of it.
+    """
+    correlation = objective.convolution.on_frame(objective.replaced(-residual).correlation(kernel[None]))
+    filtered = robust_std(correlation[:, objective.mask.any(0)])
+    return max(filtered, robust_std(residual[objective.mask]))
+
+
+def penalty_from_residual(residual: Real, objective: Objective, kernels: Real, levels: Levels) -> float:
     """Penalty that a residual (slices, rows, cols) asks for: what its noise alone reaches.
 
     Half of that where defects crowd and the residual is white; never above stage I's penalty, nor below the
     least of a dense image.
     """
     bold = levels.dense and whiteness(residual, objective.mask) <= STRUCTURED
-    factor = BOLD if bold else CAUTIOUS
-    wanted = factor * _extreme(objective) * robust_std(residual[objective.mask])
+    if bold:
+        wanted = BOLD * robust_std(residual[objective.mask])
+    else:
+        wanted = CAUTIOUS * max(matched_noise(objective, residual, kernel) for kernel in kernels)
+    wanted *= _extreme(objective)
     most = LARGEST_CAUTIOUS * levels.largest if levels.dense else levels.first
     return min(max(wanted, DENSE_LIMITS[0] * levels.largest), most, levels.first)
 

@@ -153,4 +153,4 @@ def residual_level(objective: Objective, found: Iterate, levels: Levels) -> floa
     """Penalty from the residual's own deviation: bold where it is white noise, cautious where it is not."""
     model = objective.convolution
     residual, _ = objective.residual(model.kernel_spectra(found.kernels), model.map_spectra(found.maps))
-    return penalty_from_residual(model.frame(residual), objective, levels)
+    return penalty_from_residual(model.frame(residual), objective, found.kernels, levels)
