@@ -4,9 +4,10 @@ import dask.array
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from napari.layers import Image, Labels, Points
+from napari.layers import Image, Labels, Points, Shapes
 
 import napari_sbd as sbd
+from napari_sbd.api import read
 from napari_sbd.simulate import ldos_kernel, random_field
 
 QUICK = {"kernel_size": 9, "starts": 2, "kept": 1, "refinements": 1}
@@ -140,3 +141,42 @@ def test_stack_of_slices_gives_stacks(image):
     viewer = ViewerModel()
     layers = sbd.recover(np.stack([image, image]), **QUICK).add_to(viewer)
     assert [layer.ndim for layer in layers] == [3, 3, 3, 2, 2]
+
+
+def test_leave_out_is_the_rest_of_mask(image):
+    inside = np.ones(image.shape, bool)
+    inside[:10, :12] = False
+    for junk in (~inside, Labels(5 * ~inside), Shapes([[[-1, -1], [9.5, 11.5]]], shape_type="rectangle")):
+        seen, _ = read(Image(image), leave_out=junk)
+        np.testing.assert_array_equal(seen.mask[0], inside)
+    seen, _ = read(image, mask=inside, leave_out=np.eye(*image.shape))
+    np.testing.assert_array_equal(seen.mask[0], inside & ~np.eye(*image.shape, dtype=bool))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"leave_out": np.ones((3, 3))}, "leave_out has shape"),
+        ({"leave_out": Points(np.zeros((2, 2)), name="dots")}, "dots marks no area"),
+        ({"mask": Shapes(name="junk")}, "no pixel of topo is left"),
+        ({"start": Points(np.zeros((2, 2)), name="dots")}, "dots holds no boxes: choose a Shapes layer"),
+        ({"start": Shapes(name="boxes")}, "boxes holds no shape"),
+    ],
+)
+def test_bad_marks_are_named_before_any_work(image, options, message):
+    with pytest.raises(ValueError, match=message):
+        sbd.iter_recover(Image(image, name="topo"), **options)
+
+
+def test_an_observation_has_its_own_mask(image):
+    with pytest.raises(ValueError, match="own mask"):
+        sbd.recover(sbd.observe(image), leave_out=np.zeros(image.shape))
+
+
+def test_starts_from_the_boxes_of_a_layer(image):
+    box = np.array([[10, 12], [20, 22]])
+    layer = Shapes([box * 0.2], shape_type="rectangle", units=("nm", "nm"))
+    source = Image(image, scale=(0.2, 0.2), units=("nm", "nm"))
+    from_layer = sbd.recover(source, start=layer, **QUICK)
+    from_array = sbd.recover(source, start=box[None], **QUICK)
+    np.testing.assert_allclose(from_layer.kernels, from_array.kernels, atol=1e-6)

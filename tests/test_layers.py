@@ -3,10 +3,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Shapes
 
 from napari_sbd.api import recover
-from napari_sbd.layers import NAMESPACE, Source, live_layers, numbered, result_layers, role_of, source_of
+from napari_sbd.layers import (
+    NAMESPACE,
+    Slot,
+    Source,
+    boxes_of,
+    free_slot,
+    live_layers,
+    marked,
+    result_layers,
+    role_of,
+    source_of,
+)
 from napari_sbd.simulate import ldos_kernel, random_field
 
 
@@ -49,7 +60,7 @@ def test_layers_lie_where_the_source_does(recovery, place):
 
 def test_kernel_stays_outside_the_image(recovery):
     source = Source(scale=(0.5, 0.5))
-    [(kernel, attributes, _), _] = live_layers(recovery.kernels, recovery.activations, source, signed=False)
+    [(kernel, attributes, _), _] = live_layers(recovery.kernels, recovery.activations, source)
     assert kernel.shape == (9, 9)
     assert attributes["translate"][1] > 0.5 * 56
 
@@ -115,16 +126,48 @@ def test_metadata_tell_how_it_was_made(recovery):
 
 
 def test_numbers_are_the_same_for_all_layers(recovery):
-    layers = result_layers(recovery, Source("topo"))
-    existing = ["topo", "topo · residual", "topo · kernel [2]"]
-    assert {attributes["name"][-4:] for _, attributes, _ in numbered(layers, existing)} == {" [3]"}
-    assert layers[0][1]["name"] == "topo · reconstruction"
+    viewer = ViewerModel()
+    source = Source("topo")
+    for name in (
+        "topo",
+        "topo · residual",
+        "topo · kernel 2 [2]",
+        "topo · notes [3]",
+        "topology · kernel [3]",
+    ):
+        viewer.add_image(np.eye(3), name=name)
+    slot = free_slot(source, recovery.kernels, (48, 56), viewer.layers)
+    names = [attributes["name"] for _, attributes, _ in result_layers(recovery, source, slot)]
+    assert {name[-4:] for name in names} == {" [3]"}
+    assert slot.row == 0
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_kernels_of_later_runs_lie_below(recovery, place):
+    viewer = ViewerModel()
+    source = viewer.add_image(recovery.observation.data[0], name="topo", **place)
+    windows = (13, 9, 9)
+    for window in windows:
+        kernels = np.ones((2, 1, window, window))
+        slot = free_slot(source_of(source), kernels, (48, 56), viewer.layers)
+        maps = np.zeros((2, 48, 56))
+        for data, attributes, _ in live_layers(kernels, maps, source_of(source), slot):
+            viewer.add_image(data, **attributes)
+    kernels = [layer for layer in viewer.layers if role_of(layer) == "kernel"]
+    tops = [source.world_to_data(layer.data_to_world((0, 0)))[0] for layer in kernels]
+    assert tops == pytest.approx([0, 15, 30, 41, 52, 63])
+
+
+def test_rings_of_later_runs_have_another_colour(recovery):
+    source = Source("topo")
+    first, second = (result_layers(recovery, source, Slot(n))[-1][1]["border_color"] for n in (1, 2))
+    assert {*map(tuple, first)}.isdisjoint(map(tuple, second))
 
 
 def test_several_types_and_slices():
     kernels, maps = np.random.default_rng(0).normal(size=(2, 3, 5, 5)), np.zeros((2, 20, 30))
     viewer = ViewerModel()
-    for data, attributes, kind in live_layers(kernels, maps, Source("topo", scale=(0.5, 0.5)), signed=True):
+    for data, attributes, kind in live_layers(kernels, maps, Source("topo", scale=(0.5, 0.5))):
         getattr(viewer, f"add_{kind}")(data, **attributes)
     names = ["topo · kernel 1", "topo · kernel 2", "topo · activation 1", "topo · activation 2"]
     assert [layer.name for layer in viewer.layers] == names
@@ -158,3 +201,82 @@ def _shown(recovery):
         getattr(viewer, f"add_{kind}")(data, **attributes)
         for data, attributes, kind in result_layers(recovery, recovery.source)
     ]
+
+
+INSIDE = np.zeros((48, 56), bool)
+INSIDE[10:21, 12:31] = True
+RECTANGLE = np.array([[9.6, 11.6], [9.6, 30.4], [20.4, 30.4], [20.4, 11.6]])
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_marks_are_taken_as_the_viewer_shows_them(place):
+    image = Image(np.zeros((48, 56)), **place)
+    source = source_of(image)
+    world = np.array([image.data_to_world(corner) for corner in RECTANGLE])
+    drawn = Shapes([world], shape_type="polygon", units=image.units)
+    larger = Labels(np.pad(INSIDE.astype(int), 3), **place)
+    shifted = np.array(image.data_to_world((-3, -3))) - image.data_to_world((0, 0))
+    larger.translate += shifted @ np.linalg.inv(image.affine.linear_matrix).T
+    for layer in (Shapes([RECTANGLE], shape_type="rectangle", **place), drawn, larger):
+        np.testing.assert_array_equal(marked(layer, source, image.data.shape), INSIDE)
+    np.testing.assert_allclose(
+        boxes_of(drawn, source), [[RECTANGLE.min(0), RECTANGLE.max(0)]], rtol=0, atol=1e-4
+    )
+
+
+def test_marks_in_another_unit_of_length():
+    image = Image(np.zeros((48, 56)), scale=(0.2, 0.2), units=("nm", "nm"))
+    drawn = Shapes([2 * RECTANGLE], shape_type="rectangle", units=("angstrom", "angstrom"))
+    np.testing.assert_array_equal(marked(drawn, source_of(image), (48, 56)), INSIDE)
+
+
+def test_labels_of_the_same_shape_lie_on_the_image_pixel_by_pixel():
+    source = Source(scale=(0.2, 0.2), units=("nanometer",) * 2, unit="nm")
+    np.testing.assert_array_equal(marked(Labels(INSIDE.astype(int)), source, (48, 56)), INSIDE)
+
+
+def test_ellipses_and_several_shapes():
+    shapes = Shapes([[[20, 20], [10, 15]]], shape_type="ellipse")
+    shapes.add_rectangles([RECTANGLE + 20])
+    found = marked(shapes, Source(), (48, 56))
+    rows, cols = np.indices((48, 56))
+    ellipse = ((rows - 20) / 10) ** 2 + ((cols - 20) / 15) ** 2 <= 1
+    assert np.count_nonzero(found != (ellipse | np.roll(INSIDE, (20, 20), (0, 1)))) <= 12
+
+
+def test_shapes_of_the_shown_slice():
+    shapes = Shapes([np.insert(RECTANGLE, 0, n, axis=1) for n in (1, 2)], shape_type="polygon")
+    assert len(boxes_of(shapes, Source(), at=(1,))) == 1
+    assert len(boxes_of(shapes, Source())) == 2
+    assert not marked(shapes, Source(), (48, 56), at=(5,)).any()
+
+
+def test_activations_of_both_signs_have_their_own_colours():
+    maps = np.zeros((1, 20, 30))
+    maps[0, 4, 4] = 1
+    names = []
+    for sign in (1, -1):
+        maps[0, 9, 9] = sign
+        _, (_, attributes, _) = live_layers(np.ones((1, 1, 5, 5)), maps, Source())
+        names.append(attributes["colormap"]["name"])
+    assert names == ["activation", "activation, signed"]
+
+
+def test_rings_of_types_have_their_own_colours(recovery):
+    two = replace(
+        recovery,
+        kernels=np.repeat(recovery.kernels, 2, 0),
+        extended_activations=np.repeat(recovery.extended_activations, 2, 0),
+        peaks=recovery.peaks * 2,
+    )
+    layers = result_layers(two, Source("topo"), Slot(2))
+    names = [attributes["name"] for _, attributes, _ in layers]
+    assert names[2:] == [
+        f"topo · {role} [2]" for role in ("kernel 1", "kernel 2", "activation 1", "activation 2", "defects")
+    ]
+    _, rings, _ = layers[-1]
+    types = rings["features"]["type"].to_numpy()
+    first, second = ({*map(tuple, rings["border_color"][types == t])} for t in (0, 1))
+    assert first
+    assert second
+    assert first.isdisjoint(second)

@@ -9,12 +9,23 @@ from threading import Event
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_sbd.core import recover as core
 from napari_sbd.core.observation import Observation, observe
 from napari_sbd.core.recover import State
 from napari_sbd.core.recovery import Recovery as CoreRecovery
-from napari_sbd.layers import Source, add_layer, numbered, result_layers, source_of
+from napari_sbd.layers import (
+    Source,
+    add_layer,
+    boxes_of,
+    free_slot,
+    is_image,
+    is_layer,
+    marked,
+    result_layers,
+    source_of,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +52,8 @@ class Recovery(CoreRecovery):
     def add_to(self, viewer: Any) -> list[Any]:
         """Add kernel, activation map, defects, reconstruction and residual to a napari viewer.
 
-        Nothing that is there is overwritten: names that exist already get a number.
+        Nothing that is there is overwritten: names that exist already get a number, and kernels lie below
+        those of earlier runs.
 
         Parameters
         ----------
@@ -59,8 +71,8 @@ class Recovery(CoreRecovery):
         >>> [layer.name for layer in recover(image, kernel_size=5, name="topo").add_to(ViewerModel())][2:]
         ['topo · kernel', 'topo · activation', 'topo · defects']
         """
-        new = numbered(result_layers(self, self.source), [layer.name for layer in viewer.layers])
-        added = [add_layer(viewer, layer) for layer in new]
+        slot = free_slot(self.source, self.kernels, self.observation.shape, viewer.layers)
+        added = [add_layer(viewer, layer) for layer in result_layers(self, self.source, slot)]
         viewer.fit_to_view()
         return added
 
@@ -111,6 +123,8 @@ def iter_recover(
     *,
     at: int | Sequence[int] | None = None,
     mask: Any = None,
+    leave_out: Any = None,
+    start: Any = None,
     pixel_size: float | tuple[float, float] | None = None,
     unit: str | None = None,
     name: str | None = None,
@@ -126,8 +140,13 @@ def iter_recover(
         defects. A layer is one image: of a layer with more axes, `at` chooses which.
     at : int or sequence of int, optional
         Index along all axes of a layer but the last two, such as ``viewer.dims.current_step[:-2]``.
-    mask : layer or array-like, optional
-        Pixels count where it is not zero.
+    mask, leave_out : layer or array-like, optional
+        Pixels that count, and pixels that do not: where an array or a Labels layer is not zero, or inside the
+        shapes of a Shapes layer. A Labels layer of the image's own shape is taken pixel by pixel; any other
+        layer, as the viewer shows it over the image.
+    start : Shapes layer, array-like or Recovery, optional
+        Where to begin instead of salient patches: boxes, each round a whole defect, as the shapes of a layer
+        or as corners (n, 2, 2) in pixels, ((row, col), (row, col)); a kernel; or an earlier recovery.
     pixel_size : float or tuple of float, optional
         Length of a pixel (along rows, along columns); a layer's own by default, else 1.
     unit : str, optional
@@ -156,8 +175,11 @@ def iter_recover(
     >>> [state.stage for state in iter_recover(image, kernel_size=5)][-1]
     'finished'
     """
-    seen, source = read(image, at=at, mask=mask, pixel_size=pixel_size, unit=unit, name=name)
-    return follow(seen, source, stop, **options)
+    seen, source = read(
+        image, at=at, mask=mask, leave_out=leave_out, pixel_size=pixel_size, unit=unit, name=name
+    )
+    given = boxes_of(start, source, _index(at)) if is_layer(start) else start
+    return follow(seen, source, stop, start=given, **options)
 
 
 def read(
@@ -165,6 +187,7 @@ def read(
     *,
     at: int | Sequence[int] | None = None,
     mask: Any = None,
+    leave_out: Any = None,
     pixel_size: float | tuple[float, float] | None = None,
     unit: str | None = None,
     name: str | None = None,
@@ -178,6 +201,8 @@ def read(
     ((3, 3), 'topo')
     """
     if isinstance(image, Observation):
+        if mask is not None or leave_out is not None:
+            raise ValueError("an Observation has its own mask: give yours to observe")
         return image, _source_of_array(image.pixel_size, image.unit, name)
     if not is_layer(image):
         if at is not None:
@@ -188,9 +213,15 @@ def read(
         source = source_of(image)
         source = replace(source, unit=unit or source.unit, name=name or source.name)
         data = _plane(image, at)
-    inside = None if mask is None else _mask(mask, at)
     size = source.pixel_size if pixel_size is None else pixel_size
-    seen = observe(data, mask=inside, pixel_size=size, unit=source.unit, name=source.name)
+    seen = observe(data, pixel_size=size, unit=source.unit, name=source.name)
+    given = {"mask": mask, "leave_out": leave_out}
+    areas = {what: _area(what, area, seen, source, at) for what, area in given.items() if area is not None}
+    if areas:
+        inside = areas.get("mask", True) & ~areas.get("leave_out", np.False_)
+        if not inside.any():
+            raise ValueError(f"no pixel of {source.name} is left: mark another part of it")
+        seen = observe(data, mask=inside, pixel_size=size, unit=source.unit, name=source.name)
     return seen, source
 
 
@@ -210,15 +241,6 @@ def _with_source(states: Generator[State, None, CoreRecovery], source: Source) -
     return recovery
 
 
-def is_layer(thing: Any) -> bool:
-    """Whether this is a napari layer, of any type."""
-    return all(hasattr(thing, name) for name in ("data", "scale", "translate", "units"))
-
-
-def _is_image(layer: Any) -> bool:
-    return hasattr(layer, "depiction")
-
-
 def _source_of_array(
     pixel_size: float | tuple[float, float] | None, unit: str | None, name: str | None
 ) -> Source:
@@ -230,7 +252,7 @@ def _source_of_array(
 
 def _plane(layer: Any, at: int | Sequence[int] | None) -> Any:
     """The image of a layer; of a layer with more axes, the one at this index."""
-    if not _is_image(layer):
+    if not is_image(layer):
         raise ValueError(f"{layer.name} is no image: choose an Image or a Labels layer")
     data = layer.data[0] if layer.multiscale else layer.data
     leading = len(data.shape) - 2 - bool(getattr(layer, "rgb", False))
@@ -255,9 +277,12 @@ def _index(at: int | Sequence[int] | None) -> tuple[int, ...]:
         raise ValueError(f"at must be a whole number or several, not {at!r}") from None
 
 
-def _mask(mask: Any, at: int | Sequence[int] | None) -> Any:
-    if not is_layer(mask):
-        return np.asarray(mask) != 0
-    data = mask.data[0] if mask.multiscale else mask.data
-    index = _index(at)
-    return np.asarray(data[index] if data.ndim == 2 + len(index) else data) != 0
+def _area(
+    what: str, area: Any, seen: Observation, source: Source, at: int | Sequence[int] | None
+) -> NDArray[np.bool_]:
+    """Pixels that a mask marks."""
+    found = marked(area, source, seen.shape, _index(at)) if is_layer(area) else np.asarray(area) != 0
+    if found.shape not in (seen.shape, seen.data.shape):
+        wanted = seen.shape if len(seen.data) == 1 else seen.data.shape
+        raise ValueError(f"{what} has shape {found.shape}: it must be the image's, {wanted}")
+    return found

@@ -48,6 +48,8 @@ def test_result_is_told(widget, recover):
     assert recovery.summary[1:] in message.text()
     assert not message.isHidden()
     assert widget.progress.bar.isHidden()
+    assert "9 × 9 px<br>1.8 × 1.8 nm" in widget.preview.rows[0].caption.text()
+    assert widget.preview.isVisibleTo(widget)
     assert widget.button.text() == "Recover"
     assert widget.state is RunState.IDLE
 
@@ -61,6 +63,8 @@ def test_second_run_overwrites_nothing(viewer, widget, recover):
         assert viewer.layers[name] == layer
         np.testing.assert_array_equal(layer.data, data)
     assert widget.image.layer.name == "topo"
+    first, second = (viewer.layers[name] for name in ("topo · kernel", "topo · kernel [2]"))
+    assert second.translate[0] > first.translate[0] + 0.2 * first.data.shape[0]
 
 
 def test_live_layers_are_updated_and_become_the_result(viewer, running, qtbot, click):
@@ -71,6 +75,8 @@ def test_live_layers_are_updated_and_become_the_result(viewer, running, qtbot, c
     )
     qtbot.waitUntil(lambda: len(seen) >= 2, timeout=60_000)
     assert running.progress.bar.isVisibleTo(running)
+    assert running.preview.isVisibleTo(running)
+    assert "<br>15 × 15 px" in running.preview.rows[0].caption.text()
     assert "λ" in running.progress.text.text()
     assert "objective" in running.progress.text.text()
     click(running.button)
@@ -119,6 +125,7 @@ def test_error_clears_the_bar_and_says_what_to_do(viewer, widget, recover, monke
     monkeypatch.setattr(run_module, "follow", failing)
     assert recover(widget, **QUICK) is None
     assert widget.progress.bar.isHidden()
+    assert widget.preview.isHidden()
     assert "not enough memory: crop the image" in widget.progress.message.text()
     assert widget.progress.level == "error"
     assert [layer.name for layer in viewer.layers] == ["topo"]

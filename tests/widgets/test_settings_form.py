@@ -13,6 +13,7 @@ def form(qtbot):
 
 OTHER = {
     "kernel_size": (9, 11),
+    "types": 3,
     "activations": "signed",
     "lam_first": 0.0123,
     "lam_last": 0.00125,

@@ -8,7 +8,7 @@ from scipy import fft, ndimage, spatial
 
 from napari_sbd.core.defects import WEAKEST, Peaks, typical_amplitude
 from napari_sbd.core.descent import Iterate
-from napari_sbd.core.noise import robust_std
+from napari_sbd.core.noise import robust_std, whiteness
 from napari_sbd.core.objective import Objective, misfit
 from napari_sbd.core.start import salience
 
@@ -20,6 +20,7 @@ SAME_PLACE = 1.5  # px
 BRAGG_PEAKS = 6  # pairs of them that are looked at
 FEWEST_IN_A_LATTICE = 16
 PERIODIC = 0.85  # share of the power in them, above which a lattice was found
+WHITE = 1.1  # deviation over that of the pixel noise, up to which a residual may be noise
 OUTSTANDING = 7.0  # deviations of the local energy of a residual that noise does not reach
 
 
@@ -92,7 +93,9 @@ def _largest_crowd(points: Real) -> int:
 
 
 def looks_like_noise(residual: Real, mask: NDArray[np.bool_], window: tuple[int, int]) -> bool:
-    """Whether nowhere in a residual the energy of a window stands out of what it is elsewhere."""
+    """Whether a residual is white, and nowhere the energy of a window stands out of what it is elsewhere."""
+    if whiteness(residual, mask) > WHITE:
+        return False
     energy = salience(residual, mask, window)
     whole = ndimage.uniform_filter(mask.all(0).astype(float), size=window, mode="constant") > 0.99
     values = energy[whole]

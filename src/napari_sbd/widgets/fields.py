@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sbd.core.parameters import Setting
+from napari_sbd.core.parameters import CHOSEN_FROM_DATA, Setting
 
 AUTOMATIC = "Automatic"
 DECIMALS = 6
@@ -77,15 +77,16 @@ class NumberField(Field):
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
         self.spin = spin_box(setting)
-        self.automatic = QCheckBox(AUTOMATIC) if setting.default is None else None
+        self.automatic = QCheckBox(AUTOMATIC) if setting.name in CHOSEN_FROM_DATA else None
         self.row.addWidget(self.spin)
         self._add_unit(setting.unit)
-        self.row.addStretch()
         self.spin.valueChanged.connect(self._tell)
         if self.automatic is not None:
-            self._add_row().addWidget(self.automatic)
+            # Beside the number there is room for one thing.
+            (self._add_row() if setting.unit else self.row).addWidget(self.automatic)
             self.automatic.toggled.connect(self.spin.setDisabled)
             self.automatic.toggled.connect(self._tell)
+        self.row.addStretch()
         self.set_value(setting.default)
 
     def value(self) -> Any:

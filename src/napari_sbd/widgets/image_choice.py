@@ -12,8 +12,9 @@ from napari_sbd.api import read
 from napari_sbd.core.observation import Observation
 from napari_sbd.layers import Source, role_of
 from napari_sbd.widgets.fields import hint_label
+from napari_sbd.widgets.layer_choice import MaskChoice
 
-WATCHED = ("data", "scale", "affine", "units", "name")
+WATCHED = ("data", "scale", "translate", "rotate", "shear", "affine", "units", "name")
 # Results that are no image of the sample.
 NOT_OFFERED = ("kernel", "activation", "reconstruction")
 NO_IMAGE = "There is no image: open one with File ▸ Open, or a sample with File ▸ Open Sample."
@@ -25,12 +26,15 @@ class ImageChoice:
     Parameters
     ----------
     viewer : napari.viewer.Viewer
+    mask : MaskChoice
+        What of the image counts.
     """
 
     changed = Signal()
 
-    def __init__(self, viewer: Any) -> None:
+    def __init__(self, viewer: Any, mask: MaskChoice) -> None:
         self.viewer = viewer
+        self.mask = mask
         self.observation: Observation | None = None
         self.source: Source | None = None
         self.problem = NO_IMAGE
@@ -48,6 +52,8 @@ class ImageChoice:
         for event in ("inserted", "removed", "reordered", "renamed"):
             getattr(viewer.layers.events, event).connect(self._layers_changed)
         viewer.dims.events.point.connect(self._dims_changed)
+        mask.changed.connect(self._look)
+        self.native = self.combo.native
         self._choose()
 
     @property
@@ -73,7 +79,7 @@ class ImageChoice:
         self.problem = NO_IMAGE
         if self.layer is not None:
             try:
-                self.observation, self.source = read(self.layer, at=self.at or None)
+                self.observation, self.source = read(self.layer, at=self.at or None, **self.mask.named())
                 self.problem = ""
             except ValueError as error:
                 self.problem = sentence(error)
@@ -119,9 +125,11 @@ class ImageChoice:
         parts = [f"{rows} × {cols} px", self.length((rows, cols))]
         if self.at:
             parts.append("slice " + ", ".join(str(n) for n in self.at))
-        masked = int((~self.observation.mask).sum())
-        if masked:
-            parts.append(f"{masked:,} px without a value")
+        left_out = ~self.observation.mask
+        if self.mask.layer is not None:
+            parts.append(f"{100 * left_out.mean():.2g} % left out")
+        elif left_out.any():
+            parts.append(f"{left_out.sum():,} px without a value")
         return " · ".join(part for part in parts if part)
 
 

@@ -1,4 +1,4 @@
-"""Layers of a recovery while it runs: kernel and activation map, which become the final ones."""
+"""Layers of a recovery while it runs: kernels and activation maps, which become the final ones."""
 
 from __future__ import annotations
 
@@ -8,11 +8,21 @@ import numpy as np
 
 from napari_sbd.api import Recovery
 from napari_sbd.core.recover import State
-from napari_sbd.layers import LayerData, Source, add_layer, live_layers, numbered, result_layers, role_of
+from napari_sbd.layers import (
+    SPARSE_NAMES,
+    LayerData,
+    Slot,
+    Source,
+    add_layer,
+    free_slot,
+    live_layers,
+    result_layers,
+    role_of,
+)
 
 
 class LiveLayers:
-    """Kernel and activation map in a viewer, updated as the recovery goes on.
+    """Kernels and activation maps in a viewer, updated as the recovery goes on.
 
     A layer that the user deletes meanwhile stays away until the end.
 
@@ -20,67 +30,81 @@ class LiveLayers:
     ----------
     viewer : napari.viewer.Viewer
     source : Source
-    signed : bool
-        Whether activations have both signs.
     """
 
-    def __init__(self, viewer: Any, source: Source, *, signed: bool) -> None:
+    def __init__(self, viewer: Any, source: Source) -> None:
         self.viewer = viewer
         self.source = source
-        self.signed = signed
-        self._layers: dict[str, Any] = {}  # by name without number
+        self._slot: Slot | None = None
+        self._layers: dict[str, Any] = {}  # by name
         self._seen: list[Any] = []  # shapes of the kernels when the view was fitted to them
 
     def show(self, state: State) -> None:
         """Show where the recovery stands."""
-        new = live_layers(state.kernels, state.activations, self.source, signed=self.signed)
-        if not self._layers:
-            self._add(new)
-            self.viewer.fit_to_view()
-            self._seen = self._extent()
-            return
-        for data, attributes, _ in new:
-            layer = self._layers[attributes["name"]]
-            if layer in self.viewer.layers:
-                _update(layer, data, attributes)
+        slot = self._slot_for(state.kernels, state.activations.shape[1:])
+        new = live_layers(state.kernels, state.activations, self.source, slot)
+        self._drop_all_but({attributes["name"] for _, attributes, _ in new})
+        first = not self._layers
+        for layer in new:
+            self._show(layer)
+        if first:
+            self._fit()
 
     def finish(self, recovery: Recovery) -> None:
         """Show the result: live layers become final, the others are added."""
-        new = result_layers(recovery, self.source)
-        kept = {name: layer for name, layer in self._layers.items() if layer in self.viewer.layers}
-        others = [layer.name for layer in self.viewer.layers if layer not in kept.values()]
-        for plain, (data, attributes, kind) in zip(new, numbered(new, others), strict=True):
-            name = plain[1]["name"]
-            if name in kept:
-                _update(kept[name], data, attributes)
-                kept[name].metadata = attributes["metadata"]
-                kept[name].name = attributes["name"]
-                self._raise(kept[name])
-            else:
-                self._layers[name] = add_layer(self.viewer, (data, attributes, kind))
+        slot = self._slot_for(recovery.kernels, recovery.observation.shape)
+        new = result_layers(recovery, self.source, slot)
+        self._drop_all_but({attributes["name"] for _, attributes, _ in new})
+        for data, attributes, kind in new:
+            name = attributes["name"]
+            if self._layers.get(name) not in self.viewer.layers:
+                self._layers.pop(name, None)
+            layer = self._show((data, attributes, kind))
+            layer.metadata = attributes["metadata"]
+            self.viewer.layers.move(self.viewer.layers.index(layer), len(self.viewer.layers))
         if self._extent() != self._seen:
-            self.viewer.fit_to_view()
+            self._fit()
 
     def discard(self) -> None:
         """Remove the layers of a recovery that failed."""
-        for layer in self._layers.values():
+        self._drop_all_but(set())
+
+    def _slot_for(self, kernels: Any, shape: Any) -> Slot:
+        if self._slot is None:
+            self._slot = free_slot(self.source, kernels, tuple(shape), self.viewer.layers)
+        return self._slot
+
+    def _show(self, new: LayerData) -> Any:
+        """Add a layer, or bring it up to date if it is there."""
+        data, attributes, _ = new
+        name = attributes["name"]
+        if name not in self._layers:
+            self._layers[name] = add_layer(self.viewer, new)
+        elif self._layers[name] in self.viewer.layers:
+            layer = self._layers[name]
+            layer.data = np.asarray(data)
+            layer.contrast_limits = attributes["contrast_limits"]
+            _follow_signs(layer, attributes["colormap"])
+            if role_of(layer) == "kernel" and not np.allclose(layer.translate, attributes["translate"]):
+                layer.translate = attributes["translate"]
+        return self._layers[name]
+
+    def _drop_all_but(self, names: set[str]) -> None:
+        """Remove the layers of other names, as of types that are no longer."""
+        for name in self._layers.keys() - names:
+            layer = self._layers.pop(name)
             if layer in self.viewer.layers:
                 self.viewer.layers.remove(layer)
-        self._layers.clear()
-
-    def _add(self, new: list[LayerData]) -> None:
-        existing = [layer.name for layer in self.viewer.layers]
-        for plain, layer in zip(new, numbered(new, existing), strict=True):
-            self._layers[plain[1]["name"]] = add_layer(self.viewer, layer)
 
     def _extent(self) -> list[Any]:
         return [layer.data.shape for layer in self._layers.values() if role_of(layer) == "kernel"]
 
-    def _raise(self, layer: Any) -> None:
-        layers = self.viewer.layers
-        layers.move(layers.index(layer), len(layers))
+    def _fit(self) -> None:
+        self.viewer.fit_to_view()
+        self._seen = self._extent()
 
 
-def _update(layer: Any, data: Any, attributes: dict[str, Any]) -> None:
-    layer.data = np.asarray(data)
-    layer.contrast_limits = attributes["contrast_limits"]
+def _follow_signs(layer: Any, colours: dict[str, Any]) -> None:
+    """Change between the two colormaps of activations; one that the user chose stays."""
+    if layer.colormap.name in SPARSE_NAMES and layer.colormap.name != colours["name"]:
+        layer.colormap = colours

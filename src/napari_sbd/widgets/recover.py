@@ -13,7 +13,12 @@ from qtpy.QtWidgets import QApplication, QHBoxLayout, QLabel, QPushButton, QScro
 from napari_sbd.api import Recovery
 from napari_sbd.core.observation import check_window
 from napari_sbd.core.parameters import Parameters
+from napari_sbd.core.recover import State
+from napari_sbd.core.start import given_starts
+from napari_sbd.layers import boxes_of
 from napari_sbd.widgets.image_choice import ImageChoice, sentence
+from napari_sbd.widgets.layer_choice import MaskChoice, StartChoice
+from napari_sbd.widgets.preview import KernelPreview
 from napari_sbd.widgets.progress_view import ProgressView
 from napari_sbd.widgets.run import Failure, Run, RunState
 from napari_sbd.widgets.script import python_lines
@@ -60,14 +65,14 @@ class RecoverWidget(QWidget):
         # What the running recovery was asked for, and what gave `recovery`.
         self._asked: tuple[Any, ...] = ()
         self._answered: tuple[Any, ...] = ()
-        self.image = ImageChoice(napari_viewer)
-        image_label = QLabel("Image")
-        image_label.setToolTip(self.image.combo.tooltip)
-        self.form = SettingsForm([(image_label, self.image.combo.native), (None, self.image.hint)])
-        self.progress = ProgressView()
+        self.mask_choice, self.start_choice = MaskChoice(napari_viewer), StartChoice(napari_viewer)
+        self.image = ImageChoice(napari_viewer, self.mask_choice)
+        self.form = SettingsForm(self._rows_above())
+        self.progress, self.preview = ProgressView(), KernelPreview()
         self._add_buttons()
         self._lay_out()
         self.image.changed.connect(self._refresh)
+        self.start_choice.changed.connect(self._refresh)
         self.form.changed.connect(self._refresh)
         napari_viewer.events.theme.connect(self._follow_theme)
         self._follow_theme()
@@ -80,7 +85,8 @@ class RecoverWidget(QWidget):
 
     def reset_choices(self, event: Any = None) -> None:
         """Follow the viewer's layers."""
-        self.image.combo.reset_choices()
+        for choice in (self.image.combo, self.mask_choice, self.start_choice):
+            choice.reset_choices()
 
     def recover(self) -> None:
         """Start a recovery with what the form says."""
@@ -90,14 +96,16 @@ class RecoverWidget(QWidget):
             return
         self._asked = self._request()
         watch = WindowWatch(self)
-        run = Run(self.viewer, self.image.observation, self.image.source, self.form.options(), watch)
+        options = self.form.options() | {"start": self._boxes()}
+        run = Run(self.viewer, self.image.observation, self.image.source, options, watch)
         run.state_changed.connect(self._show_state)
-        run.progressed.connect(self.progress.show_state)
+        run.progressed.connect(self._show_progress)
         run.finished.connect(self._end)
         self._run = run
         # Should the widget be collected, the run still ends; more than the event must not be kept for that.
         weakref.finalize(self, run.stop.set)
         self.progress.begin()
+        self.preview.clear()
         run.start()
 
     def cancel(self) -> None:
@@ -114,6 +122,8 @@ class RecoverWidget(QWidget):
     def restore_defaults(self) -> None:
         """Set all settings to their defaults."""
         self.form.restore_defaults()
+        self.mask_choice.restore_default()
+        self.start_choice.restore_default()
 
     def copy_as_python(self) -> None:
         """Copy the lines that repeat this recovery in the console."""
@@ -126,7 +136,9 @@ class RecoverWidget(QWidget):
         if self.image.layer is None:
             return ""
         changed = Parameters(**self.form.options()).changed()
-        return python_lines(self.image.layer.name, changed, self.image.at)
+        named = self.mask_choice.named() | self.start_choice.named()
+        others = {argument: layer.name for argument, layer in named.items()}
+        return python_lines(self.image.layer.name, changed, self.image.at, others)
 
     def sizeHint(self) -> QSize:
         """Width at which nothing is cut off."""
@@ -137,6 +149,19 @@ class RecoverWidget(QWidget):
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.cancel()
         return bool(super().event(event))
+
+    def _rows_above(self) -> list[tuple[QLabel | None, QWidget]]:
+        rows: list[tuple[QLabel | None, QWidget]] = []
+        for name, choice in (
+            ("Image", self.image),
+            ("Mask", self.mask_choice),
+            ("Start from", self.start_choice),
+        ):
+            label = QLabel(name)
+            label.setToolTip(f"<p>{choice.combo.tooltip}</p>")
+            rows.append((label, choice.native))
+        rows.insert(1, (None, self.image.hint))
+        return rows
 
     def _add_buttons(self) -> None:
         self.button = QPushButton(BUTTON_TEXT[RunState.IDLE])
@@ -158,9 +183,11 @@ class RecoverWidget(QWidget):
         inner = QVBoxLayout(content)
         inner.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
         inner.setSpacing(SPACING)
-        for widget in (self.form, self.button, self.progress):
-            inner.addWidget(widget)
+        inner.addWidget(self.form)
+        inner.addWidget(self.button)
         inner.addLayout(small)
+        inner.addWidget(self.progress)
+        inner.addWidget(self.preview)
         inner.addStretch()
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
@@ -173,7 +200,10 @@ class RecoverWidget(QWidget):
 
     def _request(self) -> tuple[Any, ...]:
         image = self.image
-        return (image.layer, image.revision, image.at, self.form.options()) if image.layer is not None else ()
+        if image.layer is None:
+            return ()
+        chosen = (image.layer, image.revision, image.at, self.mask_choice.named(), self.mask_choice.request)
+        return (*chosen, self.start_choice.request, self.form.options())
 
     def _is_up_to_date(self) -> bool:
         """Whether Recover would give the result that is shown."""
@@ -193,6 +223,15 @@ class RecoverWidget(QWidget):
             self._tell_result()
 
     def _problem(self) -> str:
+        seen = self.image.observation
+        if seen is not None:
+            try:
+                starts = given_starts(self._boxes(), seen.shape, len(seen.data))
+                if starts.window is not None:
+                    check_window(starts.window, seen.shape)
+            except ValueError as error:
+                named = str(error).replace("of start", f"of {self.start_choice.layer.name}")
+                return sentence(named.replace("kernel_size", "the window of"))
         window = self.form.window_field.value()
         if self.image.observation is not None and window is not None:
             try:
@@ -200,6 +239,18 @@ class RecoverWidget(QWidget):
             except ValueError as error:
                 return sentence(str(error).replace("kernel_size", "the window of"))
         return self.image.problem
+
+    def _boxes(self) -> Any:
+        """Boxes to start from, or None."""
+        layer = self.start_choice.layer
+        if layer is None or self.image.source is None:
+            return None
+        return boxes_of(layer, self.image.source, self.image.at)
+
+    def _show_progress(self, state: State) -> None:
+        self.progress.show_state(state)
+        assert self._run is not None
+        self.preview.show_kernels(state.kernels, self._run.source)
 
     def _show_window_size(self) -> None:
         window = self.form.window_field.value()
@@ -223,10 +274,13 @@ class RecoverWidget(QWidget):
         self._show_state(RunState.IDLE)
         if isinstance(outcome, Failure):
             self.recovery = None
+            self.preview.clear()
             self._tell_error(outcome.error)
         else:
             self.recovery, self._answered = outcome, self._asked
-            self.form.window_field.show_chosen(outcome.kernels.shape[-2:])
+            self.preview.show_kernels(outcome.kernels, outcome.source)
+            self.form.window_field.show_chosen(outcome.window)
+            self.form.fields["types"].show_chosen(len(outcome.kernels))
             if outcome.status == "finished":
                 self.form.fields["lam_last"].show_chosen(float(f"{outcome.history['lam'].iloc[-1]:.2g}"))
             self._tell_result()

@@ -73,18 +73,19 @@ class Run:
         self, viewer: Any, seen: Observation, source: Source, options: dict[str, Any], watch: WindowWatch
     ) -> None:
         self.state = RunState.IDLE
-        self._start = (seen, source, options)
-        self._layers = LiveLayers(viewer, source, signed=options.get("activations") == "signed")
+        self.source = source
+        self._start = (seen, options)
+        self._layers = LiveLayers(viewer, source)
         self.stop, self._unseen = Event(), Event()
         self._watch = watch
 
     def start(self) -> None:
         """Begin; returns at once."""
-        seen, source, options = self._start
+        seen, options = self._start
         worker = create_worker(
             _states,
             seen,
-            source,
+            self.source,
             options,
             self.stop,
             self._unseen,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def python_lines(layer_name: str, options: dict[str, Any], at: Sequence[int] = ()) -> str:
+def python_lines(
+    layer_name: str, options: dict[str, Any], at: Sequence[int] = (), others: Mapping[str, str] | None = None
+) -> str:
     """Lines that recover from this layer with these options and add the layers.
 
     Parameters
@@ -17,6 +19,8 @@ def python_lines(layer_name: str, options: dict[str, Any], at: Sequence[int] = (
         Those that differ from their defaults.
     at : sequence of int
         Index of the image in a layer with more axes.
+    others : mapping, optional
+        Names of the layers that other arguments are.
 
     Examples
     --------
@@ -25,6 +29,11 @@ def python_lines(layer_name: str, options: dict[str, Any], at: Sequence[int] = (
     sbd.recover(viewer.layers["topo"], kernel_size=(31, 31)).add_to(viewer)
     """
     given = ({"at": tuple(at)} if at else {}) | options
-    layer = f"viewer.layers[{json.dumps(layer_name, ensure_ascii=False)}]"
-    arguments = ", ".join([layer, *(f"{name}={value!r}" for name, value in given.items())])
-    return f"import napari_sbd as sbd\nsbd.recover({arguments}).add_to(viewer)"
+    arguments = [_layer(layer_name)]
+    arguments += [f"{argument}={_layer(name)}" for argument, name in (others or {}).items()]
+    arguments += [f"{name}={value!r}" for name, value in given.items()]
+    return f"import napari_sbd as sbd\nsbd.recover({', '.join(arguments)}).add_to(viewer)"
+
+
+def _layer(name: str) -> str:
+    return f"viewer.layers[{json.dumps(name, ensure_ascii=False)}]"

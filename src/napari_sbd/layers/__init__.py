@@ -1,0 +1,35 @@
+"""Layers: a Recovery and the layer it came from, as layer data for napari. Knows neither Qt nor napari."""
+
+from napari_sbd.layers.marks import boxes_of, is_image, is_layer, is_shapes, marked
+from napari_sbd.layers.result import (
+    DIVERGING,
+    RING_COLOURS,
+    SPARSE_NAMES,
+    LayerData,
+    add_layer,
+    live_layers,
+    result_layers,
+)
+from napari_sbd.layers.slots import NAMESPACE, Slot, free_slot, role_of
+from napari_sbd.layers.source import Source, source_of
+
+__all__ = [
+    "DIVERGING",
+    "NAMESPACE",
+    "RING_COLOURS",
+    "SPARSE_NAMES",
+    "LayerData",
+    "Slot",
+    "Source",
+    "add_layer",
+    "boxes_of",
+    "free_slot",
+    "is_image",
+    "is_layer",
+    "is_shapes",
+    "live_layers",
+    "marked",
+    "result_layers",
+    "role_of",
+    "source_of",
+]

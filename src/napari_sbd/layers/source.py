@@ -1,0 +1,182 @@
+"""Source: where an image lies and how it looks, as plain values taken from its layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Real = NDArray[np.floating]
+Matrix = tuple[tuple[float, ...], ...]
+
+UNIT_SYMBOLS = {
+    "": "px",
+    "pixel": "px",
+    "picometer": "pm",
+    "nanometer": "nm",
+    "micrometer": "µm",
+    "um": "µm",
+    "μm": "µm",
+    "millimeter": "mm",
+    "meter": "m",
+    "angstrom": "Å",
+}
+METRES = {
+    "picometer": 1e-12,
+    "angstrom": 1e-10,
+    "nanometer": 1e-9,
+    "micrometer": 1e-6,
+    "millimeter": 1e-3,
+    "meter": 1.0,
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where an image lies and how it looks: plain copies of what its layer says, for the last two axes.
+
+    Parameters
+    ----------
+    name : str
+        The layer's name.
+    scale, translate : tuple of float
+        Along rows and columns.
+    rotate, affine : nested tuple of float
+        Matrices, 2×2 and 3×3.
+    shear : float
+        Upper element of the shear matrix.
+    units : tuple of str
+        Units of the layer's axes, as napari calls them.
+    axis_labels : tuple of str
+        Empty for napari's own.
+    unit : str
+        Symbol of the unit of length, "px" where there is none.
+    contrast_limits : tuple of float, optional
+    colormap : object
+        Colormap or its name.
+
+    Examples
+    --------
+    >>> Source(scale=(0.5, 0.5), units=("nanometer", "nanometer"), unit="nm").pixel_size
+    (0.5, 0.5)
+    """
+
+    name: str = "image"
+    scale: tuple[float, ...] = (1.0, 1.0)
+    translate: tuple[float, ...] = (0.0, 0.0)
+    rotate: Matrix = ((1.0, 0.0), (0.0, 1.0))
+    shear: float = 0.0
+    affine: Matrix = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+    units: tuple[str, ...] = ("pixel", "pixel")
+    axis_labels: tuple[str, ...] = ()
+    unit: str = "px"
+    contrast_limits: tuple[float, float] | None = None
+    colormap: Any = "gray"
+
+    @property
+    def pixel_size(self) -> tuple[float, float]:
+        """Length of a pixel along rows and columns, in `unit`; 1 where that is the pixel itself."""
+        if self.unit == "px":
+            return 1.0, 1.0
+        rows, cols = np.linalg.norm(np.array(self.affine)[:2, :2] @ self._linear, axis=0)
+        return float(rows), float(cols)
+
+    @property
+    def matrix(self) -> Real:
+        """Matrix (3×3) that takes a pixel (row, col, 1) to where the viewer shows it."""
+        placed = np.eye(3)
+        placed[:2, :2], placed[:2, 2] = self._linear, self.translate
+        return np.asarray(np.array(self.affine) @ placed)
+
+    def pixels_of(self, other: Source) -> Real:
+        """Matrix (3×3) that takes another layer's pixels (row, col, 1) to those of this one.
+
+        Examples
+        --------
+        >>> Source(scale=(0.5, 0.5)).pixels_of(Source()) @ (3, 4, 1)
+        array([6., 8., 1.])
+        """
+        pairs = zip(self.units, other.units, strict=True)
+        lengths = [METRES[b] / METRES[a] if {a, b} <= METRES.keys() else 1.0 for a, b in pairs]
+        return np.asarray(np.linalg.inv(self.matrix) @ np.diag([*lengths, 1.0]) @ other.matrix)
+
+    @property
+    def _linear(self) -> Real:
+        sheared = np.array([[1.0, self.shear], [0.0, 1.0]])
+        return np.asarray(np.array(self.rotate) @ sheared @ np.diag(self.scale))
+
+    def placed(self, offset: tuple[float, float] = (0.0, 0.0), *, stacked: bool = False) -> dict[str, Any]:
+        """Attributes of a layer whose first pixel lies `offset` pixels (rows, cols) from the image's.
+
+        With `stacked`, those of a layer with an axis of slices in front.
+        """
+        translate = np.array(self.translate) + self._linear @ np.array(offset)
+        sheared = np.array([[1.0, self.shear], [0.0, 1.0]])
+        attributes = {
+            "scale": (1.0,) * stacked + tuple(self.scale),
+            "translate": (0.0,) * stacked + tuple(translate.tolist()),
+            "rotate": _with_axis(self.rotate, stacked),
+            "shear": _with_axis(sheared, stacked),
+            "affine": _with_axis(self.affine, stacked),
+            "units": ("pixel",) * stacked + tuple(self.units),
+        }
+        if self.axis_labels:
+            attributes["axis_labels"] = ("slice",) * stacked + tuple(self.axis_labels)
+        return attributes
+
+
+def _with_axis(matrix: Any, stacked: bool) -> Real:
+    plain: Real = np.array(matrix, float)
+    if not stacked:
+        return plain
+    larger = np.eye(len(plain) + 1)
+    larger[1:, 1:] = plain
+    return larger
+
+
+def source_of(layer: Any) -> Source:
+    """Source with plain copies of a napari image layer's attributes; of a stack, those of its last two axes.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image or napari.layers.Labels
+    """
+    shear = np.asarray(layer.shear, float)
+    units = tuple(str(unit) for unit in layer.units[-2:])
+    limits = None if getattr(layer, "rgb", False) else getattr(layer, "contrast_limits", None)
+    return Source(
+        name=str(layer.name),
+        scale=_pair(layer.scale),
+        translate=_pair(layer.translate),
+        rotate=_nested(np.asarray(layer.rotate, float)[-2:, -2:]),
+        shear=float(shear[-2, -1] if shear.ndim == 2 else shear[-1]),
+        affine=_nested(np.asarray(layer.affine.affine_matrix, float)[-3:, -3:]),
+        units=units,
+        axis_labels=tuple(str(label) for label in layer.axis_labels[-2:]),
+        unit=_unit(units, layer.metadata),
+        contrast_limits=None if limits is None else _pair(limits),
+        colormap="gray" if limits is None else layer.colormap.name,
+    )
+
+
+def _pair(values: Iterable[float]) -> tuple[float, float]:
+    *_, first, last = (float(value) for value in values)
+    return first, last
+
+
+def _nested(matrix: Real) -> Matrix:
+    return tuple(tuple(row) for row in matrix.tolist())
+
+
+def _unit(units: Sequence[str], metadata: Any) -> str:
+    """Symbol of the axes' common unit; other plugins keep it in the metadata of an uncalibrated layer."""
+    if set(units) == {"pixel"}:
+        try:
+            units = [str(axis["units"]) for axis in metadata["axes"][-2:]]
+        except (KeyError, TypeError, IndexError):
+            return "px"
+    symbols = {UNIT_SYMBOLS.get(unit, unit) for unit in units}
+    return symbols.pop() if len(symbols) == 1 else "px"
