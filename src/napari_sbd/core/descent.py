@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from napari_sbd.core.convolution import largest_gain
 from napari_sbd.core.objective import Objective, Penalty, misfit
-from napari_sbd.core.sphere import retract, tangent
+from napari_sbd.core.sphere import norms, retract, tangent
 
 Real = NDArray[np.floating]
 
@@ -62,7 +62,7 @@ def descend(
         map_spectra = model.map_spectra(maps)
 
         turned = kernels + inertia * (kernels - last_kernels)
-        length = np.linalg.norm(turned.reshape(len(turned), -1), axis=1).reshape(-1, 1, 1, 1)
+        length = norms(turned)
         turned_spectra = (kernel_spectra + inertia * (kernel_spectra - last_kernel_spectra)) / length
         turned = turned / length
         last_kernels, last_kernel_spectra = kernels, kernel_spectra

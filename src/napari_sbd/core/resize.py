@@ -51,7 +51,7 @@ def recentred(objective: Objective, found: Iterate) -> Iterate:
     A kernel that settled as a shift truncation lacks an edge; what lies beyond the window is seen by lifting
     it half a window.
     """
-    if not np.any(found.maps):
+    if not found.maps.any(axis=(1, 2)).all():
         return found
     window = objective.convolution.kernel_shape
     _, seen = _seen_wide(objective, found, growth=2)

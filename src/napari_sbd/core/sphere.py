@@ -8,10 +8,17 @@ from numpy.typing import NDArray
 Real = NDArray[np.floating]
 
 
-def _norms(kernels: Real) -> Real:
+def norms(kernels: Real) -> Real:
+    """Frobenius norm of each kernel (types, …) over all slices, 1 for one that is zero; axes are kept.
+
+    Examples
+    --------
+    >>> norms(np.array([[[3.0, 4.0]], [[0.0, 0.0]]])).ravel().tolist()
+    [5.0, 1.0]
+    """
     flat = kernels.reshape(kernels.shape[0], -1)
-    norms = np.linalg.norm(flat, axis=1)
-    return np.asarray(norms.reshape((-1,) + (1,) * (kernels.ndim - 1)))
+    size = np.linalg.norm(flat, axis=1)
+    return np.where(size > 0, size, 1).reshape((-1,) + (1,) * (kernels.ndim - 1)).astype(kernels.dtype)
 
 
 def project(kernels: Real) -> Real:
@@ -22,8 +29,7 @@ def project(kernels: Real) -> Real:
     >>> project(np.array([[[3.0, 4.0]]])).tolist()
     [[[0.6, 0.8]]]
     """
-    norms = _norms(kernels)
-    return np.asarray(kernels / np.where(norms > 0, norms, 1))
+    return np.asarray(kernels / norms(kernels))
 
 
 def tangent(kernels: Real, gradient: Real) -> Real:
