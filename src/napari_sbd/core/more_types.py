@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import spatial
 
 from napari_sbd.core import stages
 from napari_sbd.core.atoms import refined_peaks
 from napari_sbd.core.descent import Iterate
+from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.progress import Progress
@@ -30,9 +32,13 @@ from napari_sbd.core.verdict import (
 from napari_sbd.core.window import shift
 
 Real = NDArray[np.floating]
+Steps = Generator[Snapshot, None, Iterate]
+Attempt = Generator[Snapshot, None, Iterate | None]
 
+CORRECTS = "it corrects another type's kernel"
 UPSIDE_DOWN = "another type upside down"
 MOST_TYPES = 6  # that are sought when their number is left to the data
+WITHIN = 3.0  # px, of a correction, for the activations that it corrects
 SAME = 0.9  # similarity of two kernels above which they are one
 COINCIDENT = 0.5  # share of a type's defects on another's, above which it corrects that one's kernel
 
@@ -55,33 +61,49 @@ class MoreTypes:
         self.parameters = parameters
         self.penalty = penalty
         self.levels = levels
-        self.verdicts: list[str] = []
 
     def steps(self, best: Iterate, progress: Progress) -> Iterator[Snapshot]:
         """Run; yields after each step, with what is accepted until then; the end is `accepted`."""
-        wanted = self.parameters.types
         self.accepted = best
-        while len(best.kernels) < (wanted or MOST_TYPES) or self._signs_open():
-            if (wanted is None or len(best.kernels) >= wanted) and self._nothing_left(best):
-                break
-            number = len(best.kernels) + 1
-            found: list[Iterate] = []
-            for snapshot in self._candidate(best, progress, found):
-                stage = f"type {number}, {snapshot.stage}"
-                yield replace(snapshot, stage=stage, iterate=best)
-            verdict = self._verdict(best, found[0])
-            self.verdicts.append(verdict)
-            if verdict == UPSIDE_DOWN:
-                for snapshot in self._merged(best, found):
-                    yield replace(snapshot, stage="both signs", iterate=best)
-                if not worth(self.raw, best, found[-1], 0, FEWEST_DEFECTS):
+        taken: Iterate | None = best
+        while taken is not None and self._open():
+            number = len(self.accepted.kernels) + 1
+            attempt = self._attempt(self.accepted, progress)
+            while True:
+                try:
+                    snapshot = next(attempt)
+                except StopIteration as end:
+                    taken = end.value
                     break
-                self.penalty = replace(self.penalty, nonnegative=False)
-            elif verdict:
-                break
-            best = self.accepted = found[-1]
+                yield replace(snapshot, stage=f"type {number}, {snapshot.stage}", iterate=self.accepted)
+            self.accepted = taken or self.accepted
 
-    def _candidate(self, best: Iterate, progress: Progress, found: list[Iterate]) -> Iterator[Snapshot]:
+    def _open(self) -> bool:
+        """Whether another search is worth it."""
+        wanted, have = self.parameters.types, len(self.accepted.kernels)
+        if wanted is not None and have < wanted:
+            return True
+        open_ended = wanted is None and have < MOST_TYPES
+        return (open_ended or self._signs_open()) and not self._nothing_left(self.accepted)
+
+    def _attempt(self, best: Iterate, progress: Progress) -> Attempt:
+        """Seek one more type; returns all of them together, or None where there is none to be accepted."""
+        both = yield from self._candidate(best, progress)
+        verdict = self._verdict(best, both)
+        if verdict == UPSIDE_DOWN:
+            merged = yield from self._merged(best, both)
+            if not worth(self.raw, best, merged, 0, FEWEST_DEFECTS):
+                return None
+            self.penalty = replace(self.penalty, nonnegative=False)
+            return merged
+        if verdict == CORRECTS:
+            split = yield from self._split(best, both)
+            if split is not None and not self._verdict(best, split):
+                return split
+            return both if self.parameters.types is not None else None
+        return None if verdict else both
+
+    def _candidate(self, best: Iterate, progress: Progress) -> Steps:
         """Seek one more kernel in the residual, and refine all together."""
         rest = self.raw.replaced(-residual_of(self.raw, best))
         options = replace(self.parameters, kernel_size=self.raw.convolution.kernel_shape, refinements=1)
@@ -100,24 +122,50 @@ class MoreTypes:
             self.raw, both, self.levels, self.penalty, self.parameters.refinements
         )
         progress.finish_phase()
-        found.append(both)
+        return both
 
     def _signs_open(self) -> bool:
         """Whether activations may still turn out to have both signs."""
         return self.parameters.activations == "automatic" and self.penalty.nonnegative
 
-    def _merged(self, best: Iterate, found: list[Iterate]) -> Iterator[Snapshot]:
+    def _merged(self, best: Iterate, both: Iterate) -> Steps:
         """Make one signed type of two that are each other upside down."""
-        *others, new = found[0].kernels
+        *others, new = both.kernels
         number = int(np.argmax([kernel_similarity(new, other) for other in others]))
-        maps = found[0].maps[:-1].copy()
+        maps = both.maps[:-1].copy()
         offset = best_shift(new, others[number])
-        maps[number] -= shift(found[0].maps[-1], offset)
-        begin = Iterate(found[0].kernels[:-1], maps, best.bias, np.inf)
+        maps[number] -= shift(both.maps[-1], offset)
+        begin = Iterate(both.kernels[:-1], maps, best.bias, np.inf)
         free = replace(self.penalty, nonnegative=False)
         begin = yield from stages.polish(self.raw, begin, free.at(self.levels.last))
         rounds = self.parameters.refinements
-        found.append((yield from stages.refine(self.raw, begin, self.levels, free, rounds)))
+        return (yield from stages.refine(self.raw, begin, self.levels, free, rounds))
+
+    def _split(self, best: Iterate, both: Iterate) -> Attempt:
+        """Divide a type into its defects that a correction sits on and the others.
+
+        One kernel that stands for two types is their mixture, and the next type found is the difference, at
+        one offset from the defects of one of the two.
+        """
+        window = self.raw.convolution.kernel_shape
+        peaks = [strong_peaks(p) for p in refined_peaks(self.raw, both)]
+        place = coincidence(peaks[-1], peaks[:-1], window)
+        corrected = peaks[-1].centres - place.offset + [k // 2 for k in window]
+        host = best.maps[place.host]
+        active = np.argwhere(host != 0)
+        distance = np.asarray(spatial.KDTree(corrected).query(active)[0])
+        apart = np.zeros_like(host)
+        theirs = tuple(active[distance <= WITHIN].T)
+        apart[theirs] = host[theirs]
+        maps = np.concatenate([best.maps, apart[None]])
+        maps[place.host] -= apart
+        if not maps.any(axis=(1, 2)).all():
+            return None
+        begin = yield from stages.polish(
+            self.raw, fit_kernels(self.raw, maps), self.penalty.at(self.levels.last)
+        )
+        rounds = self.parameters.refinements
+        return (yield from stages.refine(self.raw, begin, self.levels, self.penalty, rounds))
 
     def _nothing_left(self, best: Iterate) -> bool:
         window = self.raw.convolution.kernel_shape
@@ -140,10 +188,9 @@ class MoreTypes:
         peaks = [strong_peaks(p) for p in refined_peaks(self.raw, both)]
         if min(len(p.amplitudes) for p in peaks) < FEWEST_DEFECTS:
             return "too few defects"
-        if self.parameters.types is not None:
-            return ""
-        if coincidence(peaks[-1], peaks[:-1], window) > COINCIDENT:
-            return "it corrects another type's kernel"
-        if not worth(self.raw, best, both, 1, len(peaks[-1].amplitudes)):
+        asked = self.parameters.types is not None
+        if not asked and not worth(self.raw, best, both, 1, len(peaks[-1].amplitudes)):
             return "it explains no more than noise"
+        if coincidence(peaks[-1], peaks[:-1], window).share > COINCIDENT:
+            return CORRECTS
         return ""

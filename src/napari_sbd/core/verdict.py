@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage, spatial
@@ -56,15 +58,28 @@ def worth(objective: Objective, before: Iterate, after: Iterate, kernels: int, d
     return bool(new > 0 and count * np.log(old / new) > price)
 
 
-def coincidence(new: Peaks, others: list[Peaks], window: tuple[int, int]) -> float:
-    """Largest share of a type's defects that sit at one and the same offset from another type's."""
-    shares = [0.0]
-    for other in others:
+@dataclass(frozen=True)
+class Coincidence:
+    """Share of a type's defects that sit at one `offset` from those of another type, the `host`."""
+
+    share: float = 0.0
+    host: int = 0
+    offset: tuple[float, float] = (0.0, 0.0)
+
+
+def coincidence(new: Peaks, others: list[Peaks], window: tuple[int, int]) -> Coincidence:
+    """Where most of a type's defects sit at one and the same offset from another type's."""
+    best = Coincidence()
+    for number, other in enumerate(others):
         apart = (new.centres[:, None] - other.centres[None]).reshape(-1, 2)
         near = apart[(np.abs(apart) <= np.array(window) / 2).all(1)]
         if len(near):
-            shares.append(_largest_crowd(near) / len(new.centres))
-    return max(shares)
+            crowds = np.asarray(spatial.KDTree(near).query_ball_point(near, SAME_PLACE, return_length=True))
+            share = float(crowds.max()) / len(new.centres)
+            if share > best.share:
+                row, col = near[int(crowds.argmax())]
+                best = Coincidence(share, number, (float(row), float(col)))
+    return best
 
 
 def fills_a_lattice(model: Real) -> bool:
@@ -86,10 +101,6 @@ def fills_a_lattice(model: Real) -> bool:
         sharp += float(power[here].sum())
         power[here] = 0
     return total > 0 and sharp > PERIODIC * total
-
-
-def _largest_crowd(points: Real) -> int:
-    return int(np.max(spatial.KDTree(points).query_ball_point(points, SAME_PLACE, return_length=True)))
 
 
 def looks_like_noise(residual: Real, mask: NDArray[np.bool_], window: tuple[int, int]) -> bool:
