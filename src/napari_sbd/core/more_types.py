@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import spatial
 
 from napari_sbd.core import stages
-from napari_sbd.core.atoms import refined_peaks
+from napari_sbd.core.atoms import atoms_of, refined_peaks
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.objective import Objective, Penalty
@@ -37,6 +37,8 @@ Attempt = Generator[Snapshot, None, Iterate | None]
 
 CORRECTS = "it corrects another type's kernel"
 UPSIDE_DOWN = "another type upside down"
+FURTHER_STARTS = 4  # of the search for each further type
+PROMISE = 0.4  # of its price, that a new kernel must reach in the residual alone
 MOST_TYPES = 6  # that are sought when their number is left to the data
 WITHIN = 3.0  # px, of a correction, for the activations that it corrects
 SAME = 0.9  # similarity of two kernels above which they are one
@@ -89,6 +91,8 @@ class MoreTypes:
     def _attempt(self, best: Iterate, progress: Progress) -> Attempt:
         """Seek one more type; returns all of them together, or None where there is none to be accepted."""
         both = yield from self._candidate(best, progress)
+        if both is None:
+            return None
         verdict = self._verdict(best, both)
         if verdict == UPSIDE_DOWN:
             merged = yield from self._merged(best, both)
@@ -103,13 +107,17 @@ class MoreTypes:
             return both if self.parameters.types is not None else None
         return None if verdict else both
 
-    def _candidate(self, best: Iterate, progress: Progress) -> Steps:
-        """Seek one more kernel in the residual, and refine all together."""
+    def _candidate(self, best: Iterate, progress: Progress) -> Attempt:
+        """Seek one more kernel in the residual, and refine all together; None where it promises nothing."""
         rest = self.raw.replaced(-residual_of(self.raw, best))
         options = replace(self.parameters, kernel_size=self.raw.convolution.kernel_shape, refinements=1)
+        options = replace(options, starts=min(options.starts, FURTHER_STARTS), kept=1)
         single = Single(rest, options, self.penalty, NO_STARTS, automatic=False)
         progress.extend([*single.plan(), self._joint_cost()])
         new = yield from single.steps(progress)
+        if self.parameters.types is None and not self._promising(rest, new):
+            progress.finish_phase()
+            return None
         both = Iterate(
             np.concatenate([best.kernels, new.kernels]),
             np.concatenate([best.maps, new.maps]),
@@ -170,6 +178,12 @@ class MoreTypes:
     def _nothing_left(self, best: Iterate) -> bool:
         window = self.raw.convolution.kernel_shape
         return looks_like_noise(residual_of(self.raw, best), self.raw.mask, window)
+
+    def _promising(self, rest: Objective, new: Iterate) -> bool:
+        """Whether a kernel found in the residual alone reaches part of its price."""
+        empty = replace(new, maps=np.zeros_like(new.maps))
+        defects = sum(len(strong_peaks(p).amplitudes) for p in atoms_of(new).peaks(new))
+        return defects >= FEWEST_DEFECTS and worth(rest, empty, new, 1, defects, PROMISE)
 
     def _joint_cost(self) -> float:
         steps = stages.POLISH.steps + self.parameters.refinements * stages.REFINE.steps

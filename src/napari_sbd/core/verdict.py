@@ -38,7 +38,14 @@ def strong_peaks(peaks: Peaks) -> Peaks:
     return peaks.chosen(np.abs(peaks.amplitudes) >= WEAKEST * typical_amplitude(peaks.amplitudes))
 
 
-def worth(objective: Objective, before: Iterate, after: Iterate, kernels: int, defects: int) -> bool:
+def worth(
+    objective: Objective,
+    before: Iterate,
+    after: Iterate,
+    kernels: int,
+    defects: int,
+    share: float = 1.0,
+) -> bool:
     """Whether the misfit falls by more than the price of new parameters, as in an information criterion.
 
     A defect, chosen among all places, costs `3 ln N` as in the Bayesian criterion; a pixel of a kernel,
@@ -51,11 +58,13 @@ def worth(objective: Objective, before: Iterate, after: Iterate, kernels: int, d
         Without and with what is judged.
     kernels, defects : int
         How many of them are new; a defect has a place and an amplitude.
+    share : float
+        Share of the price that must be reached.
     """
     count = int(objective.mask.sum())
     old, new = (misfit(residual_of(objective, it)) for it in (before, after))
     price = PIXEL_PRICE * kernels * after.kernels[0].size + 3 * np.log(count) * defects
-    return bool(new > 0 and count * np.log(old / new) > price)
+    return bool(new > 0 and count * np.log(old / new) > share * price)
 
 
 @dataclass(frozen=True)
