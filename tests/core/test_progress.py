@@ -258,3 +258,14 @@ def test_another_plan_does_not_set_the_progress_back():
     progress.finish_phase()
     assert progress.fraction == 1
     assert progress.remaining == 0
+
+
+def test_more_work_does_not_set_the_progress_back_and_the_end_stays_the_end():
+    progress = Progress([3.0, 1.0])
+    progress.finish_phase()
+    progress.extend([2.0])
+    assert progress.fraction == pytest.approx(0.75)
+    progress.finish_phase()
+    assert progress.fraction == pytest.approx(0.75 + 0.25 * 2 / 3)
+    progress.finish_phase()
+    assert progress.fraction == 1

@@ -45,8 +45,8 @@ class Progress:
 
     def extend(self, phases: Sequence[float]) -> None:
         """Plan more work before the last phase, which stays the last."""
-        *before, last = self._phases
-        self._phases = [*before, *phases, last]
+        left = self._phases[self._finished :]
+        self.replan([*left[:-1], *phases, *left[-1:]])
 
     def replan(self, phases: Sequence[float]) -> None:
         """Replace all phases that are not finished; the share of what is done stays as it is."""

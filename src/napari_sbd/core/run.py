@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib import metadata
 
@@ -31,7 +31,6 @@ from napari_sbd.core.start import NO_STARTS, Starts
 from napari_sbd.core.verdict import FEWEST_IN_A_LATTICE, fills_a_lattice, residual_of, strong_peaks, worth
 
 Real = NDArray[np.floating]
-Steps = Generator[Snapshot, None, Iterate]
 
 PACKAGES = ("napari-sbd", "numpy", "scipy", "scikit-image")
 

@@ -50,11 +50,8 @@ class Search:
     def plan(self) -> list[float]:
         """Cost of each phase, steps times pixels: stage I of each start, stage II of each that is kept."""
         pixels = float(np.prod(self.domain.part.convolution.map_shape))
-        count = TYPICAL_LEVELS
-        if self.levels is not None:
-            count = len(stages.continuation(self.levels.first, self.levels.last))
         first = stages.FIRST.steps * pixels
-        second = (1.7 * count * stages.LEVEL.steps + stages.POLISH.steps) * pixels
+        second = (1.7 * TYPICAL_LEVELS * stages.LEVEL.steps + stages.POLISH.steps) * pixels
         starts = self.parameters.starts
         return [first] * starts + [second] * min(starts, self.parameters.kept)
 

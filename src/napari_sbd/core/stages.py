@@ -17,6 +17,7 @@ from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.resize import recentred
 from napari_sbd.core.sparsity import Levels, penalty_from_residual
 from napari_sbd.core.subpixel import snap
+from napari_sbd.core.verdict import residual_of
 from napari_sbd.core.window import crop, lift, recentre
 
 Real = NDArray[np.floating]
@@ -150,7 +151,5 @@ def debias(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
 
 
 def residual_level(objective: Objective, found: Iterate, levels: Levels) -> float:
-    """Penalty from the residual's own deviation: bold where it is white noise, cautious where it is not."""
-    model = objective.convolution
-    residual, _ = objective.residual(model.kernel_spectra(found.kernels), model.map_spectra(found.maps))
-    return penalty_from_residual(model.frame(residual), objective, found.kernels, levels)
+    """Penalty that the residual of an iterate asks for, see `penalty_from_residual`."""
+    return penalty_from_residual(residual_of(objective, found), objective, found.kernels, levels)
