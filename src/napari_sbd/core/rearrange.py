@@ -24,12 +24,11 @@ Real = NDArray[np.floating]
 REACH = 2  # px, how far a defect may move at a time
 TANGLED = 0.1  # close pairs per defect, above which rearranging is worth it
 SUSPICIOUS, HELD = 1.3, 0.2  # of a typical amplitude: what may be several defects, and what is one
-FREE, LIGHT = 0.02, 0.1  # weights around the former, and of the latter
+FREE, LIGHT = 0.2, 0.1  # weights around the former, and of the latter
 NEAR = 0.2  # of the window: neighbours that are tried together
 NEAREST = 4  # px, at least
 SWEEPS = 4
-PRICE = 1.5  # of a defect, times ln N σ²: as in the Bayesian criterion
-NOTICED = 0.0  # deviations of the noise, below which a residual asks for no change
+PRICE = 4.0  # of a second defect, times ln N σ²
 RIDGE = 1e-3
 
 
@@ -124,8 +123,6 @@ class _Puzzle:
         """Put the pair where it explains most for its price; whether that changed anything."""
         old = [self.atoms[n] for n in pair]
         box = _Box(self, old)
-        if not box.noticed():
-            return False
         new = box.best()
         if new is None:
             return False
@@ -170,11 +167,8 @@ class _Box:
         self.rest = puzzle.rest[self.part].ravel()
         self.reach = self.atoms @ self.rest
 
-    def noticed(self) -> bool:
-        return bool(np.abs(self.reach).max() > NOTICED * self.puzzle.noise)
-
     def best(self) -> list[tuple[int, int, int, float]] | None:
-        """The best of nothing, one and two defects, if better than what is there; else None."""
+        """The best one or two defects, if better than what is there; else None."""
         first, second = len(self.groups[0]), len(self.groups[1])
         gram = self.atoms @ self.atoms.T
         index = [self._number(n, atom) for n, atom in enumerate(self.old)]
@@ -185,26 +179,24 @@ class _Box:
         value = np.where(usable, reach / np.maximum(norms, RIDGE), 0)
         if self.puzzle.nonnegative:
             value = np.maximum(value, 0)
-        alone = 0.5 * value**2 * norms - self.puzzle.price
+        alone = 0.5 * value**2 * norms
         now = float(reach[index] @ amplitudes - 0.5 * amplitudes @ gram[np.ix_(index, index)] @ amplitudes)
-        now -= self.puzzle.price * len(index)
+        now -= self.puzzle.price * (len(index) - 1)
         rows, cols = np.arange(first)[:, None], first + np.arange(second)
         x, y, gain = _two(reach[rows], reach[cols], norms[rows], norms[cols], gram[:first, first:])
-        gain = gain - 2 * self.puzzle.price
+        gain = gain - self.puzzle.price
         good = usable[rows] & usable[cols]
         if self.puzzle.nonnegative:
             good &= (x > 0) & (y > 0)
         gain = np.where(good, gain, -np.inf)
-        top = max(0.0, float(alone.max()), float(gain.max()))
+        top = max(float(alone.max()), float(gain.max()))
         if top <= now + max(0.05 * self.puzzle.price, 1e-6 * abs(now)):
             return None
         if top == gain.max():
             i, j = np.unravel_index(int(gain.argmax()), gain.shape)
             return [self._atom(int(i), x[i, j]), self._atom(first + int(j), y[i, j])]
-        if top == alone.max():
-            i = int(alone.argmax())
-            return [self._atom(i, value[i])]
-        return []
+        i = int(alone.argmax())
+        return [self._atom(i, value[i])]
 
     def _number(self, group: int, atom: tuple[int, int, int, float]) -> int:
         return group * len(self.groups[0]) + self.groups[group].index(atom[:3])
