@@ -69,8 +69,9 @@ class Channel:
 
     @property
     def is_topograph(self) -> bool:
-        """Whether this is the height of the surface, measured forward."""
-        return self.data.ndim == 2 and self.unit == "m" and self.direction != BACKWARD
+        """Whether this is the height of the surface, measured forward; at constant height there is none."""
+        height = self.data.ndim == 2 and self.unit == "m" and self.direction != BACKWARD
+        return height and bool(np.nanmax(self.data, initial=-np.inf) > np.nanmin(self.data, initial=np.inf))
 
     def observation(self, mask: Any = None) -> Observation:
         """Observation of this channel; raises what `napari_sbd.observe` raises."""

@@ -9,6 +9,8 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from napari_sbd.io.channel import Channel
 from napari_sbd.io.errors import ReadError
 
@@ -91,4 +93,10 @@ def read(path: str | PathLike[str]) -> tuple[Channel, ...]:
         raise ReadError(where, "does not fit into memory", "export a part of it") from error
     except OSError as error:
         raise ReadError(where, f"cannot be read ({error.strerror or error})", "check the disk") from error
-    return tuple(sorted(channels, key=lambda channel: not channel.is_topograph))
+    return tuple(sorted(channels, key=_last_looked_at))
+
+
+def _last_looked_at(channel: Channel) -> tuple[bool, bool]:
+    """Topographs first; what has no contrast last, such as the height of a scan at constant height."""
+    seen = channel.data[np.isfinite(channel.data)] if channel.data.ndim == 2 else channel.data
+    return not channel.is_topograph, not seen.size or bool(seen.min() == seen.max())

@@ -62,12 +62,8 @@ def read_grid(path: Path) -> tuple[Channel, ...]:
         first = layout.parameter_count + number * layout.points
         sweep = np.ascontiguousarray(np.moveaxis(data[..., first : first + layout.points], -1, 0))
         name, unit = _name(full_name)
-        extra: dict[str, Any] = {
-            "energies": energies,
-            "energy_unit": energy_unit,
-            "notes": notes + sweep_notes,
-        }
-        channels.append(Channel(name, sweep, unit, direction=FORWARD, **extra, **common))
+        extra: dict[str, Any] = {"energies": energies, "energy_unit": energy_unit, **common}
+        channels.append(Channel(name, sweep, unit, direction=FORWARD, notes=notes + sweep_notes, **extra))
     return tuple(channels)
 
 

@@ -7,6 +7,7 @@ native format*.
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from collections.abc import Mapping
@@ -135,15 +136,15 @@ def _is(value: Any, kind: str) -> bool:
 def _channel(path: Path, content: bytes, field: Values, values: Values, place: str) -> Channel:
     stacked = field[""] == "GwyBrick"
     axes = ("zres", "yres", "xres") if stacked else ("yres", "xres")
-    shape = [field.get(axis) for axis in axes]
+    shape = [n for axis in axes if isinstance(n := field.get(axis), int) and n > 0]
     stored = field.get("data")
-    if not isinstance(stored, Numbers) or not all(isinstance(n, int) and n > 0 for n in shape):
+    if not isinstance(stored, Numbers) or len(shape) != len(axes):
         raise ReadError(path, f"has an image without size or data ({place})", REMEDY)
-    if stored.count != np.prod(shape, dtype=object):
+    if stored.count != math.prod(shape):
         raise ReadError(
             path, f"contradicts itself: {'×'.join(map(str, shape))} pixels, {stored.count:,} numbers", REMEDY
         )
-    data = array_at(path, content, stored.offset, [int(n) for n in shape if n], stored.dtype)
+    data = array_at(path, content, stored.offset, shape, stored.dtype)
     title = values.get(f"{place}/data/title") or values.get(f"{place}/title")
     meta = values.get(f"{place}/meta")
     energies, energy_unit = _energies(field) if stacked else (None, "")
