@@ -79,7 +79,7 @@ def _channel(path: Path, content: bytes, parser: Parser, image: Any) -> Channel 
     dtype = np.dtype(parser.order + kind)
     if len(shape) not in (2, 3):
         return None
-    if stored.count != math.prod(shape) or np.dtype(stored.dtype).itemsize != dtype.itemsize:
+    if stored.count != math.prod(shape) or np.dtype(stored.dtype) != dtype:
         raise ReadError(
             path, f"contradicts itself: {'×'.join(map(str, shape))} pixels, {stored.count:,} numbers", REMEDY
         )

@@ -107,7 +107,8 @@ def _layout(path: Path, header: dict[str, str]) -> Layout:
                 f"contradicts itself: {len(channels)} channels of {points} points are not {size:,} bytes",
                 DAMAGED,
             )
-    return Layout(rows, cols, points, channels, parameters, count)
+    # Where the lists are not complete, it cannot be known which parameter is which.
+    return Layout(rows, cols, points, channels, parameters if count == len(parameters) else (), count)
 
 
 def _sizes(path: Path, header: dict[str, str], key: str, pattern: str, smallest: int = 1) -> list[int]:

@@ -65,14 +65,25 @@ def datasets(path: Path, file: h5py.File) -> list[tuple[str, h5py.Dataset]]:
 def _check(path: Path, dataset: h5py.Dataset) -> None:
     if dataset.is_virtual or dataset.external:
         raise ReadError(path, f"keeps {dataset.name} in another file", "save the image into one file")
-    stored = int(dataset.id.get_storage_size())
-    if dataset.shape is not None:
-        check_growth(path, math.prod(dataset.shape) * dataset.dtype.itemsize, stored)
+    if dataset.shape is None:
+        return
+    stored, itemsize = int(dataset.id.get_storage_size()), dataset.dtype.itemsize
+    size = math.prod(dataset.shape) * itemsize
+    check_growth(path, size, stored)
     if dataset.chunks:
-        check_growth(path, math.prod(dataset.chunks) * dataset.dtype.itemsize, stored)
+        check_growth(path, math.prod(dataset.chunks) * itemsize, stored)
+        expected = math.prod(-(-n // chunk) for n, chunk in zip(dataset.shape, dataset.chunks, strict=True))
+        complete = dataset.id.get_num_chunks() == expected
+    else:
+        complete = stored == size
+    if not complete:
+        raise ReadError(path, f"contradicts itself: {dataset.name} is not of the size {dataset.shape}")
 
 
 def _has_numbers(dataset: h5py.Dataset) -> bool:
+    """Whether these are plain real numbers, of a layout that a processor knows (or the file is damaged)."""
+    if h5py.h5t.py_create(dataset.dtype) != dataset.id.get_type():
+        return False
     kind = dataset.attrs.get("MATLAB_class", b"double")
     kind = kind.decode("ascii", "replace") if isinstance(kind, bytes) else str(kind)
     empty = dataset.shape is None or bool(dataset.attrs.get("MATLAB_empty", 0))

@@ -129,7 +129,7 @@ def _matrix(buffer: Buffer, whole: Element, outer: str, found: dict[str, NDArray
         return
     flag = int(buffer.numbers(flags)[0]) if flags.stop - flags.start == 8 else 0
     kind = flag & 0xFF
-    if kind not in (CELL, STRUCT, *CLASSES) or flag & COMPLEX:
+    if kind not in (CELL, STRUCT, *CLASSES):
         return
     shape_piece, name_piece = next(pieces, None), next(pieces, None)
     if shape_piece is None or name_piece is None:
@@ -144,7 +144,12 @@ def _matrix(buffer: Buffer, whole: Element, outer: str, found: dict[str, NDArray
     elif kind == CELL:
         _cells(buffer, pieces, full, found, depth)
     else:
-        found[_free(full, found)] = _numbers(buffer, pieces, shape, CLASSES[kind])
+        values = _numbers(buffer, pieces, shape, CLASSES[kind])
+        imaginary = next(pieces, None) is not None
+        if imaginary != bool(flag & COMPLEX):
+            raise buffer.damage("contradicts itself: an array is complex and is not")
+        if not imaginary:
+            found[_free(full, found)] = values
 
 
 def _numbers(buffer: Buffer, pieces: Iterator[Element], shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
@@ -153,7 +158,10 @@ def _numbers(buffer: Buffer, pieces: Iterator[Element], shape: tuple[int, ...], 
     if stored.size != math.prod(shape):
         raise buffer.damage(f"has an array of {'×'.join(map(str, shape))} with {stored.size:,} numbers")
     # MATLAB keeps whole numbers in fewer bytes; the class says what they are.
-    return stored.astype(dtype, copy=False).reshape(shape, order="F")
+    meant = np.dtype(dtype)
+    if stored.dtype != meant and not (stored.dtype.kind in "iu" and stored.itemsize < meant.itemsize):
+        raise buffer.damage(f"contradicts itself: an array of {meant} is stored as {stored.dtype}")
+    return stored.astype(meant, copy=False).reshape(shape, order="F")
 
 
 def _fields(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+import struct
 import warnings
 from importlib import import_module
 from pathlib import Path
@@ -18,11 +19,15 @@ import numpy as np
 from napari_sbd.io.channel import Channel, pixel_size
 from napari_sbd.io.errors import ReadError
 from napari_sbd.io.hdf5 import datasets, is_hdf5
-from napari_sbd.io.raw import file_size
+from napari_sbd.io.raw import file_size, read_bytes
 from napari_sbd.io.units import nanometres
 
 EXTRA = 'pip install "napari-sbd[microscopy]"'
 PLUGINS = {".emd": "emd", ".ser": "tia", ".mrc": "mrc"}
+MRC_HEADER = 1024
+MRC_ORDERS = {b"\x44": "<", b"\x11": ">"}
+# Bytes of a pixel of each mode of real numbers.
+MRC_BYTES = {0: 1, 1: 2, 2: 4, 6: 2, 12: 2}
 DAMAGED = "copy it from the instrument again, or check what it is"
 
 
@@ -34,14 +39,14 @@ def read_by_rosetta(path: Path) -> tuple[Channel, ...]:
         plugin = import_module(f"rsciio.{PLUGINS[suffix]}")
     except ImportError as error:
         raise ReadError(path, "needs RosettaSciIO, which is not installed", EXTRA) from error
-    if suffix == ".emd":
-        _check_hdf5(path)
+    if suffix in CHECKS:
+        CHECKS[suffix](path)
     logging.getLogger("rsciio").setLevel(logging.CRITICAL)  # what matters comes as an error
     channels, left_out = [], []
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            for signal in plugin.file_reader(str(path), lazy=True):
+            for signal in plugin.file_reader(str(path), lazy=suffix != ".emd"):
                 channel = _channel(path, signal, size, compressed=suffix == ".emd")
                 if channel is None:
                     left_out.append("×".join(map(str, signal["data"].shape)))
@@ -70,6 +75,30 @@ def _check_hdf5(path: Path) -> None:
         raise
     except Exception as error:  # HDF5 reports damage by nearly any exception
         raise ReadError(path, f"is a damaged HDF5 file ({error})"[:160], DAMAGED) from error
+
+
+def _check_mrc(path: Path) -> None:
+    """RosettaSciIO asks for hours how to cut up an image whose size is a lie."""
+    header = read_bytes(path, MRC_HEADER)
+    if len(header) < MRC_HEADER:
+        raise ReadError(path, "is cut off within its header", DAMAGED)
+    order = MRC_ORDERS.get(header[212:213], "<")
+    cols, rows, slices, mode = struct.unpack_from(f"{order}4i", header)
+    (extension,) = struct.unpack_from(f"{order}i", header, 92)
+    itemsize = MRC_BYTES.get(mode)
+    if itemsize is None or min(cols, rows, slices) < 1 or extension < 0:
+        raise ReadError(path, f"is not an MRC file ({cols}×{rows}×{slices} px of mode {mode})", DAMAGED)
+    expected = MRC_HEADER + extension + itemsize * cols * rows * slices
+    if expected != file_size(path):
+        raise ReadError(
+            path,
+            f"is cut off or its header is damaged: {slices} images of {rows}×{cols} px need {expected:,} "
+            f"bytes, it has {file_size(path):,}",
+            DAMAGED,
+        )
+
+
+CHECKS = {".emd": _check_hdf5, ".mrc": _check_mrc}
 
 
 def _channel(path: Path, signal: dict[str, Any], size: int, *, compressed: bool) -> Channel | None:
