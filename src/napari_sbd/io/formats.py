@@ -88,12 +88,14 @@ def read(path: str | PathLike[str]) -> tuple[Channel, ...]:
             f"use {', '.join(CHANNEL_FORMATS)}; open pictures such as TIFF in napari",
         )
     try:
-        channels: tuple[Channel, ...] = known.load()(where)
+        # Damaged numbers may be such that comparing them warns.
+        with np.errstate(all="ignore"):
+            channels: tuple[Channel, ...] = known.load()(where)
+            return tuple(sorted(channels, key=_last_looked_at))
     except MemoryError as error:
         raise ReadError(where, "does not fit into memory", "export a part of it") from error
     except OSError as error:
         raise ReadError(where, f"cannot be read ({error.strerror or error})", "check the disk") from error
-    return tuple(sorted(channels, key=_last_looked_at))
 
 
 def _last_looked_at(channel: Channel) -> tuple[bool, bool]:

@@ -23,7 +23,8 @@ END = b":HEADER_END:"
 NAMED = re.compile(r"(.*?)\s*\(([^()]*)\)")
 DAMAGED = "copy it from the instrument again, or check that it is a Nanonis grid"
 SAME_SWEEP = 1e-4
-SAME_STEP = 0.1
+SAME_STEP = 0.05
+PLACES = {"X (m)", "Y (m)"}
 
 
 @dataclass(frozen=True)
@@ -146,10 +147,15 @@ def _experiments(
 
 
 def _check_size(path: Path, layout: Layout, found: int) -> None:
-    """An unfinished grid has a line at least, or nearly so: else its dimensions are not to be believed."""
-    if found < min(layout.cols, layout.rows * layout.cols):
+    """Check that a grid that was stopped has a line at least, and says where its points lie."""
+    total = layout.rows * layout.cols
+    if found < min(layout.cols, total):
         raise ReadError(
             path, f"is cut off: of {layout.rows}×{layout.cols} points only {found} are there, not one line"
+        )
+    if found < total and not set(layout.parameters) >= PLACES:
+        raise ReadError(
+            path, f"is cut off: of {total} points only {found} are there, and it does not say where they lie"
         )
 
 
@@ -175,7 +181,7 @@ def _check_positions(
 
     Grid dimensions that are wrong would shear the image; here they are seen.
     """
-    if not {"X (m)", "Y (m)"} <= parameters.keys():
+    if not parameters.keys() >= PLACES:
         return size
     places = 1e9 * (parameters["X (m)"].astype(float) + 1j * parameters["Y (m)"].astype(float))
     along, down = np.diff(places, axis=1), np.diff(places[:, 0])
@@ -188,23 +194,18 @@ def _check_positions(
         raise ReadError(path, "contradicts itself: its points do not lie in lines of Grid dim", DAMAGED)
     if size is None:
         return pixel_size(float(np.median(np.abs(down))), abs(step))
-    steps = (float(np.median(np.abs(down))), abs(step))
-    good = [_agreed(nominal, n, found) for nominal, n, found in zip(size, places.shape, steps, strict=True)]
-    if None in good:
-        raise ReadError(
-            path,
-            f"contradicts itself: pixels of {size[1]:.4g}×{size[0]:.4g} nm by its header, "
-            f"{steps[1]:.4g}×{steps[0]:.4g} nm by the places of its points",
-            DAMAGED,
-        )
-    return good[0] or size[0], good[1] or size[1]
-
-
-def _agreed(nominal: float, count: int, found: float) -> float | None:
-    """Pixel size by the header if the points lie so: in the pixels' middles, or up to the frame's edges."""
-    to_the_edges = nominal * count / max(1, count - 1)
-    nearest = min((nominal, to_the_edges), key=lambda size: abs(size - found))
-    return nearest if abs(nearest - found) <= SAME_STEP * nearest else None
+    found = np.array([np.median(np.abs(down)), abs(step)])
+    for counts in (np.array(places.shape), np.array(places.shape) - 1):
+        # Points in the middles of the pixels, as a rule; or from edge to edge of the frame.
+        agreed = np.array(size) * places.shape / np.maximum(counts, 1)
+        if (np.abs(agreed - found) <= SAME_STEP * agreed).all():
+            return pixel_size(*agreed)
+    raise ReadError(
+        path,
+        f"contradicts itself: pixels of {size[1]:.4g}×{size[0]:.4g} nm by its header, "
+        f"{found[1]:.4g}×{found[0]:.4g} nm by the places of its points",
+        DAMAGED,
+    )
 
 
 def _sweep(

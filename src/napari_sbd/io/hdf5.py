@@ -18,6 +18,7 @@ SIGNATURE = b"\x89HDF\r\n\x1a\n"
 SIGNATURE_PLACES = (0, 512, 1024, 2048)
 MATLAB_NUMBERS = {"double", "single", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))}
 MOST_DATASETS = 10_000
+LARGEST = 1e36
 
 
 def is_hdf5(path: Path) -> bool:
@@ -38,7 +39,7 @@ def numeric_arrays(path: Path) -> dict[str, NDArray[Any]]:
         with h5py.File(path, "r") as file:
             for name, dataset in datasets(path, file):
                 if _has_numbers(dataset):
-                    arrays[name.replace("/", ".")] = np.asarray(dataset[()])
+                    arrays[name.replace("/", ".")] = sane(path, name, np.asarray(dataset[()]))
     except ReadError:
         raise
     except Exception as error:  # HDF5 reports damage by nearly any exception
@@ -67,27 +68,48 @@ def _check(path: Path, dataset: h5py.Dataset) -> None:
         raise ReadError(path, f"keeps {dataset.name} in another file", "save the image into one file")
     if dataset.shape is None:
         return
+    plain = h5py.h5t.py_create(dataset.dtype, logical=True) == dataset.id.get_type()
+    if dataset.dtype.kind in "fiu" and not plain:
+        raise ReadError(path, f"is damaged: the numbers of {dataset.name} are of no known layout")
     stored, itemsize = int(dataset.id.get_storage_size()), dataset.dtype.itemsize
     size = math.prod(dataset.shape) * itemsize
     check_growth(path, size, stored)
     if dataset.chunks:
         check_growth(path, math.prod(dataset.chunks) * itemsize, stored)
-        expected = math.prod(-(-n // chunk) for n, chunk in zip(dataset.shape, dataset.chunks, strict=True))
-        complete = dataset.id.get_num_chunks() == expected
+        complete = _all_chunks(dataset)
     else:
         complete = stored == size
     if not complete:
         raise ReadError(path, f"contradicts itself: {dataset.name} is not of the size {dataset.shape}")
 
 
+def _all_chunks(dataset: h5py.Dataset) -> bool:
+    """Whether each piece of an array is stored, once and at its place; HDF5 makes zeros of missing ones."""
+    grid = list(zip(dataset.shape, dataset.chunks, strict=True))
+    found = set()
+
+    def visit(chunk: Any) -> None:
+        place = chunk.chunk_offset
+        if all(0 <= at < n and at % step == 0 for at, (n, step) in zip(place, grid, strict=True)):
+            found.add(place)
+
+    dataset.id.chunk_iter(visit)
+    return len(found) == math.prod(-(-n // step) for n, step in grid)
+
+
 def _has_numbers(dataset: h5py.Dataset) -> bool:
-    """Whether these are plain real numbers, of a layout that a processor knows (or the file is damaged)."""
-    if h5py.h5t.py_create(dataset.dtype) != dataset.id.get_type():
-        return False
     kind = dataset.attrs.get("MATLAB_class", b"double")
     kind = kind.decode("ascii", "replace") if isinstance(kind, bytes) else str(kind)
     empty = dataset.shape is None or bool(dataset.attrs.get("MATLAB_empty", 0))
     return dataset.dtype.kind in "fiu" and kind in MATLAB_NUMBERS and not empty
+
+
+def sane(path: Path, name: str, values: NDArray[Any]) -> NDArray[Any]:
+    """Numbers that can be measured: where the place of an array is damaged, its bytes make others."""
+    largest = np.abs(values[np.isfinite(values)]).max(initial=0) if values.dtype.kind == "f" else 0
+    if largest > LARGEST:
+        raise ReadError(path, f"is damaged: {name} holds {largest:.0e}")
+    return values
 
 
 def _short(error: Exception) -> str:

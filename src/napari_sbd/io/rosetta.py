@@ -18,7 +18,7 @@ import numpy as np
 
 from napari_sbd.io.channel import Channel, pixel_size
 from napari_sbd.io.errors import ReadError
-from napari_sbd.io.hdf5 import datasets, is_hdf5
+from napari_sbd.io.hdf5 import datasets, is_hdf5, sane
 from napari_sbd.io.raw import file_size, read_bytes
 from napari_sbd.io.units import nanometres
 
@@ -109,6 +109,7 @@ def _channel(path: Path, signal: dict[str, Any], size: int, *, compressed: bool)
     if not compressed and math.prod(data.shape) * data.dtype.itemsize > size:
         raise ReadError(path, f"announces {'×'.join(map(str, data.shape))} px, more than it holds", DAMAGED)
     values = np.ascontiguousarray(data, data.dtype.newbyteorder("="))
+    sane(path, "the image", values)
     *_, rows, cols = (_step(axis) for axis in axes)
     spacing = pixel_size(rows, cols)
     energies, unit = _energies(axes[0], len(values)) if values.ndim == 3 else (None, "")
