@@ -18,7 +18,7 @@ SIGNATURE = b"\x89HDF\r\n\x1a\n"
 SIGNATURE_PLACES = (0, 512, 1024, 2048)
 MATLAB_NUMBERS = {"double", "single", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))}
 MOST_DATASETS = 10_000
-LARGEST = 1e36
+LARGEST, LARGEST_WHOLE = 1e36, 2**60
 
 
 def is_hdf5(path: Path) -> bool:
@@ -94,7 +94,8 @@ def _all_chunks(dataset: h5py.Dataset) -> bool:
             found.add(place)
 
     dataset.id.chunk_iter(visit)
-    return len(found) == math.prod(-(-n // step) for n, step in grid)
+    expected: int = math.prod(-(-n // step) for n, step in grid)
+    return len(found) == expected
 
 
 def _has_numbers(dataset: h5py.Dataset) -> bool:
@@ -106,8 +107,9 @@ def _has_numbers(dataset: h5py.Dataset) -> bool:
 
 def sane(path: Path, name: str, values: NDArray[Any]) -> NDArray[Any]:
     """Numbers that can be measured: where the place of an array is damaged, its bytes make others."""
-    largest = np.abs(values[np.isfinite(values)]).max(initial=0) if values.dtype.kind == "f" else 0
-    if largest > LARGEST:
+    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    largest = max(float(finite.max(initial=0)), -float(finite.min(initial=0)))
+    if largest > (LARGEST if values.dtype.kind == "f" else LARGEST_WHOLE):
         raise ReadError(path, f"is damaged: {name} holds {largest:.0e}")
     return values
 
