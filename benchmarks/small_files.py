@@ -238,7 +238,8 @@ def dm(path: Path, *, version: int = 3) -> Arrays:
             group("Dimensions", *(whole("", n) for n in reversed(values.shape))),
         )
         corners = tag("Box", 21, info(15, 0, 2, 0, 6, 0, 6) + struct.pack("<2f", 1, 2))
-        return group("", data, text("Name", name), corners)
+        microscope = group("ImageTags", group("Microscope Info", real("Voltage", 2e5), text("Name", "none")))
+        return group("", data, text("Name", name), microscope, corners)
 
     truth = {"HAADF": (1e12 * image(1)).astype("f4"), "EELS": (1e12 * stack(2) + 9e3).astype("u2")}
     units = {"HAADF": ("nm", "nm"), "EELS": ("nm", "nm", "eV")}

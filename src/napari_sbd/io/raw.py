@@ -54,7 +54,7 @@ def array_at(
     stored = np.dtype(dtype)
     count = math.prod(shape)
     needed = count * stored.itemsize
-    if offset < 0 or min(shape) < 0 or offset + needed > len(buffer):
+    if offset < 0 or min(shape, default=0) < 0 or offset + needed > len(buffer):
         raise ReadError(
             path,
             f"is cut off or its header is damaged: {what} of {'×'.join(map(str, shape))} needs "
