@@ -74,12 +74,18 @@ def test_files_without_an_image_say_what_they_hold(tmp_path):
             sbd.read(path.with_suffix(".npy"))
 
 
-@pytest.mark.parametrize("size", [0, -1, np.nan, np.array([1, 2, 3]), np.array(["a"])])
+@pytest.mark.parametrize("size", [0, -1, np.nan, np.array([1, 2, 3])])
 def test_a_pixel_size_that_is_none(size, tmp_path):
     path = tmp_path / "wrong.npz"
     np.savez(path, Z=image(1), pixel_size_nm=size)
     with pytest.raises(sbd.ReadError, match="pixel_size_nm"):
         sbd.read(path)
+
+
+def test_text_beside_the_image_does_no_harm(tmp_path):
+    np.savez(tmp_path / "more.npz", Z=image(1), user="nobody", notes=np.array([{}], object))
+    [channel] = sbd.read(tmp_path / "more.npz")
+    assert channel.name == "Z"
 
 
 @pytest.mark.parametrize("order", ["C", "F"])

@@ -21,8 +21,10 @@ LONGEST_HEADER = 10_000
 
 def read_npy(path: Path) -> tuple[Channel, ...]:
     """The array of an `.npy` file; see `napari_sbd.read`."""
-    name = path.stem
-    return channels_of(path, {name: _array(path, read_bytes(path), path.name)}, slices_last=False)
+    array = _array(path, read_bytes(path), path.name)
+    if array is None:
+        raise ReadError(path, "holds objects or text, not plain numbers", ONLY_NUMBERS)
+    return channels_of(path, {path.stem: array}, slices_last=False)
 
 
 def read_npz(path: Path) -> tuple[Channel, ...]:
@@ -36,8 +38,9 @@ def read_npz(path: Path) -> tuple[Channel, ...]:
                     continue
                 check_growth(path, entry.file_size, entry.compress_size)
                 # Reading checks the sum that the archive keeps of its contents.
-                name = entry.filename.removesuffix(".npy")
-                arrays[name] = _array(path, archive.read(entry), entry.filename)
+                array = _array(path, archive.read(entry), entry.filename)
+                if array is not None:
+                    arrays[entry.filename.removesuffix(".npy")] = array
     except ReadError:
         raise
     except Exception as error:  # a damaged archive raises nearly anything
@@ -45,8 +48,8 @@ def read_npz(path: Path) -> tuple[Channel, ...]:
     return channels_of(path, arrays, slices_last=False)
 
 
-def _array(path: Path, content: bytes, what: str) -> NDArray[Any]:
-    """Array of the bytes of an `.npy` file, which must hold exactly what its header says."""
+def _array(path: Path, content: bytes, what: str) -> NDArray[Any] | None:
+    """Array of the bytes of an `.npy` file, which must hold what its header says; None of no numbers."""
     stream = io.BytesIO(content)
     try:
         version = npy.read_magic(stream)
@@ -54,8 +57,8 @@ def _array(path: Path, content: bytes, what: str) -> NDArray[Any]:
         shape, fortran, dtype = read(stream, LONGEST_HEADER)
     except Exception as error:  # the header is Python source: a damaged one raises nearly anything
         raise ReadError(path, f"is no NumPy file, or a damaged one ({error})", ONLY_NUMBERS) from error
-    if dtype.kind not in "fiubc" or len(shape) > 16:
-        raise ReadError(path, f"holds {dtype}, not plain numbers", ONLY_NUMBERS)
+    if dtype.kind not in "fiubc":
+        return None
     offset = stream.tell()
     array = array_at(path, content, offset, shape[::-1] if fortran else shape, dtype, what)
     if offset + array.nbytes != len(content):

@@ -25,7 +25,7 @@ def channel_layers(channels: tuple[Channel, ...], path: Path) -> list[LayerData]
     >>> from pathlib import Path
     >>> topo = Channel("Z", 1e-9 * np.eye(4), "m", (0.1, 0.1))
     >>> [(data, attributes, kind)] = channel_layers((topo,), Path("scan.sxm"))
-    >>> attributes["name"], attributes["scale"], data.max()
+    >>> attributes["name"], attributes["scale"], float(data.max())
     ('scan · Z (nm)', (0.1, 0.1), 1.0)
     """
     layers = [_layer(channel, path, visible=number == 0) for number, channel in enumerate(channels)]
