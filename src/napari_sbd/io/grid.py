@@ -135,9 +135,10 @@ def _experiments(
             f"{expected:,} bytes, there are {len(content) - start:,} after the header",
         )
     _check_size(path, layout, found)
-    measured = array_at(path, content, start, (found, layout.experiment), ">f4", "its grid")
-    data = np.full((total, layout.experiment), np.nan, np.float32)
-    data[:found] = measured
+    data = array_at(path, content, start, (found, layout.experiment), ">f4", "its grid")
+    if found < total:
+        rest = np.full((total - found, layout.experiment), np.nan, np.float32)
+        data = np.concatenate([data, rest])
     # A grid that was stopped is padded with zeros by some versions: even where it is and what it sweeps.
     blank = ~np.any(data, axis=1)
     data[blank] = np.nan

@@ -78,7 +78,7 @@ def _check_hdf5(path: Path) -> None:
 
 
 def _check_mrc(path: Path) -> None:
-    """RosettaSciIO asks for hours how to cut up an image whose size is a lie."""
+    """Check its size: RosettaSciIO takes most of a minute to cut up an image whose size is a lie."""
     header = read_bytes(path, MRC_HEADER)
     if len(header) < MRC_HEADER:
         raise ReadError(path, "is cut off within its header", DAMAGED)
