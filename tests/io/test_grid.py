@@ -105,6 +105,17 @@ def test_a_file_that_ends_within_a_point_is_refused(write):
         sbd.read(path)
 
 
+def test_the_real_grid_with_a_row_too_many_is_not_taken_for_an_unfinished_one(real, tmp_path):
+    path = tmp_path / "one_more.3ds"
+    content = real("STS_grid_lockin.3ds").read_bytes()
+    path.write_bytes(content.replace(b"30 x 30", b"30 x 31", 1))
+    with pytest.raises(sbd.ReadError, match="contradicts itself"):
+        sbd.read(path)
+    stopped = content.index(b":HEADER_END:") + len(b":HEADER_END:\r\n") + 3240 * 500
+    path.write_bytes(content[:stopped])
+    assert np.isnan(sbd.read(path)[0].data).sum() == 400
+
+
 def test_the_real_grid(real):
     """nanonispy2 1.2.0 refuses it (short header); it and SciFiReaders 0.12.7 leave it upside down."""
     path = real("STS_grid_lockin.3ds")

@@ -195,11 +195,13 @@ def _check_positions(
         raise ReadError(path, "contradicts itself: its points do not lie in lines of Grid dim", DAMAGED)
     if size is None:
         return pixel_size(float(np.median(np.abs(down))), abs(step))
+    # Of an unfinished grid, only its places tell whether the header has a row too many.
+    tolerance = SAME_STEP if np.isfinite(places).all() else 0.5 / max(places.shape)
     found = np.array([np.median(np.abs(down)), abs(step)])
     for counts in (np.array(places.shape), np.array(places.shape) - 1):
         # Points in the middles of the pixels, as a rule; or from edge to edge of the frame.
         agreed = np.array(size) * places.shape / np.maximum(counts, 1)
-        if (np.abs(agreed - found) <= SAME_STEP * agreed).all():
+        if (np.abs(agreed - found) <= tolerance * agreed).all():
             return pixel_size(*agreed)
     raise ReadError(
         path,
