@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks import accuracy, counting, figure3, phase, real, speed, subpixel, table, windows
+from benchmarks import accuracy, counting, figure3, fuzz, phase, real, speed, subpixel, table, windows
 from benchmarks.yardsticks import SOURCE
 
 
@@ -46,6 +46,9 @@ SUITES = {
         subpixel.run, "defects between pixels, amplitudes' errors (17 seeds: 1020 defects)", 17
     ),
     "counting": Suite(counting.run, "number of types, and empty tables for noise and lattices, 10 seeds", 10),
+    "fuzz": Suite(
+        fuzz.run, "readers on 2000 damaged files of each format; --only sxm, 3ds…", fuzz.MUTATIONS, ("only",)
+    ),
     "windows": Suite(windows.run, "window by itself from 11 to 61 px, 10 images", 10),
 }
 

@@ -15,27 +15,34 @@ if TYPE_CHECKING:
     from napari_sbd.core.parameters import Parameters, settings
     from napari_sbd.core.quality import kernel_similarity
     from napari_sbd.core.recover import State
+    from napari_sbd.io import Channel, ReadError, read
 
 _HOMES = {
+    "Channel": "napari_sbd.io",
     "Observation": "napari_sbd.core.observation",
     "Parameters": "napari_sbd.core.parameters",
+    "ReadError": "napari_sbd.io",
     "Recovery": "napari_sbd.api",
     "State": "napari_sbd.core.recover",
     "iter_recover": "napari_sbd.api",
     "kernel_similarity": "napari_sbd.core.quality",
     "observe": "napari_sbd.core.observation",
+    "read": "napari_sbd.io",
     "recover": "napari_sbd.api",
     "settings": "napari_sbd.core.parameters",
 }
 
 __all__ = [
+    "Channel",
     "Observation",
     "Parameters",
+    "ReadError",
     "Recovery",
     "State",
     "iter_recover",
     "kernel_similarity",
     "observe",
+    "read",
     "recover",
     "settings",
 ]

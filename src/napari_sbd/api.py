@@ -15,6 +15,7 @@ from napari_sbd.core import recover as core
 from napari_sbd.core.observation import Observation, observe
 from napari_sbd.core.recover import State
 from napari_sbd.core.recovery import Recovery as CoreRecovery
+from napari_sbd.io import Channel
 from napari_sbd.layers import (
     Source,
     add_layer,
@@ -135,7 +136,7 @@ def iter_recover(
 
     Parameters
     ----------
-    image : napari Image or Labels layer, array-like or Observation
+    image : napari Image or Labels layer, array-like, Channel of a file or Observation
         An array is an image (rows, cols) or a stack of energies (slices, rows, cols) that share their
         defects. A layer is one image: of a layer with more axes, `at` chooses which.
     at : int or sequence of int, optional
@@ -204,6 +205,11 @@ def read(
         if mask is not None or leave_out is not None:
             raise ValueError("an Observation has its own mask: give yours to observe")
         return image, _source_of_array(image.pixel_size, image.unit, name)
+    if isinstance(image, Channel):
+        # What the file says, unless something else is given.
+        if image.pixel_size_nm and pixel_size is None and unit is None:
+            pixel_size, unit = image.pixel_size_nm, "nm"
+        image, name = image.data, name or image.label
     if not is_layer(image):
         if at is not None:
             raise ValueError("at chooses a slice of a layer: index the array instead")

@@ -1,5 +1,6 @@
 """Layers: a Recovery and the layer it came from, as layer data for napari. Knows neither Qt nor napari."""
 
+from napari_sbd.layers.channels import channel_layers
 from napari_sbd.layers.marks import boxes_of, is_image, is_layer, is_shapes, marked
 from napari_sbd.layers.result import (
     DIVERGING,
@@ -23,6 +24,7 @@ __all__ = [
     "Source",
     "add_layer",
     "boxes_of",
+    "channel_layers",
     "free_slot",
     "is_image",
     "is_layer",
