@@ -20,8 +20,10 @@ MAY_IMPORT = {
     "simulate": {"core"},
     "io": {"core"},
     "layers": {"core", "prepare", "simulate", "io"},
-    "batch": {"core", "prepare", "simulate", "io", "layers", "api"},
-    "api": {"core", "prepare", "simulate", "io", "layers"},
+    "figures": {"core", "io", "layers"},
+    "export": {"core", "io", "layers", "figures"},
+    "batch": {"core", "prepare", "simulate", "io", "layers", "figures", "export", "api"},
+    "api": {"core", "prepare", "simulate", "io", "layers", "figures", "export"},
 }
 
 

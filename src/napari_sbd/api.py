@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Generator, Sequence
+import os
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -22,6 +24,8 @@ from napari_sbd.layers import (
     free_slot,
     is_image,
     is_layer,
+    layer_data_of,
+    looks_of,
     marked,
     result_layers,
     source_of,
@@ -36,6 +40,8 @@ class Recovery(CoreRecovery):
     ----------
     source : Source
         Name, place and look of the image.
+    recipe : str, optional
+        JSON text of the recipe that prepared the image.
 
     Examples
     --------
@@ -48,6 +54,7 @@ class Recovery(CoreRecovery):
     """
 
     source: Source = field(default_factory=Source)
+    recipe: str | None = None
 
     def add_to(self, viewer: Any) -> list[Any]:
         """Add kernel, activation map, defects, reconstruction and residual to a napari viewer.
@@ -75,6 +82,124 @@ class Recovery(CoreRecovery):
         added = [add_layer(viewer, layer) for layer in result_layers(self, self.source, slot)]
         viewer.fit_to_view()
         return added
+
+    def save(self, path: str | os.PathLike[str], *, layers: Iterable[Any] = ()) -> Path:
+        """Save everything in one HDF5 file; `load` opens it, and so does napari.
+
+        An earlier file of this name is replaced at once when the new one is complete, and damaged in no case.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The ending ``.sbd.h5`` is added where it is missing.
+        layers : iterable of napari layers, optional
+            Such as ``viewer.layers``: how those of this recovery look is saved with it. Others are left out.
+
+        Returns
+        -------
+        Path
+
+        Examples
+        --------
+        >>> from tempfile import mkdtemp
+        >>> recovery = recover(np.random.default_rng(0).normal(size=(32, 32)), kernel_size=5)
+        >>> path = recovery.save(Path(mkdtemp()) / "topo")
+        >>> path.name, bool((load(path).kernels == recovery.kernels).all())
+        ('topo.sbd.h5', True)
+        """
+        from napari_sbd.io.recovery_file import save
+
+        looks, _ = looks_of(self, layer_data_of(layers))
+        return save(self, path, looks)
+
+    def export(
+        self,
+        folder: str | os.PathLike[str],
+        formats: Sequence[str] = ("csv", "tiff", "png"),
+        *,
+        name: str | None = None,
+        overwrite: bool = False,
+    ) -> list[Path]:
+        """Write the table, the images and the figures into a folder, one file each.
+
+        Parameters
+        ----------
+        folder : str or path-like
+            Made if it does not exist.
+        formats : sequence of {'csv', 'tiff', 'png', 'svg', 'pdf'}
+            The table of defects; kernels and activation maps; the figures, which need the extra ``figures``.
+        name : str, optional
+            What the files' names begin with; the image's own by default.
+        overwrite : bool
+            Whether files of these names may be replaced.
+
+        Returns
+        -------
+        list of Path
+
+        Raises
+        ------
+        FileExistsError
+            If a file is there already and `overwrite` is false; nothing is written then.
+
+        Examples
+        --------
+        >>> from tempfile import mkdtemp
+        >>> recovery = recover(np.random.default_rng(0).normal(size=(32, 32)), kernel_size=5, name="topo")
+        >>> [path.name for path in recovery.export(mkdtemp(), ["csv", "tiff"])]
+        ['topo_defects.csv', 'topo_kernel.tif', 'topo_activation.tif']
+        """
+        from napari_sbd.export import export
+
+        return export(self, folder, formats, name, overwrite)
+
+    def to_csv(self, path: str | os.PathLike[str]) -> Path:
+        """Save the table of defects as CSV, with units in its header."""
+        from napari_sbd.io.table import save_csv
+
+        return save_csv(self.defects, path, self.observation.unit)
+
+    def to_tiff(self, path: str | os.PathLike[str], what: str = "kernels") -> Path:
+        """Save 'kernels', 'activations', 'reconstruction' or 'residual' as TIFF with the pixel size."""
+        from napari_sbd.export import save_image
+
+        return save_image(self, path, what)
+
+    def to_figure(self, path: str | os.PathLike[str], what: str = "overview") -> Path:
+        """Save a figure, 'overview', 'kernel', 'map' or 'qpi', as PNG, SVG or PDF by the path's ending."""
+        from napari_sbd.figures import save_figure
+
+        return save_figure(self, path, what)
+
+
+def load(path: str | os.PathLike[str]) -> Recovery:
+    """Open what `Recovery.save` saved: every array, table and setting is what it was.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Returns
+    -------
+    Recovery
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is no saved recovery, is of another version or damaged; the message says which.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> recovery = recover(np.random.default_rng(0).normal(size=(32, 32)), kernel_size=5, name="topo")
+    >>> load(recovery.save(Path(mkdtemp()) / "topo.sbd.h5")).summary == recovery.summary
+    True
+    """
+    from napari_sbd.io.recovery_file import load as load_file
+
+    return load_file(path, Recovery)
 
 
 States = Generator[State, None, Recovery]

@@ -1,5 +1,7 @@
 """Layers: a Recovery and the layer it came from, as layer data for napari. Knows neither Qt nor napari."""
 
+from napari_sbd.layers.handle import Handle, recovery_of
+from napari_sbd.layers.looks import layer_data_of, looks_of, opened_layers
 from napari_sbd.layers.marks import boxes_of, is_image, is_layer, is_shapes, marked
 from napari_sbd.layers.result import (
     DIVERGING,
@@ -18,6 +20,7 @@ __all__ = [
     "NAMESPACE",
     "RING_COLOURS",
     "SPARSE_NAMES",
+    "Handle",
     "LayerData",
     "Slot",
     "Source",
@@ -27,8 +30,12 @@ __all__ = [
     "is_image",
     "is_layer",
     "is_shapes",
+    "layer_data_of",
     "live_layers",
+    "looks_of",
     "marked",
+    "opened_layers",
+    "recovery_of",
     "result_layers",
     "role_of",
     "source_of",

@@ -55,8 +55,8 @@ class Source:
     unit : str
         Symbol of the unit of length, "px" where there is none.
     contrast_limits : tuple of float, optional
-    colormap : object
-        Colormap or its name.
+    colormap : str or dict
+        Name of a colormap, or its name and colours.
 
     Examples
     --------
@@ -158,8 +158,17 @@ def source_of(layer: Any) -> Source:
         axis_labels=tuple(str(label) for label in layer.axis_labels[-2:]),
         unit=_unit(units, layer.metadata),
         contrast_limits=None if limits is None else _pair(limits),
-        colormap="gray" if limits is None else layer.colormap.name,
+        colormap="gray" if limits is None else _colours(layer.colormap),
     )
+
+
+def _colours(colormap: Any) -> dict[str, Any]:
+    """A colormap as napari makes it anew, also in a session that does not know its name."""
+    plain = {
+        "colors": np.asarray(colormap.colors).tolist(),
+        "controls": np.asarray(colormap.controls).tolist(),
+    }
+    return {"name": str(colormap.name), "interpolation": str(colormap.interpolation.value), **plain}
 
 
 def _pair(values: Iterable[float]) -> tuple[float, float]:

@@ -1,0 +1,1 @@
+"""Files: reading images, saving and opening a Recovery, tables and TIFF."""
