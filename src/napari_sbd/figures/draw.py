@@ -34,7 +34,8 @@ def overview(recovery: Recovery) -> Figure:
     beside = columns * (SIDE + BAR)
     size = (width + beside + 0.8, max(height, rows * (SIDE + 0.3)) + 0.5)
     figure = Figure(figsize=size, layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=[width + 0.6, beside])
+    parts: Any = figure.subfigures(1, 2, width_ratios=[width + 0.6, beside])
+    left, right = parts
     _draw_map(left.subplots(), recovery)
     axes = np.reshape(right.subplots(rows, columns), (types, 2))
     middle = recovery.kernels.shape[1] // 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,10 @@ FORMAT, VERSION = "napari-sbd recovery", 1
 ENDING = ".sbd.h5"
 DEFECTS, LAYERS = "defects", "layers"
 HEADER = ("format", "version", "package", "package_version", "created")
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+# Behind what HDF5 reads: with a checksum of all before it, for HDF5's own do not cover texts. A program that
+# changes the file cuts it off.
+SEAL = b"napari-sbd sha256 "
 OTHER_ENDINGS = (".sbd", ".h5", ".hdf5")
 
 R = TypeVar("R", bound=Recovery)
@@ -62,7 +67,17 @@ def save(recovery: Recovery, path: str | os.PathLike[str], layers: Sequence[Mapp
         for name in recovery.defects.columns:
             file[DEFECTS][tree.escaped(name)].attrs["unit"] = unit_of(name, recovery.observation.unit)
         tree.put(file, LAYERS, tuple(layers))
-    return write_whole(place, memory.getbuffer())
+    return write_whole(place, _sealed(memory.getvalue()))
+
+
+def _sealed(content: bytes) -> bytes:
+    return content + SEAL + hashlib.sha256(content).digest()
+
+
+def _is_broken(content: bytes) -> bool:
+    """Whether a file with a seal is no longer what was sealed."""
+    body = content[: -len(SEAL) - hashlib.sha256().digest_size]
+    return content[len(body) :].startswith(SEAL) and content != _sealed(body)
 
 
 def with_ending(path: str | os.PathLike[str]) -> Path:
@@ -102,10 +117,12 @@ def load(path: str | os.PathLike[str], kind: type[R]) -> R:
 def load_with_layers(path: str | os.PathLike[str], kind: type[R]) -> tuple[R, tuple[dict[str, Any], ...]]:
     """A saved Recovery, and how its layers looked; see `load`."""
     place = Path(path)
-    content = io.BytesIO(_content(place))
+    content = _content(place)
     try:
-        with h5py.File(content, "r") as file:
+        with h5py.File(io.BytesIO(content), "r") as file:
             _check_header(file, place)
+            if _is_broken(content):
+                raise tree.Damaged("its checksum is another")
             recovery = tree.get_fields(file, kind, tree.classes_in(kind), (*HEADER, DEFECTS, LAYERS))
             table, layers = tree.get(file, DEFECTS), tree.get(file, LAYERS)
         _check_shapes(recovery)
@@ -130,8 +147,8 @@ def _content(place: Path) -> bytes:
         raise IsADirectoryError(f"{place} is a folder: choose a file *{ENDING} in it")
     try:
         with place.open("rb") as stream:
-            start = stream.read(8)
-            if start != b"\x89HDF\r\n\x1a\n":
+            start = stream.read(len(SIGNATURE))
+            if start != SIGNATURE:
                 what = "is empty" if not start else "is no saved recovery"
                 raise _Refused(f"{place} {what}: choose a file *{ENDING} that recovery.save has written")
             return start + stream.read()

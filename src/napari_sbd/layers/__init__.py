@@ -12,8 +12,8 @@ from napari_sbd.layers.result import (
     live_layers,
     result_layers,
 )
-from napari_sbd.layers.slots import NAMESPACE, Slot, free_slot, role_of
-from napari_sbd.layers.source import Source, source_of
+from napari_sbd.layers.slots import Slot, free_slot, role_of
+from napari_sbd.layers.source import NAMESPACE, Source, source_of
 
 __all__ = [
     "DIVERGING",

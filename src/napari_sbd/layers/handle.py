@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid4
 
-from napari_sbd.layers.slots import NAMESPACE
+from napari_sbd.layers.source import NAMESPACE
 
 
 class Handle(str):

@@ -11,8 +11,7 @@ import pandas as pd
 
 from napari_sbd.layers.handle import Handle, recovery_of
 from napari_sbd.layers.result import LayerData, result_layers
-from napari_sbd.layers.slots import NAMESPACE
-from napari_sbd.layers.source import Source
+from napari_sbd.layers.source import NAMESPACE, Source
 
 Look = dict[str, Any]
 
@@ -50,10 +49,13 @@ def looks_of(recovery: Any, layers: Iterable[LayerData]) -> tuple[tuple[Look, ..
         Role, type and attributes of each layer; its data, too, where they are no longer the recovery's.
     list of str
     """
+    given = list(layers)
+    if not given:
+        return (), []
     own = {_key(attributes): data for data, attributes, _ in result_layers(recovery, recovery.source)}
     looks: dict[tuple[str, int], Look] = {}
     others = []
-    for data, attributes, kind in layers:
+    for data, attributes, kind in given:
         key = _key(attributes)
         if recovery_of(attributes.get("metadata")) is not recovery or key not in own or key in looks:
             others.append(str(attributes["name"]))
@@ -96,7 +98,7 @@ def image_layer(recovery: Any) -> LayerData:
         "name": source.name,
         "colormap": source.colormap,
         "contrast_limits": source.contrast_limits or _limits(data),
-        "metadata": {NAMESPACE: {"role": "image", "recovery": Handle(recovery)}},
+        "metadata": {NAMESPACE: source.origin | {"role": "image", "recovery": Handle(recovery)}},
     }
     return data if stacked else data[0], attributes, "image"
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from napari_sbd.core.recovery import Recovery
 from napari_sbd.layers.handle import Handle
-from napari_sbd.layers.slots import FIRST, NAMESPACE, Slot, gap_beside, suffix_of
-from napari_sbd.layers.source import Source
+from napari_sbd.layers.slots import FIRST, Slot, gap_beside, suffix_of
+from napari_sbd.layers.source import NAMESPACE, Source
 
 Real = NDArray[np.floating]
 LayerData = tuple[Any, dict[str, Any], str]
