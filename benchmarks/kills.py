@@ -31,17 +31,15 @@ def run(seeds: Sequence[int]) -> None:
         took = _seconds(lambda: first.save(path))
         content = path.read_bytes()
         wrote = _seconds(lambda: write_whole(path, content))
-        whole, during, replaced, here = 0, 0, 0, 0
+        whole, during, replaced = 0, 0, 0
         for seed in seeds:
-            before = sbd.load(path).noise
+            before, there = sbd.load(path).noise, _unfinished(path)
             moment = np.random.default_rng(seed).uniform()
             _kill_while_saving(path, (first, second), moment, took, wrote if seed % 2 else None)
             opened = sbd.load(path)
             expected = first if opened.noise == first.noise else second
             whole += not differences(expected, opened) and not differences(expected.defects, opened.defects)
-            left = [name for name in path.parent.iterdir() if name.name.endswith(SUFFIX)]
-            during += len(left) > here
-            here = len(left)
+            during += bool(_unfinished(path) - there)
             replaced += opened.noise != before
         time.sleep(SETTLED)
         first.save(path)
@@ -92,6 +90,10 @@ def _kill_while_saving(
     _, status = os.waitpid(child, 0)
     if not os.WIFSIGNALED(status):
         raise SystemExit("the process ended by itself")
+
+
+def _unfinished(path: Path) -> set[str]:
+    return {name for name in os.listdir(path.parent) if name.endswith(SUFFIX)}
 
 
 def _seconds(job: Callable[[], object]) -> float:

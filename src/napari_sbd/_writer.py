@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 from napari_sbd.io.recovery_file import save, with_ending
@@ -26,7 +25,7 @@ def write_recovery(path: str, layers: list[LayerData]) -> list[str]:
 
     Raises
     ------
-    ValueError
+    RuntimeError
         If the layers belong to no recovery, or to several.
     """
     recovery = _only_recovery(layers)
@@ -38,22 +37,27 @@ def write_recovery(path: str, layers: list[LayerData]) -> list[str]:
     save(recovery, place, looks)
     if others:
         names, verb = ", ".join(others), "is" if len(others) == 1 else "are"
-        warnings.warn(
-            f"{names} {verb} not in {place.name}: it holds the recovery of {recovery.source.name} only",
-            stacklevel=2,
-        )
+        _warn(f"{names} {verb} not in {place.name}: it holds the recovery of {recovery.source.name} only")
     return [str(place)]
 
 
+def _warn(text: str) -> None:
+    """Say it in the window: napari hides ordinary warnings of a writer."""
+    from napari.utils.notifications import show_warning
+
+    show_warning(text)
+
+
 def _only_recovery(layers: list[LayerData]) -> Any:
+    # Not ValueError, which napari takes for “cannot write this kind of file” and does not show.
     owners = {
         id(found): found for _, attributes, _ in layers if (found := recovery_of(attributes["metadata"]))
     }
     if not owners:
-        raise ValueError(
+        raise RuntimeError(
             "none of these layers is the result of a recovery: select such as “· kernel” or “· defects”"
         )
     if len(owners) > 1:
         names = ", ".join(str(a["name"]) for _, a, _ in layers if recovery_of(a["metadata"]))
-        raise ValueError(f"{names} are of {len(owners)} recoveries: select the layers of one of them")
+        raise RuntimeError(f"{names} are of {len(owners)} recoveries: select the layers of one of them")
     return next(iter(owners.values()))
