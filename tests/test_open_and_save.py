@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.layers import Image
 from napari.utils.notifications import notification_manager
 from npe2 import PluginManager, PluginManifest
 
@@ -39,19 +40,29 @@ def image():
     return random_field(ldos_kernel(9), (48, 56), density=0.004, snr_db=20, seed=1).image
 
 
-@pytest.fixture
-def viewer(image):
-    viewer = ViewerModel()
-    place = {
+@pytest.fixture(scope="module")
+def place():
+    return {
         "scale": (0.2, 0.3),
         "translate": (5, 7),
         "rotate": 10,
         "units": ("nm", "nm"),
         "axis_labels": ("y", "x"),
     }
+
+
+@pytest.fixture(scope="module")
+def recovery(image, place):
     origin = {"file": "scan.sxm", "channel": "Z", "energies": None, "header": object()}
-    viewer.add_image(image, name="topo", colormap="viridis", metadata={"napari-sbd": origin}, **place)
-    sbd.recover(viewer.layers["topo"], **QUICK).add_to(viewer)
+    layer = Image(image, name="topo", colormap="viridis", metadata={"napari-sbd": origin}, **place)
+    return sbd.recover(layer, **QUICK)
+
+
+@pytest.fixture
+def viewer(image, place, recovery):
+    viewer = ViewerModel()
+    viewer.add_image(image, name="topo", colormap="viridis", **place)
+    recovery.add_to(viewer)
     return viewer
 
 
@@ -111,12 +122,12 @@ def test_edited_points_and_pixels_are_kept(viewer, tmp_path):
 
 
 @pytest.mark.parametrize("chosen", [["topo · kernel"], ["topo · defects"], ["topo", "topo · residual"]])
-def test_any_of_the_layers_saves_the_whole(viewer, tmp_path, chosen):
+def test_any_of_the_layers_saves_the_whole(viewer, recovery, tmp_path, chosen):
     viewer.layers.selection = {viewer.layers[name] for name in chosen}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         [path] = viewer.layers.save(tmp_path / "topo.sbd.h5", selected=True, plugin="napari-sbd")
-    recovery = recovery_of(viewer.layers["topo · kernel"].metadata)
+    assert recovery_of(viewer.layers["topo · kernel"].metadata) is recovery
     assert differences(recovery, sbd.load(path)) == []
     for first, second in zip(list(viewer.layers)[1:], list(opened_in(path).layers)[1:], strict=True):
         same_layer(first, second)

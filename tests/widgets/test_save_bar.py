@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pandas as pd
 import pytest
+from napari.layers import Image
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication, QDialogButtonBox, QFileDialog, QLineEdit, QMessageBox
 
@@ -24,9 +25,17 @@ def own_dialogs():
     QApplication.setAttribute(Qt.ApplicationAttribute.AA_DontUseNativeDialogs, False)
 
 
+@pytest.fixture(scope="session")
+def result(image):
+    layer = Image(image, name="topo", scale=(0.2, 0.2), translate=(5, 7), units=("nm", "nm"))
+    return sbd.recover(layer, **QUICK)
+
+
 @pytest.fixture
-def bar(widget, recover):
-    recover(widget, **QUICK)
+def bar(viewer, widget, result):
+    """The buttons below a result that is there."""
+    result.add_to(viewer)
+    viewer.layers.selection.active = viewer.layers["topo · kernel"]
     return widget.save_bar
 
 
@@ -38,8 +47,12 @@ def accept(qtbot):
         dialog = bar.dialog
         qtbot.waitUntil(dialog.isVisible)
         [line] = dialog.findChildren(QLineEdit, "fileNameEdit")
+        qtbot.waitUntil(line.hasFocus)
         line.selectAll()
         qtbot.keyClicks(line, str(name))
+        # What is suggested while typing takes the first click, to go away.
+        if (completer := line.completer()) is not None:
+            completer.popup().hide()
         box = dialog.findChild(QDialogButtonBox)
         [button] = [b for b in box.buttons() if box.buttonRole(b) == QDialogButtonBox.ButtonRole.AcceptRole]
         qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
@@ -60,14 +73,14 @@ def test_hidden_until_there_is_a_result(widget, recover):
     assert widget.save_bar.isVisibleTo(widget)
 
 
-def test_save_by_clicks_and_open_by_the_file_menu(viewer, widget, bar, click, accept, tmp_path):
+def test_save_by_clicks_and_open_by_the_file_menu(viewer, result, bar, click, accept, tmp_path):
     viewer.layers["topo · residual"].visible = True
     click(bar.save_button)
     assert bar.dialog.selectedFiles()[0].endswith("topo.sbd.h5")
     accept(bar, tmp_path / "mine")
     assert [path.name for path in tmp_path.iterdir()] == ["mine.sbd.h5"]
     assert "Saved mine.sbd.h5" in bar.told.text()
-    assert differences(widget.recovery, sbd.load(tmp_path / "mine.sbd.h5")) == []
+    assert differences(result, sbd.load(tmp_path / "mine.sbd.h5")) == []
     names = [layer.name for layer in viewer.layers]
     viewer.layers.clear()
     viewer.open(tmp_path / "mine.sbd.h5", plugin="napari-sbd")
@@ -93,14 +106,14 @@ def test_replacing_a_file_is_asked_by_the_dialog(bar, click, accept, qtbot, tmp_
     assert path.read_text() == "precious"
 
 
-def test_table_as_csv(widget, bar, accept, tmp_path):
+def test_table_as_csv(result, bar, accept, tmp_path):
     choose(bar, "Defect table (CSV)…")
     accept(bar, tmp_path / "table")
     table = pd.read_csv(tmp_path / "table.csv")
-    np.testing.assert_array_equal(table["x (nm)"], widget.recovery.defects["x_nm"])
+    np.testing.assert_array_equal(table["x (nm)"], result.defects["x_nm"])
 
 
-def test_export_into_a_folder_asks_before_it_replaces(widget, bar, accept, tmp_path, monkeypatch):
+def test_export_into_a_folder_asks_before_it_replaces(bar, accept, tmp_path, monkeypatch):
     choose(bar, "Kernels and maps (TIFF)…")
     assert bar.dialog.fileMode() == QFileDialog.FileMode.Directory
     accept(bar, tmp_path)
@@ -133,8 +146,8 @@ def test_figures(bar, accept, tmp_path):
     ]
 
 
-def test_the_selected_layers_recovery_is_meant(viewer, widget, bar, recover, click, accept, tmp_path):
-    first = widget.recovery
+def test_the_selected_layers_recovery_is_meant(viewer, widget, bar, result, recover):
+    first = result
     second = recover(widget, **QUICK | {"seed": 5})
     viewer.layers.selection.active = viewer.layers["topo · kernel"]
     assert bar.recovery is first
@@ -144,9 +157,8 @@ def test_the_selected_layers_recovery_is_meant(viewer, widget, bar, recover, cli
     assert bar.recovery is second
 
 
-def test_an_opened_result_can_be_exported(viewer, widget, recover, accept, tmp_path):
-    path = recover(widget, **QUICK).save(tmp_path / "topo")
-    viewer.layers.clear()
+def test_an_opened_result_can_be_exported(viewer, result, accept, tmp_path):
+    path = result.save(tmp_path / "topo")
     fresh = RecoverWidget(viewer)
     viewer.window.add_dock_widget(fresh, name="fresh")
     assert not fresh.save_bar.isVisibleTo(fresh)
@@ -172,3 +184,20 @@ def test_what_goes_wrong_is_told(bar, click, accept, tmp_path, monkeypatch):
     assert "no space left on device" in bar.told.text()
     assert not list(tmp_path.iterdir())
     assert QApplication.overrideCursor() is None
+
+
+@pytest.mark.parametrize("typed", ["menu", "menu.sbd.h5"])
+def test_napari_s_own_save_selected_layers(make_napari_viewer, result, tmp_path, monkeypatch, typed):
+    viewer = make_napari_viewer()
+    viewer.layers.selection = set(result.add_to(viewer)[2:])
+    offered = []
+
+    def choose_ours(*_, filter, **__):
+        offered.extend(filter.split(";;"))
+        [ours] = [entry for entry in offered if entry.startswith("napari-sbd")]
+        return str(tmp_path / typed), ours
+
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", choose_ours)
+    viewer.window._qt_viewer._save_layers_dialog(selected=True)
+    assert "napari-sbd recovery (*.sbd.h5)" in offered
+    assert differences(result, sbd.load(tmp_path / "menu.sbd.h5")) == []
