@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from napari_sbd.io.compare import differences
 from napari_sbd.io.whole import SETTLED, SUFFIX, write_whole
 from napari_sbd.simulate import ldos_kernel, random_field
 
-QUICK = {"kernel_size": 9, "starts": 1, "kept": 1, "refinements": 0}
+QUICK: dict[str, Any] = {"kernel_size": 9, "starts": 1, "kept": 1, "refinements": 0}
 TILES = 10  # times the small image along each axis
 
 
@@ -85,7 +86,7 @@ def _kill_while_saving(
         known = set(os.listdir(path.parent))
         while not set(os.listdir(path.parent)) - known:
             pass
-    time.sleep(moment * (3 * took if wrote is None else wrote))
+    time.sleep(moment * (3 * took if wrote is None else wrote / 2))
     os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     if not os.WIFSIGNALED(status):

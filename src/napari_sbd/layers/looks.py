@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from napari_sbd.layers.handle import Handle, recovery_of
+from napari_sbd.layers.handle import recovery_of
 from napari_sbd.layers.result import LayerData, result_layers
 from napari_sbd.layers.source import NAMESPACE, Source
 
@@ -98,7 +98,7 @@ def image_layer(recovery: Any) -> LayerData:
         "name": source.name,
         "colormap": source.colormap,
         "contrast_limits": source.contrast_limits or _limits(data),
-        "metadata": {NAMESPACE: source.origin | {"role": "image", "recovery": Handle(recovery)}},
+        "metadata": {NAMESPACE: dict(source.origin)},
     }
     return data if stacked else data[0], attributes, "image"
 
