@@ -22,8 +22,9 @@ MAY_IMPORT = {
     "layers": {"core", "prepare", "simulate", "io"},
     "figures": {"core", "io", "layers"},
     "export": {"core", "io", "layers", "figures"},
-    "batch": {"core", "prepare", "simulate", "io", "layers", "figures", "export", "api"},
-    "api": {"core", "prepare", "simulate", "io", "layers", "figures", "export"},
+    "results": {"core", "io", "layers", "figures", "export"},
+    "batch": {"core", "prepare", "simulate", "io", "layers", "figures", "export", "results", "api"},
+    "api": {"core", "prepare", "simulate", "io", "layers", "figures", "export", "results"},
 }
 
 

@@ -187,7 +187,6 @@ def test_foreign_files_are_named(saved, tmp_path):
     [
         (lambda file: file.__delitem__("kernels"), "/ lacks kernels"),
         (lambda file: file["peaks/0"].__delitem__("centres"), "/peaks/0 lacks centres"),
-        (lambda file: file.attrs.__setitem__("novelty", 1), "novelty, which this version does not know"),
         (lambda file: file["parameters"].attrs.__setitem__("starts", 0), "starts must be a whole number"),
         (lambda file: file["history"].__delitem__("lam"), "lacks lam"),
     ],
@@ -196,6 +195,23 @@ def test_damage_is_named(saved, spoil, message):
     with h5py.File(saved, "r+") as file:
         spoil(file)
     with pytest.raises(ValueError, match=rf"topo\.sbd\.h5 is damaged .*({message}).*: open another copy"):
+        sbd.load(saved)
+
+
+@pytest.mark.parametrize("place", ["/", "parameters", "peaks/0"])
+def test_a_field_of_a_newer_version_is_named_with_the_remedy(saved, place):
+    with h5py.File(saved, "r+") as file:
+        file[place].attrs["novelty"] = 1
+    with pytest.raises(
+        ValueError, match=r"topo\.sbd\.h5 holds novelty in /.*: it is of a newer version, update"
+    ):
+        sbd.load(saved)
+
+
+def test_a_flipped_bit_of_a_text_is_noticed(saved):
+    content = saved.read_bytes()
+    saved.write_bytes(content.replace(b"finished", b"finishes", 1))
+    with pytest.raises(ValueError, match=r"topo\.sbd\.h5 is damaged \(.*checksum"):
         sbd.load(saved)
 
 

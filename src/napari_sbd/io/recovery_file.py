@@ -6,7 +6,6 @@ import hashlib
 import io
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -67,17 +66,19 @@ def save(recovery: Recovery, path: str | os.PathLike[str], layers: Sequence[Mapp
         for name in recovery.defects.columns:
             file[DEFECTS][tree.escaped(name)].attrs["unit"] = unit_of(name, recovery.observation.unit)
         tree.put(file, LAYERS, tuple(layers))
-    return write_whole(place, _sealed(memory.getvalue()))
+    content = memory.getbuffer()
+    return write_whole(place, content, _seal_of(content))
 
 
-def _sealed(content: bytes) -> bytes:
-    return content + SEAL + hashlib.sha256(content).digest()
+def _seal_of(content: memoryview) -> bytes:
+    return SEAL + hashlib.sha256(content).digest()
 
 
 def _is_broken(content: bytes) -> bool:
     """Whether a file with a seal is no longer what was sealed."""
-    body = content[: -len(SEAL) - hashlib.sha256().digest_size]
-    return content[len(body) :].startswith(SEAL) and content != _sealed(body)
+    end = len(content) - len(SEAL) - hashlib.sha256().digest_size
+    found = content[end:]
+    return found.startswith(SEAL) and found != _seal_of(memoryview(content)[:end])
 
 
 def with_ending(path: str | os.PathLike[str]) -> Path:
@@ -130,6 +131,11 @@ def load_with_layers(path: str | os.PathLike[str], kind: type[R]) -> tuple[R, tu
         raise
     except MemoryError:
         raise
+    except tree.Unknown as error:
+        raise ValueError(
+            f"{place} {error}, which napari-sbd {_own_version()} does not know: it is of a newer version, "
+            "update napari-sbd"
+        ) from error
     # A damaged file makes h5py, NumPy and our own classes raise almost anything.
     except Exception as error:
         raise ValueError(f"{place} is damaged ({_one_line(error)}): open another copy of it") from error
@@ -148,10 +154,11 @@ def _content(place: Path) -> bytes:
     try:
         with place.open("rb") as stream:
             start = stream.read(len(SIGNATURE))
+            stream.seek(0)
             if start != SIGNATURE:
                 what = "is empty" if not start else "is no saved recovery"
                 raise _Refused(f"{place} {what}: choose a file *{ENDING} that recovery.save has written")
-            return start + stream.read()
+            return stream.read()
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no file {place}: check its name and folder") from None
 
@@ -199,8 +206,3 @@ def _own_version() -> str:
 def _one_line(error: Exception) -> str:
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0]
-
-
-def stored_fields(kind: type[Recovery]) -> list[str]:
-    """Names of the fields that a saved Recovery holds."""
-    return [field.name for field in fields(kind)]

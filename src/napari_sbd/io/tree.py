@@ -31,6 +31,10 @@ class Damaged(ValueError):
     """The tree is not what `put` writes."""
 
 
+class Unknown(ValueError):
+    """The tree holds a field that its dataclass does not have."""
+
+
 def put(group: h5py.Group, name: str, value: Any) -> None:
     """Store a value under a name.
 
@@ -135,13 +139,15 @@ def get_fields(group: h5py.Group, kind: type, classes: Classes, also: Iterable[s
     Raises
     ------
     Damaged
-        If a field without a default is missing, or one is there that the dataclass does not have.
+        If a field without a default is missing.
+    Unknown
+        If a field is there that the dataclass does not have.
     """
     known = {field.name: field for field in fields(kind)}
     present = set(names_in(group))
     unknown = present - known.keys() - set(also)
     if unknown:
-        raise Damaged(f"{group.name} holds {', '.join(sorted(unknown))}, which this version does not know")
+        raise Unknown(f"holds {', '.join(sorted(unknown))} in {group.name}")
     missing = [
         name
         for name, field in known.items()

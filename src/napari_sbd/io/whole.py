@@ -8,7 +8,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,7 +21,7 @@ SUFFIX = ".part"
 SETTLED = 5.0  # s, after which a temporary file that nobody writes is what a crash left
 
 
-def write_whole(path: str | os.PathLike[str], content: bytes | memoryview) -> Path:
+def write_whole(path: str | os.PathLike[str], *parts: bytes | memoryview) -> Path:
     """Write a file so that a crash, a kill or a full disk never damages an earlier one of the same name.
 
     The content goes to a temporary file in the same folder, to the disk itself, and then takes the name at
@@ -30,7 +30,8 @@ def write_whole(path: str | os.PathLike[str], content: bytes | memoryview) -> Pa
     Parameters
     ----------
     path : str or path-like
-    content : bytes
+    *parts : bytes
+        The content, in one part or several.
 
     Returns
     -------
@@ -53,7 +54,7 @@ def write_whole(path: str | os.PathLike[str], content: bytes | memoryview) -> Pa
     check_place(target)
     try:
         remove_leftovers(target)
-        _write(target, content)
+        _write(target, parts)
     except OSError as error:
         raise _told(error, target) from error
     return Path(path)
@@ -75,9 +76,9 @@ def remove_leftovers(target: Path) -> None:
                 left.unlink()
 
 
-def _write(target: Path, content: bytes | memoryview) -> None:
+def _write(target: Path, parts: Iterable[bytes | memoryview]) -> None:
     with _temporary(target) as (stream, temporary):
-        stream.write(content)
+        stream.writelines(parts)
         stream.flush()
         os.fsync(stream.fileno())
         if target.exists():
