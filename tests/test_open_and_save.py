@@ -194,6 +194,14 @@ def test_layers_of_other_origin_are_named(viewer, image, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["topo.sbd.h5"]
 
 
+def test_a_layer_made_of_ours_is_no_result(viewer, tmp_path):
+    """As *Convert to Labels* makes it, with the metadata of the activation map."""
+    of_map = viewer.layers["topo · activation"]
+    viewer.add_labels((of_map.data > 0).astype(int), name="labels", metadata=of_map.metadata)
+    [path] = viewer.layers.save(tmp_path / "topo.sbd.h5", plugin="napari-sbd")
+    same_layer(of_map, opened_in(path).layers["topo · activation"])
+
+
 def test_a_completed_name_replaces_nothing(viewer, tmp_path):
     tuples = [layer.as_layer_data_tuple() for layer in viewer.layers]
     assert write_recovery(str(tmp_path / "topo"), tuples) == [str(tmp_path / "topo.sbd.h5")]

@@ -45,9 +45,9 @@ def accept(qtbot):
 
     def fill(bar, name):
         dialog = bar.dialog
-        qtbot.waitUntil(dialog.isVisible)
+        qtbot.waitUntil(dialog.isVisible, timeout=30_000)
         [line] = dialog.findChildren(QLineEdit, "fileNameEdit")
-        qtbot.waitUntil(line.hasFocus)
+        qtbot.waitUntil(line.hasFocus, timeout=30_000)
         line.selectAll()
         qtbot.keyClicks(line, str(name))
         # What is suggested while typing takes the first click, to go away.
@@ -56,7 +56,7 @@ def accept(qtbot):
         box = dialog.findChild(QDialogButtonBox)
         [button] = [b for b in box.buttons() if box.buttonRole(b) == QDialogButtonBox.ButtonRole.AcceptRole]
         qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
-        qtbot.waitUntil(lambda: bar.dialog is None)
+        qtbot.waitUntil(lambda: bar.dialog is None, timeout=30_000)
 
     return fill
 
@@ -144,6 +144,13 @@ def test_figures(bar, accept, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         f"topo_{what}.svg" for what in ("kernel", "map", "overview", "qpi")
     ]
+
+
+def test_without_matplotlib_the_extra_is_named(bar, monkeypatch):
+    monkeypatch.setattr("napari_sbd.figures.export.find_spec", lambda name: None)
+    choose(bar, "Figures (PNG)…")
+    assert bar.dialog is None
+    assert "pip install 'napari-sbd[figures]'" in bar.told.text()
 
 
 def test_the_selected_layers_recovery_is_meant(viewer, widget, bar, result, recover):

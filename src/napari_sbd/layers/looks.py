@@ -52,11 +52,11 @@ def looks_of(recovery: Any, layers: Iterable[LayerData]) -> tuple[tuple[Look, ..
     given = list(layers)
     if not given:
         return (), []
-    own = {_key(attributes): data for data, attributes, _ in result_layers(recovery, recovery.source)}
-    looks: dict[tuple[str, int], Look] = {}
+    own = {(*_key(a), kind): data for data, a, kind in result_layers(recovery, recovery.source)}
+    looks: dict[tuple[str, int, str], Look] = {}
     others = []
     for data, attributes, kind in given:
-        key = _key(attributes)
+        key = (*_key(attributes), kind)
         if recovery_of(attributes.get("metadata")) is not recovery or key not in own or key in looks:
             others.append(str(attributes["name"]))
             continue

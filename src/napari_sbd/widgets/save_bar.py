@@ -106,8 +106,13 @@ class SaveBar(QWidget):
         recovery = self.recovery
         if recovery is None:
             return
+        try:
+            names = exported_names(recovery, formats)
+        except ImportError as error:
+            self._tell(f"{error}.")
+            return
         if formats == ("csv",):
-            dialog = self._new_dialog("Save the table of defects", exported_names(recovery, formats)[0])
+            dialog = self._new_dialog("Save the table of defects", names[0])
             dialog.setNameFilter("Table (*.csv)")
             dialog.setDefaultSuffix("csv")
             dialog.fileSelected.connect(lambda path: self._write(lambda: [recovery.to_csv(path)]))
