@@ -13,7 +13,7 @@ from napari.utils.notifications import notification_manager
 from npe2 import PluginManager, PluginManifest
 
 import napari_sbd as sbd
-from napari_sbd._reader import open_recovery
+from napari_sbd._recovery_reader import open_recovery
 from napari_sbd._writer import write_recovery
 from napari_sbd.io.compare import differences
 from napari_sbd.layers import recovery_of

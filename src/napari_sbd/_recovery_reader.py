@@ -1,4 +1,4 @@
-"""What napari calls to open files."""
+"""What napari calls to open a saved recovery."""
 
 from __future__ import annotations
 
