@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks import accuracy, counting, figure3, fuzz, phase, real, speed, subpixel, table, windows
+from benchmarks import accuracy, counting, figure3, fuzz, kills, phase, real, speed, subpixel, table, windows
 from benchmarks.yardsticks import SOURCE
 
 
@@ -49,6 +49,7 @@ SUITES = {
     "fuzz": Suite(
         fuzz.run, "readers on 2000 damaged files of each format; --only sxm, 3ds…", fuzz.MUTATIONS, ("only",)
     ),
+    "kills": Suite(kills.run, "200 kills while a recovery is saved: the earlier file stays whole", 200),
     "windows": Suite(windows.run, "window by itself from 11 to 61 px, 10 images", 10),
 }
 

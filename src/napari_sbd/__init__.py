@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_sbd.api import Recovery, iter_recover, recover
+    from napari_sbd.api import Recovery, iter_recover, load, recover
     from napari_sbd.core.observation import Observation, observe
     from napari_sbd.core.parameters import Parameters, settings
     from napari_sbd.core.quality import kernel_similarity
@@ -26,6 +26,7 @@ _HOMES = {
     "State": "napari_sbd.core.recover",
     "iter_recover": "napari_sbd.api",
     "kernel_similarity": "napari_sbd.core.quality",
+    "load": "napari_sbd.api",
     "observe": "napari_sbd.core.observation",
     "read": "napari_sbd.io",
     "recover": "napari_sbd.api",
@@ -41,6 +42,7 @@ __all__ = [
     "State",
     "iter_recover",
     "kernel_similarity",
+    "load",
     "observe",
     "read",
     "recover",

@@ -67,7 +67,10 @@ def _run(
             if settled and not len(fresh):
                 return
             kept = amplitudes != 0
-            sites, amplitudes = sites.chosen(kept).joined(fresh), np.append(amplitudes[kept], np.zeros(len(fresh), amplitudes.dtype))
+            sites, amplitudes = (
+                sites.chosen(kept).joined(fresh),
+                np.append(amplitudes[kept], np.zeros(len(fresh), amplitudes.dtype)),
+            )
             if len(sites) > LARGEST_SHARE * maps[0].size:
                 plain = solve_maps if held else descend
                 yield from plain(objective, kernels, sites.write(amplitudes, maps), penalty, schedule)

@@ -76,7 +76,10 @@ class Field:
 
     def __init__(self, data: Real, mask: NDArray[np.bool_], window: tuple[int, int]) -> None:
         self.window = window
-        inside = (slice(None), *(slice(k - 1, k - 1 + n) for k, n in zip(window, data.shape[1:], strict=True)))
+        inside = (
+            slice(None),
+            *(slice(k - 1, k - 1 + n) for k, n in zip(window, data.shape[1:], strict=True)),
+        )
         shape = (len(data), *(n + 2 * (k - 1) for k, n in zip(window, data.shape[1:], strict=True)))
         self.count = np.maximum(mask.sum((1, 2)), 1).astype(float)
         whole = bool(mask.all())
@@ -121,7 +124,12 @@ class Field:
         pixels += sites.cols[numbers][at] + col
         order = np.argsort(at, kind="stable") if len(self.target) > 1 else slice(None)
         return Hidden(
-            numbers, at[order], pixels[order], (slices * k1 * k2 + row * k2 + col)[order], self.target.size, slices[order]
+            numbers,
+            at[order],
+            pixels[order],
+            (slices * k1 * k2 + row * k2 + col)[order],
+            self.target.size,
+            slices[order],
         )
 
 

@@ -65,12 +65,16 @@ def minimise_on_sphere(
 
 def _on_small_sphere(diagonal: Real, beside: Real, size: float) -> Real:
     """The same problem for a tridiagonal matrix and the linear term `size · e₁`."""
-    levels, vectors = linalg.eigh_tridiagonal(diagonal, beside) if len(diagonal) > 1 else (diagonal, np.ones((1, 1)))
+    levels, vectors = (
+        linalg.eigh_tridiagonal(diagonal, beside) if len(diagonal) > 1 else (diagonal, np.ones((1, 1)))
+    )
     pull = size * vectors[0]
     nearest = max(abs(float(pull[0])), 1e-12 * size)
     low, high = -levels[0] + nearest, -levels[0] + size
     if high - low > 1e-9 * size:
-        shift = optimize.brentq(lambda t: float(np.sum((pull / (levels + t)) ** 2)) - 1, low, high, xtol=1e-10 * size)
+        shift = optimize.brentq(
+            lambda t: float(np.sum((pull / (levels + t)) ** 2)) - 1, low, high, xtol=1e-10 * size
+        )
     else:
         shift = high
     return np.asarray(vectors @ (pull / (levels + shift)))

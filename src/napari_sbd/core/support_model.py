@@ -147,7 +147,9 @@ class KernelQuadratic:
         size = int(np.prod(model.shape[1:]))
         seen = [np.full(size, x.sum(dtype=float)) for x in own]
         lost = np.bincount(self._kinds * size + hidden.places, self._weights, types * size)
-        self._seen = (np.stack(seen) - lost.reshape(types, size)).reshape(model.shape).astype(amplitudes.dtype)
+        self._seen = (
+            (np.stack(seen) - lost.reshape(types, size)).reshape(model.shape).astype(amplitudes.dtype)
+        )
 
     def _lag_spectra(self, amplitudes: Real) -> NDArray[np.complexfloating]:
         model, types = self.model, self.model.types

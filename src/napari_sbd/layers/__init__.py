@@ -1,6 +1,8 @@
 """Layers: a Recovery and the layer it came from, as layer data for napari. Knows neither Qt nor napari."""
 
 from napari_sbd.layers.channels import channel_layers
+from napari_sbd.layers.handle import Handle, recovery_of
+from napari_sbd.layers.looks import layer_data_of, looks_of, opened_layers
 from napari_sbd.layers.marks import boxes_of, is_image, is_layer, is_shapes, marked
 from napari_sbd.layers.result import (
     DIVERGING,
@@ -11,14 +13,15 @@ from napari_sbd.layers.result import (
     live_layers,
     result_layers,
 )
-from napari_sbd.layers.slots import NAMESPACE, Slot, free_slot, role_of
-from napari_sbd.layers.source import Source, source_of
+from napari_sbd.layers.slots import Slot, free_slot, role_of
+from napari_sbd.layers.source import NAMESPACE, Source, source_of
 
 __all__ = [
     "DIVERGING",
     "NAMESPACE",
     "RING_COLOURS",
     "SPARSE_NAMES",
+    "Handle",
     "LayerData",
     "Slot",
     "Source",
@@ -29,8 +32,12 @@ __all__ = [
     "is_image",
     "is_layer",
     "is_shapes",
+    "layer_data_of",
     "live_layers",
+    "looks_of",
     "marked",
+    "opened_layers",
+    "recovery_of",
     "result_layers",
     "role_of",
     "source_of",

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sbd.core.recovery import Recovery
-from napari_sbd.layers.slots import FIRST, NAMESPACE, Slot, gap_beside, suffix_of
-from napari_sbd.layers.source import Source
+from napari_sbd.layers.handle import Handle
+from napari_sbd.layers.slots import FIRST, Slot, gap_beside, suffix_of
+from napari_sbd.layers.source import NAMESPACE, Source
 
 Real = NDArray[np.floating]
 LayerData = tuple[Any, dict[str, Any], str]
@@ -83,8 +84,9 @@ def result_layers(recovery: Recovery, source: Source, slot: Slot = FIRST) -> lis
         *live_layers(recovery.kernels, recovery.activations, source, slot),
         _defects_layer(recovery, source, slot),
     ]
+    shared = recovery.provenance() | {"recovery": Handle(recovery)}
     for _, attributes, _ in layers:
-        attributes["metadata"][NAMESPACE].update(recovery.provenance())
+        attributes["metadata"][NAMESPACE].update(shared)
     return layers
 
 
@@ -166,7 +168,7 @@ def _name(role: str, source: Source, slot: Slot, number: int = 0, types: int = 1
     of_type = f" {number + 1}" if types > 1 else ""
     return {
         "name": f"{source.name} · {role}{of_type}{suffix_of(slot.number)}",
-        "metadata": {NAMESPACE: {"role": role, "source": source.name}},
+        "metadata": {NAMESPACE: {"role": role, "type": number, "source": source.name}},
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 
 Real = NDArray[np.floating]
 Matrix = tuple[tuple[float, ...], ...]
+
+NAMESPACE = "napari-sbd"  # of what is ours in a layer's metadata
+# What a reader says of the file that a layer comes from.
+OF_THE_FILE = ("file", "channel", "direction", "value_unit", "angle", "energies", "energy_unit")
 
 UNIT_SYMBOLS = {
     "": "px",
@@ -55,8 +59,10 @@ class Source:
     unit : str
         Symbol of the unit of length, "px" where there is none.
     contrast_limits : tuple of float, optional
-    colormap : object
-        Colormap or its name.
+    colormap : str or dict
+        Name of a colormap, or its name and colours.
+    origin : dict
+        What is known of the file: its name, the channel, the energies of the slices.
 
     Examples
     --------
@@ -75,6 +81,7 @@ class Source:
     unit: str = "px"
     contrast_limits: tuple[float, float] | None = None
     colormap: Any = "gray"
+    origin: dict[str, Any] = field(default_factory=dict)
 
     @property
     def pixel_size(self) -> tuple[float, float]:
@@ -158,8 +165,23 @@ def source_of(layer: Any) -> Source:
         axis_labels=tuple(str(label) for label in layer.axis_labels[-2:]),
         unit=_unit(units, layer.metadata),
         contrast_limits=None if limits is None else _pair(limits),
-        colormap="gray" if limits is None else layer.colormap.name,
+        colormap="gray" if limits is None else _colours(layer.colormap),
+        origin=_origin(layer.metadata),
     )
+
+
+def _origin(metadata: Any) -> dict[str, Any]:
+    own = metadata.get(NAMESPACE) if isinstance(metadata, dict) else None
+    return {name: own[name] for name in OF_THE_FILE if name in own} if isinstance(own, dict) else {}
+
+
+def _colours(colormap: Any) -> dict[str, Any]:
+    """A colormap as napari makes it anew, also in a session that does not know its name."""
+    plain = {
+        "colors": np.asarray(colormap.colors).tolist(),
+        "controls": np.asarray(colormap.controls).tolist(),
+    }
+    return {"name": str(colormap.name), "interpolation": str(colormap.interpolation.value), **plain}
 
 
 def _pair(values: Iterable[float]) -> tuple[float, float]:

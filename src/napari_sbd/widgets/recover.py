@@ -21,6 +21,7 @@ from napari_sbd.widgets.layer_choice import MaskChoice, StartChoice
 from napari_sbd.widgets.preview import KernelPreview
 from napari_sbd.widgets.progress_view import ProgressView
 from napari_sbd.widgets.run import Failure, Run, RunState
+from napari_sbd.widgets.save_bar import SaveBar
 from napari_sbd.widgets.script import python_lines
 from napari_sbd.widgets.settings_form import SettingsForm
 from napari_sbd.widgets.style import style_sheet
@@ -69,6 +70,7 @@ class RecoverWidget(QWidget):
         self.image = ImageChoice(napari_viewer, self.mask_choice)
         self.form = SettingsForm(self._rows_above())
         self.progress, self.preview = ProgressView(), KernelPreview()
+        self.save_bar = SaveBar(napari_viewer)
         self._add_buttons()
         self._lay_out()
         self.image.changed.connect(self._refresh)
@@ -188,6 +190,7 @@ class RecoverWidget(QWidget):
         inner.addLayout(small)
         inner.addWidget(self.progress)
         inner.addWidget(self.preview)
+        inner.addWidget(self.save_bar)
         inner.addStretch()
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
@@ -284,6 +287,7 @@ class RecoverWidget(QWidget):
             if outcome.status == "finished":
                 self.form.fields["lam_last"].show_chosen(float(f"{outcome.history['lam'].iloc[-1]:.2g}"))
             self._tell_result()
+        self.save_bar.show_result(self.recovery)
         self._refresh()
         self.finished.emit(self.recovery)
 
