@@ -1,0 +1,1 @@
+"""Operations that prepare an image, one per file, and the recipe that replays them."""
