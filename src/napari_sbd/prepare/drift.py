@@ -82,7 +82,7 @@ def drift(
             f"drift: a {symmetry} lattice would have to be sheared by {shear:.2f} and stretched by "
             f"{stretch:.2f}: choose the other symmetry, or leave this step out"
         )
-    shear *= lengths[0] / lengths[1]
+    shear *= float(lengths[0] / lengths[1])
     matrix, shape = _placed(shear, stretch, data.shape[1:])
     grid = np.indices(shape).reshape(2, -1)
     source = (matrix[:2, :2] @ grid + matrix[:2, 2:]).reshape(2, *shape)

@@ -20,8 +20,10 @@ Degrees = tuple[int, int]
 
 REJECTED = 4.0  # deviations beyond which a pixel does not count (Tukey's biweight)
 ROUNDS = 8  # of weights
-INNER = 4  # steps of conjugate gradients at the same weights
+INNER = 3  # steps of conjugate gradients at the same weights
 RIDGE = 1e-7
+STRONG = 16  # waves, the first, whose amplitudes vary by the full degrees
+FAINT = 2  # degree of the others at most
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class Harmonics:
     frequencies : array (n, 2)
         In cycles per pixel along rows and columns.
     degrees, background : tuple of int
-        Degree along rows and columns of the amplitudes, and of the background.
+        Degree along rows and columns of the amplitudes, and of the background. Only the first waves, which
+        should be the strongest, have the full degree.
     moved : Displacement, optional
         Of rows and columns.
     """
@@ -78,6 +81,8 @@ class Harmonics:
         keys = [k * (m + 1) + n for m, k, n in ((most[0], wave, i), (most[1], wave, j))]
         used = [np.unique(key, return_inverse=True) for key in keys]
         self._row, self._col = row[used[0][0]], col[used[1][0]]
+        # Real and imaginary parts as factors of their own: images are real.
+        self._parts = np.concatenate([self._row.real, self._row.imag])
         self._at = used[0][1], used[1][1]
         self._factor = linalg.cho_factor(self._gram())
 
@@ -99,7 +104,8 @@ class Harmonics:
 
     def adjoint(self, image: Real) -> Real:
         """Scalar products of an image with all columns."""
-        half = self._row @ image.astype(np.float32)
+        real, imaginary = np.split(self._parts @ image.astype(np.float32), 2)
+        half = real + 1j * imaginary
         terms = np.einsum("tc,tc->t", half[self._at[0]], self._col[self._at[1]])
         return np.concatenate([terms.real, np.where(self.flat, 0.0, -terms.imag)]).astype(float)
 
@@ -108,23 +114,24 @@ class Harmonics:
         real, imaginary = np.split(coefficients, 2)
         wanted = np.where(self.flat, flat, waves)
         values = ((real + 1j * imaginary) * wanted).astype(np.complex64)
-        half = np.zeros((len(self._row), self.shape[1]), np.complex64)
-        np.add.at(half, self._at[0], values[:, None] * self._col[self._at[1]])
-        return np.asarray((self._row.T @ half).real, float)
+        # Terms come sorted by their row factor.
+        starts = np.flatnonzero(np.diff(self._at[0], prepend=-1))
+        half = np.add.reduceat(values[:, None] * self._col[self._at[1]], starts, axis=0)
+        return np.asarray(self._parts.T @ np.concatenate([half.real, -half.imag]), float)
 
     def start(self, image: Real) -> Real:
         """Coefficients of plain least squares."""
         return np.asarray(linalg.cho_solve(self._factor, self.adjoint(image)))
 
     def fit(self, image: Real, mask: Bool, rounds: int = ROUNDS, start: Real | None = None) -> tuple[Real, Real]:
-        """Coefficients of the robust fit, and the weights of the pixels."""
+        """Coefficients of the robust fit, and the weights of the pixels; `start` holds coefficients, too."""
         unit = float(np.abs(image[mask]).max()) or 1.0
         seen = image / unit
         found = self.start(np.where(mask, seen, seen[mask].mean())) if start is None else start / unit
         weights = mask.astype(float)
         for number in range(rounds):
             rest = seen - self.image(found)
-            weights = biweight(rest, mask, REJECTED * (1.5 if number == 0 else 1.0))
+            weights = biweight(rest, mask, REJECTED * (1.5 if number == 0 and start is None else 1.0))
             found = found + self._solved(weights, self.adjoint(weights * rest))
         weights = biweight(seen - self.image(found), mask, REJECTED)
         return found * unit, weights
@@ -178,8 +185,10 @@ def _factors(frequencies: Real, moved: Real, n: int, degree: int) -> Complex:
 
 def _terms(waves: int, degrees: Degrees, background: Degrees) -> tuple[NDArray[np.intp], ...]:
     """Wave and degrees along rows and columns of every term; wave 0 is the background."""
-    slow = [(0, i, j) for i, j in _pairs(background)]
-    terms = slow + [(wave, i, j) for wave in range(1, waves) for i, j in _pairs(degrees)]
+    faint = (min(FAINT, degrees[0]), min(FAINT, degrees[1]))
+    terms = [(0, i, j) for i, j in _pairs(background)]
+    for wave in range(1, waves):
+        terms += [(wave, i, j) for i, j in _pairs(degrees if wave <= STRONG else faint)]
     wave, i, j = np.array(terms).T
     return wave, i, j
 

@@ -13,6 +13,7 @@ from napari_sbd.prepare.operation import Bool, Operation, Outcome, Real, biweigh
 
 REJECTED = 3.5  # deviations beyond which a pixel is a defect's, not the hum's
 ROUNDS = 30
+TAILS = 4  # px around a defect's pixels that do not count either
 STEPS, ACCURACY = 100, 1e-6  # of conjugate gradients
 SHRINK = 0.88  # of the scale at which pixels are rejected, per round at most
 SMALLEST = 16
@@ -93,7 +94,9 @@ def _ordinary(seen: Real, mask: Bool, covariance: Real, white: float) -> Real:
         scale = max(SHRINK * scale, robust_std(alike[mask]))
         weights = np.where(mask, np.square(np.clip(1 - np.square(alike / (REJECTED * scale)), 0, None)), 0.0)
         found = (found + weights * rest) @ smoother
-    return weights
+    # A defect's tails are weaker than the noise, and lost in the hum if they count.
+    blobs = ndimage.binary_opening(weights <= 0, np.ones((2, 2), bool))
+    return np.where(ndimage.binary_dilation(blobs, iterations=TAILS), 0.0, weights)
 
 
 def _continued(seen: Real, weights: Real, covariance: Real, white: float) -> Real:

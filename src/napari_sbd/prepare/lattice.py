@@ -11,21 +11,21 @@ from typing import Any
 import numpy as np
 
 from napari_sbd.core.parameters import Setting
-from napari_sbd.prepare.harmonics import Displacement, Harmonics, displacement
+from napari_sbd.prepare.harmonics import ROUNDS, Displacement, Harmonics, displacement
 from napari_sbd.prepare.operation import Bool, Operation, Outcome, Real, outcome, stacked
 from napari_sbd.prepare.peaks import bragg_peaks
 
 SMALLEST = 16
 PURSUITS = 4  # searches for peaks, each in what the one before left
 STARTING = (1, 1)  # degrees while peaks are still being found
-QUICK = 3  # rounds of weights meanwhile
+QUICK = 3  # rounds of weights meanwhile, and after each displacement
 
 
 def lattice(
     image: Any,
     mask: Any = None,
     *,
-    peaks: int = 60,
+    peaks: int = 150,
     prominence: float = 8.0,
     rows: int = 2,
     cols: int = 2,
@@ -78,7 +78,7 @@ def lattice(
 class Model:
     """How a lattice is fitted: the settings of `lattice`."""
 
-    peaks: int = 60
+    peaks: int = 150
     prominence: float = 8.0
     degrees: tuple[int, int] = (2, 2)
     background: int = 3
@@ -102,12 +102,17 @@ def fit_lattice(data: Real, mask: Bool, model: Model, known: Real | None = None)
         return Fitted(frequencies, np.zeros_like(data), data, mask.astype(float))
     moved = Displacement.none(data.shape[1:])
     background = (model.background, model.background)
+    fits = [Fit(np.zeros(0), values, values, used.astype(float)) for values, used in zip(data, mask, strict=True)]
     for number in range(model.jitter + 1):
         harmonics = Harmonics(data.shape[1:], frequencies, model.degrees, background, moved)
-        fits = [_fit_slice(harmonics, *slices) for slices in zip(data, mask, strict=True)]
-        waves, rest, weights = (np.stack(part) for part in zip(*fits, strict=True))
+        pairs = zip(data, mask, fits, strict=True)
+        fits = [
+            _fit_slice(harmonics, values, used, QUICK if number else ROUNDS, before.coefficients)
+            for values, used, before in pairs
+        ]
         if number < model.jitter:
-            moved = moved.plus(_common(rest, waves, weights))
+            moved = moved.plus(_common(fits))
+    waves, rest, weights = (np.stack([getattr(fit, name) for fit in fits]) for name in ("waves", "rest", "weights"))
     return Fitted(frequencies, waves, rest, weights)
 
 
@@ -124,27 +129,39 @@ def pursued(data: Real, mask: Bool, model: Model) -> Real:
         degrees = tuple(min(pair) for pair in zip(STARTING, model.degrees, strict=True))
         harmonics = Harmonics(data.shape[1:], found, (degrees[0], degrees[1]), background)
         fits = [_fit_slice(harmonics, *slices, QUICK) for slices in zip(data, mask, strict=True)]
-        _, rest, weights = (np.stack(part) for part in zip(*fits, strict=True))
+        rest, weights = np.stack([fit.rest for fit in fits]), np.stack([fit.weights for fit in fits])
     return found
 
 
-def _fit_slice(harmonics: Harmonics, image: Real, mask: Bool, rounds: int = 8) -> tuple[Real, Real, Real]:
-    """Waves, rest and weights of one slice."""
+@dataclass(frozen=True)
+class Fit:
+    """Fit of one slice."""
+
+    coefficients: Real
+    waves: Real
+    rest: Real
+    weights: Real
+
+
+def _fit_slice(
+    harmonics: Harmonics, image: Real, mask: Bool, rounds: int, start: Real | None = None
+) -> Fit:
+    """Fit one slice, from the coefficients of an earlier fit if there are any."""
     if not mask.any():
-        return np.zeros_like(image), np.zeros_like(image), np.zeros_like(image)
-    middle = float(np.median(image[mask]))
-    found, weights = harmonics.fit(image - middle, mask, rounds)
-    return harmonics.image(found, flat=False), image - middle - harmonics.image(found), weights
+        return Fit(np.zeros(0), *np.zeros((3, *image.shape)))
+    centred = image - float(np.median(image[mask]))
+    known = start is not None and len(start) > 0
+    found, weights = harmonics.fit(centred, mask, rounds, start if known else None)
+    return Fit(found, harmonics.image(found, flat=False), centred - harmonics.image(found), weights)
 
 
-def _common(rest: Real, waves: Real, weights: Real) -> Displacement:
-    """Displacement that all slices share: they were taken at the same time. Loud slices count as quiet ones."""
-    units = [float(np.abs(w).max()) or 1.0 for w in waves]
-    joined = [np.concatenate([p / u for p, u in zip(part, units, strict=True)], 1) for part in (rest, waves)]
-    if len(rest) == 1:
-        return displacement(joined[0], joined[1], weights[0])
-    parts = [displacement(r / u, w / u, g) for r, w, g, u in zip(rest, waves, weights, units, strict=True)]
-    return Displacement(np.mean([p.rows for p in parts], 0), np.mean([p.cols for p in parts], 0))
+def _common(fits: list[Fit]) -> Displacement:
+    """Displacement that all slices share, for they were taken at the same time."""
+    parts = []
+    for fit in fits:
+        unit = float(np.abs(fit.waves).max()) or 1.0
+        parts.append(displacement(fit.rest / unit, fit.waves / unit, fit.weights))
+    return Displacement(np.mean([part.rows for part in parts], 0), np.mean([part.cols for part in parts], 0))
 
 
 OPERATION = Operation(
@@ -153,7 +170,7 @@ OPERATION = Operation(
     help="Finds the sharp peaks of the Fourier transform (lattice, charge-density wave, regular hum), fits "
     "them to the image and subtracts them. Defects stay, and nothing is left along the borders.",
     settings=(
-        Setting("peaks", "Peaks", "How many pairs of Fourier peaks at most.", 60, low=0, high=400, step=1),
+        Setting("peaks", "Peaks", "How many pairs of Fourier peaks at most.", 150, low=0, high=400, step=1),
         Setting(
             "prominence",
             "Prominence",

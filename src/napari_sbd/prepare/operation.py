@@ -17,6 +17,7 @@ from napari_sbd.core.parameters import Setting
 Real = NDArray[np.floating]
 Bool = NDArray[np.bool_]
 
+SAMPLE = 50_000  # pixels are enough for a deviation
 SMALLEST = 8  # px a side: less holds neither a background nor a lattice
 
 
@@ -195,7 +196,8 @@ def biweight(rest: Real, mask: Bool, reject: float) -> Real:
     >>> biweight(np.array([-1.0, 0.0, 1.0, 50.0]), np.ones(4, bool), 4.0).round(2).tolist()
     [0.94, 1.0, 0.94, 0.0]
     """
-    scale = reject * robust_std(rest[mask])
+    seen = rest[mask]
+    scale = reject * robust_std(seen[:: max(1, seen.size // SAMPLE)])
     # More than half of a noise-free image may be explained exactly.
-    scale = max(scale, 1e-9 * float(np.abs(rest[mask]).max(initial=0.0)), np.finfo(float).tiny)
+    scale = max(scale, 1e-9 * float(np.abs(seen).max(initial=0.0)), np.finfo(float).tiny)
     return np.where(mask, np.square(np.clip(1 - np.square(rest / scale), 0, None)), 0.0)

@@ -87,7 +87,8 @@ def _spectrum(stack: Real) -> tuple[Real, NDArray[np.intp]]:
 def _level(spectrum: Real) -> Real:
     """Median of the spectrum around each point, from blocks."""
     blocks = [max(1, round(n / BLOCK)) for n in spectrum.shape]
-    parts = [np.array_split(np.arange(n), b) for n, b in zip(spectrum.shape, blocks, strict=True)]
+    # The spectrum is padded: every other point holds all.
+    parts = [np.array_split(np.arange(0, n, PADDED), b) for n, b in zip(spectrum.shape, blocks, strict=True)]
     medians = np.array([[np.median(spectrum[np.ix_(i, j)]) for j in parts[1]] for i in parts[0]])
     places = [(np.arange(n) + 0.5) * b / n - 0.5 for n, b in zip(spectrum.shape, blocks, strict=True)]
     grid = np.meshgrid(*places, indexing="ij")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
-from scipy import fft
 
 from napari_sbd.core.noise import robust_std
 from napari_sbd.core.observation import Observation
@@ -20,15 +20,18 @@ from napari_sbd.prepare.spikes import spikes_of
 from napari_sbd.prepare.terraces import terrace_heights, terraces_of
 
 MOST_SPIKES, MOST_SCARS = 0.01, 0.1  # shares above which they are the image, not its faults
+CLEAR = 12.0  # deviations beyond which a spike is one without doubt
 DEGREES = (1, 2, 3)
 FLATTER = 0.04  # share by which a background has to lower the deviation for each degree
 ALIKE = 0.3  # correlation of the offsets of lines' halves, above which they are the lines'
 OFFSETS = 0.08  # least deviation of the offsets, in deviations of the noise
-HUM = 0.25  # least share of the hum in the noise
-LONGER = 3.0  # times as much of it as across the lines
+HUM = 0.3  # least power of the hum over that of the white noise
+LONGER = 4.0  # times as much of it as across the lines
 STEP = 4.0  # least height of a step edge in deviations of the terraces
-SELECTION = 12  # highest peaks, on which the lattice's smoothness is chosen
-VARIATIONS = ((0, 0), (1, 1), (2, 2), (4, 2), (4, 4), (8, 4))
+NOTHING = 1e-5  # of the image's deviation, which rounding leaves
+SELECTION = 8  # highest peaks, on which the lattice's smoothness is chosen
+VARIATIONS = ((1, 1), (2, 2), (4, 4), (8, 4))
+BETTER = 0.985  # of the deviation, below which a less smooth lattice is worth its coefficients
 JITTER = 3
 
 
@@ -84,24 +87,34 @@ class _State:
         self.data = np.stack([filled(*pair) for pair in zip(observation.data, observation.mask, strict=True)])
         self.mask, self.pixel_size = observation.mask, observation.pixel_size
         self.steps: list[Step] = []
+        self.deviation = float(self.image.std())
+        self.peaks: Real = np.zeros((0, 2))
 
     @property
     def image(self) -> Real:
+        """The slice that decides."""
         return np.asarray(self.data[len(self.data) // 2])
 
     @property
     def inside(self) -> Bool:
+        """Its mask."""
         return np.asarray(self.mask[len(self.mask) // 2])
 
     def add(self, step: Step | None) -> None:
+        """Take a step, if there is one."""
         if step is not None:
+            # Its peaks are known already.
+            if step.operation == "lattice":
+                self.data = self.data - fit_lattice(self.data, self.mask, _model(step), self.peaks).waves
+                self.steps.append(step)
+                return
             done = operation(step.operation)(self.data, self.mask, pixel_size=self.pixel_size, **step.settings)
             self.data, self.mask = done.data, done.mask
             self.steps.append(step)
 
 
 def _spikes(state: _State) -> Step | None:
-    found, _ = spikes_of(state.image, 8.0)
+    found, _ = spikes_of(state.image, CLEAR)
     return Step("spikes") if 0 < (found & state.inside).mean() < MOST_SPIKES else None
 
 
@@ -145,9 +158,12 @@ def _columns(state: _State) -> Step | None:
 
 
 def _lines(state: _State, along: str) -> Step | None:
-    """Offsets that both halves of the lines agree on."""
+    """Offsets that both halves of the lines agree on; under a hum, which hides them, always."""
     if any(step.operation == "lines" and step.settings["along"] == along for step in state.steps):
         return None
+    hum = _hum(state)
+    if hum is not None and hum.settings["along"] == along:
+        return Step("lines", {"along": along})
     turned = along == "columns"
     image, used = (part.T if turned else part for part in (state.image, state.inside))
     ordinary = np.where(used & (biweight(image - np.median(image[used]), used, 4.0) > 0), image, np.nan)
@@ -173,7 +189,7 @@ def _hum(state: _State) -> Step | None:
     image, used = state.image, state.inside
     if min(image.shape) < LATTICE_SMALLEST:
         return None
-    along, across = (_hum_share(*pair) for pair in ((image, used), (image.T, used.T)))
+    along, across = (_hum_power(*pair) for pair in ((image, used), (image.T, used.T)))
     if along > HUM and along > LONGER * across:
         return Step("hum", {"along": "rows"})
     if across > HUM and across > LONGER * along:
@@ -181,48 +197,42 @@ def _hum(state: _State) -> Step | None:
     return None
 
 
-def _hum_share(image: Real, used: Bool) -> float:
+def _hum_power(image: Real, used: Bool) -> float:
     centred = image - np.median(image[used])
     power, white = spectrum_along(centred, biweight(centred, used, 3.5) > 0)
-    return float(power.mean() / (power.mean() + white)) if white > 0 else 0.0
+    return float(power.mean() / white) if white > 0 else 0.0
 
 
 def _lattice(state: _State) -> Step | None:
     """Peaks, if there are any, and as smooth amplitudes as explain the image."""
     if min(state.image.shape) < LATTICE_SMALLEST:
         return None
-    model = Model()
-    peaks = pursued(state.data, state.mask, model)
+    if state.image.std() < NOTHING * state.deviation:
+        return None
+    peaks = state.peaks = pursued(state.data, state.mask, Model())
     if not len(peaks):
         return None
+    for step in state.steps:
+        if step.operation == "lattice":
+            return step
     middle = np.s_[len(state.data) // 2 : len(state.data) // 2 + 1]
     data, mask = state.data[middle], state.mask[middle]
-    best, least = (0, 0, 0), np.inf
-    for rows, cols in VARIATIONS:
-        cost = _cost(data, mask, Model(degrees=(rows, cols)), peaks[:SELECTION])
-        if cost < least:
-            best, least = (rows, cols, 0), cost
-    moved = _cost(data, mask, Model(degrees=best[:2], jitter=JITTER), peaks[:SELECTION])
-    if moved < least:
-        best = (*best[:2], JITTER)
-    return Step("lattice", {"rows": best[0], "cols": best[1], "jitter": best[2]})
+    best, least = Model(degrees=VARIATIONS[0]), np.inf
+    for model in [Model(degrees=degrees) for degrees in VARIATIONS]:
+        left = _left(data, mask, model, peaks)
+        if left > BETTER * least:
+            break
+        best, least = model, left
+    moved = replace(best, jitter=JITTER)
+    if _left(data, mask, moved, peaks) < BETTER * least:
+        best = moved
+    return Step("lattice", {"rows": best.degrees[0], "cols": best.degrees[1], "jitter": best.jitter})
 
 
-def _cost(data: Real, mask: Bool, model: Model, peaks: Real) -> float:
-    """Bayesian information of a fit: pixels that are correlated count for less."""
-    fitted = fit_lattice(data, mask, model, peaks)
-    rest, used = fitted.rest[0], mask[0]
-    count = int(used.sum()) / _correlated(rest * (fitted.weights[0] > 0))
-    deviation = max(robust_std(rest[used]), 1e-9 * robust_std(data[0][used]), np.finfo(float).tiny)
-    i, j = (n + 1 for n in model.degrees)
-    numbers = 2 * len(peaks) * (i * j + 1) / 2 + (2 * sum(data.shape[1:]) if model.jitter else 0)
-    return float(2 * count * np.log(deviation) + numbers * np.log(max(count, 2.0)))
+def _model(step: Step) -> Model:
+    return Model(degrees=(step.settings["rows"], step.settings["cols"]), jitter=step.settings["jitter"])
 
 
-def _correlated(rest: Real) -> float:
-    """Number of pixels whose noise is one."""
-    power = np.abs(fft.fft2(rest)) ** 2
-    total = float(power.sum()) ** 2
-    return float(power.size * np.sum(power**2) / total / 2) if total > 0 else 1.0
-
-
+def _left(data: Real, mask: Bool, model: Model, peaks: Real) -> float:
+    """Deviation of what the highest peaks leave."""
+    return robust_std(fit_lattice(data, mask, model, peaks[:SELECTION]).rest[mask])
