@@ -15,29 +15,37 @@ if TYPE_CHECKING:
     from napari_sbd.core.parameters import Parameters, settings
     from napari_sbd.core.quality import kernel_similarity
     from napari_sbd.core.recover import State
+    from napari_sbd.prepare.recipe import Recipe, Step
+    from napari_sbd.prepare.suggest import suggest_recipe
 
 _HOMES = {
     "Observation": "napari_sbd.core.observation",
     "Parameters": "napari_sbd.core.parameters",
+    "Recipe": "napari_sbd.prepare.recipe",
     "Recovery": "napari_sbd.api",
     "State": "napari_sbd.core.recover",
+    "Step": "napari_sbd.prepare.recipe",
     "iter_recover": "napari_sbd.api",
     "kernel_similarity": "napari_sbd.core.quality",
     "observe": "napari_sbd.core.observation",
     "recover": "napari_sbd.api",
     "settings": "napari_sbd.core.parameters",
+    "suggest_recipe": "napari_sbd.prepare.suggest",
 }
 
 __all__ = [
     "Observation",
     "Parameters",
+    "Recipe",
     "Recovery",
     "State",
+    "Step",
     "iter_recover",
     "kernel_similarity",
     "observe",
     "recover",
     "settings",
+    "suggest_recipe",
 ]
 
 

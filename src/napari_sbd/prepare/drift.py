@@ -73,8 +73,8 @@ def drift(
     pair = _basis(peaks / lengths, symmetry, np.array(data.shape[1:]) * lengths)
     if pair is None:
         raise ValueError(
-            f"drift: the image shows no {symmetry} lattice: choose the other symmetry, lower the prominence, or "
-            "leave this step out"
+            f"drift: the image shows no {symmetry} lattice: choose the other symmetry, lower the "
+            "prominence, or leave this step out"
         )
     shear, stretch = shear_and_stretch(pair, symmetry)
     if not (abs(shear) <= MOST and abs(stretch) <= MOST):
@@ -87,7 +87,9 @@ def drift(
     grid = np.indices(shape).reshape(2, -1)
     source = (matrix[:2, :2] @ grid + matrix[:2, 2:]).reshape(2, *shape)
     new = np.stack([ndimage.map_coordinates(values, source, order=3, mode="nearest") for values in data])
-    seen = np.stack([ndimage.map_coordinates(m.astype(float), source, order=1, cval=0.0) > 0.999 for m in used])
+    seen = np.stack(
+        [ndimage.map_coordinates(m.astype(float), source, order=1, cval=0.0) > 0.999 for m in used]
+    )
     return outcome(image, new, seen, matrix, peaks=pair * lengths, shear=shear, stretch=stretch)
 
 

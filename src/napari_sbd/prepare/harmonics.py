@@ -28,7 +28,7 @@ FAINT = 2  # degree of the others at most
 
 @dataclass(frozen=True)
 class Displacement:
-    """How far each row (rows, 2) and each column (cols, 2) of the image is displaced, in px along both axes."""
+    """How far each row (rows, 2) and each column (cols, 2) is displaced, in px along both axes."""
 
     rows: Real
     cols: Real
@@ -123,7 +123,9 @@ class Harmonics:
         """Coefficients of plain least squares."""
         return np.asarray(linalg.cho_solve(self._factor, self.adjoint(image)))
 
-    def fit(self, image: Real, mask: Bool, rounds: int = ROUNDS, start: Real | None = None) -> tuple[Real, Real]:
+    def fit(
+        self, image: Real, mask: Bool, rounds: int = ROUNDS, start: Real | None = None
+    ) -> tuple[Real, Real]:
         """Coefficients of the robust fit, and the weights of the pixels; `start` holds coefficients, too."""
         unit = float(np.abs(image[mask]).max()) or 1.0
         seen = image / unit
@@ -196,4 +198,6 @@ def _terms(waves: int, degrees: Degrees, background: Degrees) -> tuple[NDArray[n
 def _pairs(degrees: Degrees) -> list[Degrees]:
     """Pairs of degrees whose shares of the largest add up to 1 at most."""
     ranges = (range(d + 1) for d in degrees)
-    return [(i, j) for i, j in product(*ranges) if i / max(1, degrees[0]) + j / max(1, degrees[1]) <= 1 + 1e-9]
+    return [
+        (i, j) for i, j in product(*ranges) if i / max(1, degrees[0]) + j / max(1, degrees[1]) <= 1 + 1e-9
+    ]

@@ -19,7 +19,6 @@ SHRINK = 0.88  # of the scale at which pixels are rejected, per round at most
 SMALLEST = 16
 ACROSS = 0.25  # cycles per line above which the image holds noise only
 SLOW = 0.06  # cycles per line up to which what lines share is the image's
-LONGEST = 2048  # px of a line beyond which the smoother would need too much memory
 
 
 def hum(image: Any, mask: Any = None, *, along: str = "rows", strength: float = 1.0) -> Outcome:
@@ -95,12 +94,12 @@ def _ordinary(seen: Real, mask: Bool, covariance: Real, white: float) -> Real:
         weights = np.where(mask, np.square(np.clip(1 - np.square(alike / (REJECTED * scale)), 0, None)), 0.0)
         found = (found + weights * rest) @ smoother
     # A defect's tails are weaker than the noise, and lost in the hum if they count.
-    blobs = ndimage.binary_opening(weights <= 0, np.ones((2, 2), bool))
+    blobs = ndimage.binary_opening(weights <= 0, np.ones((3, 3), bool))
     return np.where(ndimage.binary_dilation(blobs, iterations=TAILS), 0.0, weights)
 
 
 def _continued(seen: Real, weights: Real, covariance: Real, white: float) -> Real:
-    """Most probable hum of each line, given its pixels with these weights; conjugate gradients, all at once."""
+    """Most probable hum of each line, given its weighted pixels; conjugate gradients for all at once."""
     roots = np.sqrt(weights)
     rest = roots * seen
     solved, towards = np.zeros_like(rest), rest
@@ -151,7 +150,6 @@ def _shared(found: Real) -> Real:
     gain *= np.clip(2 - np.abs(fft.fftfreq(size[0])) / SLOW, 0, 1)[:, None]
     shared = fft.ifft2(gain * spectrum).real
     return np.asarray(shared[: found.shape[0], : found.shape[1]])
-
 
 
 OPERATION = Operation(

@@ -102,7 +102,9 @@ def fit_lattice(data: Real, mask: Bool, model: Model, known: Real | None = None)
         return Fitted(frequencies, np.zeros_like(data), data, mask.astype(float))
     moved = Displacement.none(data.shape[1:])
     background = (model.background, model.background)
-    fits = [Fit(np.zeros(0), values, values, used.astype(float)) for values, used in zip(data, mask, strict=True)]
+    fits = [
+        Fit(np.zeros(0), values, values, used.astype(float)) for values, used in zip(data, mask, strict=True)
+    ]
     for number in range(model.jitter + 1):
         harmonics = Harmonics(data.shape[1:], frequencies, model.degrees, background, moved)
         pairs = zip(data, mask, fits, strict=True)
@@ -112,7 +114,9 @@ def fit_lattice(data: Real, mask: Bool, model: Model, known: Real | None = None)
         ]
         if number < model.jitter:
             moved = moved.plus(_common(fits))
-    waves, rest, weights = (np.stack([getattr(fit, name) for fit in fits]) for name in ("waves", "rest", "weights"))
+    waves, rest, weights = (
+        np.stack([getattr(fit, name) for fit in fits]) for name in ("waves", "rest", "weights")
+    )
     return Fitted(frequencies, waves, rest, weights)
 
 
@@ -143,9 +147,7 @@ class Fit:
     weights: Real
 
 
-def _fit_slice(
-    harmonics: Harmonics, image: Real, mask: Bool, rounds: int, start: Real | None = None
-) -> Fit:
+def _fit_slice(harmonics: Harmonics, image: Real, mask: Bool, rounds: int, start: Real | None = None) -> Fit:
     """Fit one slice, from the coefficients of an earlier fit if there are any."""
     if not mask.any():
         return Fit(np.zeros(0), *np.zeros((3, *image.shape)))

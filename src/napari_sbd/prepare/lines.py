@@ -65,7 +65,9 @@ def line_offsets(image: Real, mask: Bool, reach: float) -> Real:
 
 def _row_medians(image: Real, mask: Bool, missing: Real | None = None) -> Real:
     """Median of each row's pixels that count; of rows without one, the value given or the nearest row's."""
-    found = np.array([np.median(row[seen]) if seen.any() else np.nan for row, seen in zip(image, mask, strict=True)])
+    found = np.array(
+        [np.median(row[seen]) if seen.any() else np.nan for row, seen in zip(image, mask, strict=True)]
+    )
     empty = np.isnan(found)
     if missing is not None:
         return np.where(empty, missing, found)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_sbd.core.observation import Observation
+from napari_sbd.core.observation import Observation, observe
 from napari_sbd.prepare import background, crop, drift, hum, lattice, lines, resample, scars, spikes, terraces
 from napari_sbd.prepare.operation import Operation, Outcome, Real, unmoved
 
@@ -124,8 +124,7 @@ class Prepared:
 
         Examples
         --------
-        >>> from napari_sbd.core.observation import observe
-        >>> done = Recipe([Step("crop", {"top": 3})]).run(observe(np.eye(20)))
+        >>> done = Recipe([Step("crop", {"top": 3})]).run(np.eye(20))
         >>> done.original([[0.0, 5.0]]).tolist()
         [[3.0, 5.0]]
         """
@@ -148,10 +147,9 @@ class Recipe:
 
     Examples
     --------
-    >>> from napari_sbd.core.observation import observe
     >>> rows, cols = np.indices((32, 32))
     >>> recipe = Recipe([Step("background", {"degree": 1})])
-    >>> bool(abs(recipe.apply(observe(2.0 * rows + cols)).data).max() < 1e-3)
+    >>> bool(abs(recipe.apply(2.0 * rows + cols).data).max() < 1e-3)
     True
     >>> Recipe.from_json(recipe.to_json()) == recipe
     True
@@ -166,18 +164,23 @@ class Recipe:
                 raise ValueError(f"step {number} of the recipe must be a Step, not {step!r}")
         object.__setattr__(self, "steps", steps)
 
-    def apply(self, observation: Observation) -> Observation:
-        """The Observation after all steps."""
-        return self.run(observation).observation
+    def apply(self, image: Any) -> Observation:
+        """The Observation, or the image given as an array, after all steps."""
+        return self.run(image).observation
 
-    def run(self, observation: Observation) -> Prepared:
+    def run(self, image: Any) -> Prepared:
         """Take all steps; what each found comes along.
+
+        Parameters
+        ----------
+        image : Observation or array-like
 
         Raises
         ------
         ValueError
             If the image cannot be prepared that way; the message names the step.
         """
+        observation = observed(image)
         data, mask = observation.data, observation.mask
         matrix, size, done = unmoved(), np.array(observation.pixel_size), []
         for number, step in enumerate(self.steps, 1):
@@ -201,7 +204,8 @@ class Recipe:
     def to_json(self) -> str:
         """The recipe as text."""
         steps = [
-            {"operation": step.operation, "settings": dict(step.settings)} | ({} if step.on else {"on": False})
+            {"operation": step.operation, "settings": dict(step.settings)}
+            | ({} if step.on else {"on": False})
             for step in self.steps
         ]
         return json.dumps({"format": FORMAT, "version": VERSION, "steps": steps}, indent=2)
@@ -244,6 +248,11 @@ class Recipe:
             return cls.from_json(Path(path).read_bytes())
         except ValueError as error:
             raise ValueError(f"{Path(path).name}: {error}") from None
+
+
+def observed(image: Any) -> Observation:
+    """An Observation as it is; an array, checked and made one."""
+    return image if isinstance(image, Observation) else observe(image)
 
 
 def _steps(document: Any) -> list[Any]:

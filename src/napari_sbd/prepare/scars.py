@@ -1,4 +1,4 @@
-"""Scars: pieces of scan lines that lie above or below both neighbours, where the tip or the feedback slipped."""
+"""Scars: pieces of scan lines that lie above or below both neighbours, where tip or feedback slipped."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ WEAKER = 0.5  # of the threshold, down to which a scar goes on
 
 
 def scars(
-    image: Any, mask: Any = None, *, threshold: float = 4.0, length: int = 16, width: int = 2, along: str = "rows"
+    image: Any,
+    mask: Any = None,
+    *,
+    threshold: float = 4.0,
+    length: int = 16,
+    width: int = 2,
+    along: str = "rows",
 ) -> Outcome:
     """Replace scars by interpolation between the lines on either side, and mask them.
 
@@ -119,7 +125,9 @@ OPERATION = Operation(
             high=100.0,
             step=0.5,
         ),
-        Setting("length", "Least length", "Shorter pieces are kept.", 16, unit="px", low=2, high=1000, step=1),
+        Setting(
+            "length", "Least length", "Shorter pieces are kept.", 16, unit="px", low=2, high=1000, step=1
+        ),
         Setting("width", "Most lines", "What is wider is no scar.", 2, unit="lines", low=1, high=16, step=1),
         Setting(
             "along",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from napari_sbd.prepare.hum import spectrum_along
 from napari_sbd.prepare.lattice import SMALLEST as LATTICE_SMALLEST
 from napari_sbd.prepare.lattice import Model, fit_lattice, pursued
 from napari_sbd.prepare.operation import Bool, Real, biweight, filled
-from napari_sbd.prepare.recipe import Recipe, Step, operation
+from napari_sbd.prepare.recipe import Recipe, Step, observed, operation
 from napari_sbd.prepare.scars import scars_of
 from napari_sbd.prepare.spikes import spikes_of
 from napari_sbd.prepare.terraces import terrace_heights, terraces_of
@@ -35,7 +36,7 @@ BETTER = 0.985  # of the deviation, below which a less smooth lattice is worth i
 JITTER = 3
 
 
-def suggest(observation: Observation) -> Recipe:
+def suggest_recipe(image: Any) -> Recipe:
     """Propose a recipe for an image.
 
     Each fault is looked for in the image as the steps before leave it, and a step is proposed only where the
@@ -44,24 +45,25 @@ def suggest(observation: Observation) -> Recipe:
 
     Parameters
     ----------
-    observation : Observation
+    image : Observation or array-like
+        An array is an image (rows, cols) or a stack (slices, rows, cols).
 
     Returns
     -------
     Recipe
+        Steps are in the order in which they should be taken; change it, or replay it on other images.
 
     Examples
     --------
-    >>> from napari_sbd.core.observation import observe
     >>> rng = np.random.default_rng(0)
     >>> rows, cols = np.indices((96, 96))
     >>> image = rng.normal(size=(96, 96)) + 0.3 * rows + 4 * np.cos(0.9 * cols + 0.5 * rows)
-    >>> [step.operation for step in suggest(observe(image)).steps]
+    >>> [step.operation for step in suggest_recipe(image).steps]
     ['background', 'lattice']
-    >>> suggest(observe(rng.normal(size=(96, 96)))).steps
+    >>> suggest_recipe(rng.normal(size=(96, 96))).steps
     ()
     """
-    state = _State(observation)
+    state = _State(observed(image))
     searches: tuple[Callable[[_State], Step | None], ...] = (
         _spikes,
         _scars,
@@ -108,7 +110,9 @@ class _State:
                 self.data = self.data - fit_lattice(self.data, self.mask, _model(step), self.peaks).waves
                 self.steps.append(step)
                 return
-            done = operation(step.operation)(self.data, self.mask, pixel_size=self.pixel_size, **step.settings)
+            done = operation(step.operation)(
+                self.data, self.mask, pixel_size=self.pixel_size, **step.settings
+            )
             self.data, self.mask = done.data, done.mask
             self.steps.append(step)
 

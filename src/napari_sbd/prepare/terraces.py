@@ -84,7 +84,9 @@ def terraces(
 
 def terraces_of(image: Real, threshold: float, smallest: float) -> Labels:
     """Number of the terrace of each pixel, from 0."""
-    slopes = [ndimage.gaussian_filter(image, SMOOTH, order=order, mode="nearest") for order in ((1, 0), (0, 1))]
+    slopes = [
+        ndimage.gaussian_filter(image, SMOOTH, order=order, mode="nearest") for order in ((1, 0), (0, 1))
+    ]
     # The tilt of the whole is no edge.
     flat = [slope - np.median(slope) for slope in slopes]
     scales = [robust_std(slope) or float(slope.std()) or 1.0 for slope in flat]
@@ -159,7 +161,16 @@ OPERATION = Operation(
             high=0.5,
             step=0.01,
         ),
-        Setting("width", "Margin", "Pixels masked on either side of an edge.", 3, unit="px", low=0, high=50, step=1),
+        Setting(
+            "width",
+            "Margin",
+            "Pixels masked on either side of an edge.",
+            3,
+            unit="px",
+            low=0,
+            high=50,
+            step=1,
+        ),
     ),
     function=terraces,
 )
