@@ -79,7 +79,7 @@ def test_pixels_without_a_value_stay_masked_and_do_no_harm(name, image):
     assert not done.mask[3, 5]
     whole = operation(name)(image)
     both = done.mask & whole.mask
-    assert np.std((done.data - whole.data)[both]) < 0.1 * image.std()
+    assert np.std((done.data - whole.data)[both]) < 0.15 * image.std()
 
 
 @pytest.mark.parametrize("name", KEEP_SHAPE)
@@ -151,5 +151,5 @@ def test_settings_are_checked_and_named():
         operation("lines")(np.eye(20), along="diagonal")
     with pytest.raises(ValueError, match="whole number from 0 to 8, not True"):
         operation("background")(np.eye(20), degree=True)
-    with pytest.raises(ValueError, match="a number from .* not nan"):
+    with pytest.raises(ValueError, match=r"a number from .* not nan"):
         operation("hum")(np.eye(20), strength=float("nan"))

@@ -6,7 +6,16 @@ import pytest
 from napari_sbd.core.observation import observe
 from napari_sbd.core.recover import recover
 from napari_sbd.prepare.suggest import suggest_recipe
-from napari_sbd.simulate import dense, haadf, isolated, line_offsets, one_over_f, plane, random_field
+from napari_sbd.simulate import (
+    dense,
+    haadf,
+    isolated,
+    ldos_kernel,
+    line_offsets,
+    one_over_f,
+    plane,
+    random_field,
+)
 
 SHAPE = (128, 140)
 
@@ -22,7 +31,7 @@ def test_a_clean_field_needs_nothing(make):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_random_fields_need_nothing(seed):
-    assert names(random_field((96, 96), 15, density=1e-3 * (1 + seed), seed=seed).image) == []
+    assert names(random_field(ldos_kernel(15), (96, 96), 1e-3 * (1 + seed), seed=seed).image) == []
 
 
 def test_noise_needs_nothing(rng):

@@ -10,7 +10,7 @@ from napari_sbd.core.parameters import Setting
 from napari_sbd.prepare.harmonics import Harmonics
 from napari_sbd.prepare.operation import Bool, Operation, Outcome, Real, outcome, stacked
 
-ROUNDS = 12
+ROUNDS = 30  # at most
 
 
 def background(image: Any, mask: Any = None, *, degree: int = 1) -> Outcome:

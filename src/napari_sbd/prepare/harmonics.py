@@ -21,6 +21,7 @@ Degrees = tuple[int, int]
 REJECTED = 4.0  # deviations beyond which a pixel does not count (Tukey's biweight)
 ROUNDS = 8  # of weights
 INNER = 3  # steps of conjugate gradients at the same weights
+SETTLED = 1e-5  # change of the coefficients after which weights change no more
 RIDGE = 1e-7
 STRONG = 16  # waves, the first, whose amplitudes vary by the full degrees
 FAINT = 2  # degree of the others at most
@@ -134,7 +135,10 @@ class Harmonics:
         for number in range(rounds):
             rest = seen - self.image(found)
             weights = biweight(rest, mask, REJECTED * (1.5 if number == 0 and start is None else 1.0))
-            found = found + self._solved(weights, self.adjoint(weights * rest))
+            step = self._solved(weights, self.adjoint(weights * rest))
+            found = found + step
+            if np.linalg.norm(step) <= SETTLED * np.linalg.norm(found):
+                break
         weights = biweight(seen - self.image(found), mask, REJECTED)
         return found * unit, weights
 

@@ -143,10 +143,10 @@ def _shared(found: Real) -> Real:
     before = [(0, m - n) for m, n in zip(size, found.shape, strict=True)]
     padded = np.pad(found, before, mode="symmetric")
     spectrum = fft.fft2(padded)
-    power = ndimage.uniform_filter(np.abs(spectrum) ** 2, (9, 9), mode="wrap")
+    power = ndimage.uniform_filter(np.abs(spectrum) ** 2, 5, mode="wrap")
     across = np.abs(fft.fftfreq(size[0])) >= ACROSS
     own = power[across].mean(axis=0)
-    gain = np.clip(1 - 3 * own / np.maximum(power, np.finfo(float).tiny), 0, None)
+    gain = np.clip(1 - 2 * own / np.maximum(power, np.finfo(float).tiny), 0, None)
     gain *= np.clip(2 - np.abs(fft.fftfreq(size[0])) / SLOW, 0, 1)[:, None]
     shared = fft.ifft2(gain * spectrum).real
     return np.asarray(shared[: found.shape[0], : found.shape[1]])

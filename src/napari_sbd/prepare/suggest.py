@@ -14,7 +14,7 @@ from napari_sbd.prepare.background import smooth_background
 from napari_sbd.prepare.hum import spectrum_along
 from napari_sbd.prepare.lattice import SMALLEST as LATTICE_SMALLEST
 from napari_sbd.prepare.lattice import Model, fit_lattice, pursued
-from napari_sbd.prepare.operation import Bool, Real, biweight, filled
+from napari_sbd.prepare.operation import SMALLEST, Bool, Real, biweight, filled
 from napari_sbd.prepare.recipe import Recipe, Step, observed, operation
 from napari_sbd.prepare.scars import scars_of
 from napari_sbd.prepare.spikes import spikes_of
@@ -64,6 +64,8 @@ def suggest_recipe(image: Any) -> Recipe:
     ()
     """
     state = _State(observed(image))
+    if min(state.image.shape) < SMALLEST:
+        return Recipe()
     searches: tuple[Callable[[_State], Step | None], ...] = (
         _spikes,
         _scars,
