@@ -50,9 +50,8 @@ def resample(image: Any, mask: Any = None, *, factor: float = 0.5) -> Outcome:
 
 
 def _resized(image: Real, shape: tuple[int, ...], order: int, smooth: bool) -> Real:
-    return np.asarray(
-        resize(image, shape, order=order, mode="reflect", anti_aliasing=smooth, preserve_range=True)
-    )
+    how = {"order": order, "mode": "reflect", "anti_aliasing": smooth, "preserve_range": True}
+    return np.asarray(resize(image, shape, **how))  # type: ignore[no-untyped-call]
 
 
 OPERATION = Operation(

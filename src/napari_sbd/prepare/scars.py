@@ -97,7 +97,8 @@ def _raised(image: Real, lines: int, height: float, length: int) -> Bool:
 
 def _hysteresis(row: Real, height: float) -> Bool:
     """Runs above the lower threshold that reach the upper one somewhere."""
-    return np.asarray(apply_hysteresis_threshold(row, WEAKER * height, height), bool)
+    high = apply_hysteresis_threshold(row, WEAKER * height, height)  # type: ignore[no-untyped-call]
+    return np.asarray(high, np.bool_)
 
 
 def _interpolated(image: Real, marked: Bool) -> Real:

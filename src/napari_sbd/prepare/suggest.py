@@ -171,7 +171,7 @@ def _lines(state: _State, along: str) -> Step | None:
     if hum is not None and hum.settings["along"] == along:
         return Step("lines", {"along": along})
     turned = along == "columns"
-    image, used = (part.T if turned else part for part in (state.image, state.inside))
+    image, used = (state.image.T, state.inside.T) if turned else (state.image, state.inside)
     ordinary = np.where(used & (biweight(image - np.median(image[used]), used, 4.0) > 0), image, np.nan)
     halves = []
     for half in np.array_split(ordinary, 2, axis=1):

@@ -91,7 +91,7 @@ def terraces_of(image: Real, threshold: float, smallest: float) -> Labels:
     flat = [slope - np.median(slope) for slope in slopes]
     scales = [robust_std(slope) or float(slope.std()) or 1.0 for slope in flat]
     steep = np.hypot(*(slope / scale for slope, scale in zip(flat, scales, strict=True)))
-    edges = apply_hysteresis_threshold(steep, WEAKER * threshold, threshold)
+    edges = apply_hysteresis_threshold(steep, WEAKER * threshold, threshold)  # type: ignore[no-untyped-call]
     pieces, count = ndimage.label(~edges)
     sizes = ndimage.sum_labels(~edges, pieces, np.arange(1, count + 1))
     large = 1 + np.flatnonzero(sizes >= smallest * image.size)
@@ -100,7 +100,7 @@ def terraces_of(image: Real, threshold: float, smallest: float) -> Labels:
     markers = np.zeros(image.shape, int)
     for number, piece in enumerate(large):
         markers[pieces == piece] = 1 + number
-    return np.asarray(watershed(steep, markers)) - 1
+    return np.asarray(watershed(steep, markers)) - 1  # type: ignore[no-untyped-call]
 
 
 def terrace_heights(image: Real, mask: Bool, labels: Labels) -> Real:
