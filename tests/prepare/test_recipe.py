@@ -1,6 +1,7 @@
 """A recipe is JSON, is checked, and does the same wherever it is replayed."""
 
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -39,6 +40,10 @@ def test_text_and_back(recipe):
 def test_every_operation_goes_through_text():
     every = Recipe([Step(operation.name) for operation in operations()])
     assert Recipe.from_json(every.to_json()) == every
+
+
+def test_it_can_be_sent_to_another_process(recipe):
+    assert pickle.loads(pickle.dumps(recipe)) == recipe
 
 
 def test_file_and_back(recipe, tmp_path):
@@ -114,6 +119,9 @@ def head(**changes):
             head(steps=[{"operation": "background", "settings": {"degre": 1}}]),
             "has no setting 'degre': did you mean 'degree'",
         ),
+        (head(steps=[{"operation": "hum", "settings": {"strength": 10**400}}]), "strength must be a number"),
+        (head(steps=[{"operation": "hum", "settings": {"strength": None}}]), "strength must be a number"),
+        (head(steps=[{"operation": "lines", "settings": {"along": ["rows"]}}]), "along must be 'rows' or"),
         (
             head(steps=[{"operation": "hum", "settings": {"strength": "much"}}]),
             "strength must be a number from 0.05 to 20, not 'much'",

@@ -125,7 +125,7 @@ def check_value(owner: str, setting: Setting, value: Any) -> Any:
     assert high is not None
     try:
         number = operator.index(value) if whole else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = None
     if number is None or isinstance(value, (bool, str)) or not low <= number <= high:
         kind = "a whole number" if whole else "a number"
