@@ -8,7 +8,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks import accuracy, counting, figure3, fuzz, kills, phase, real, speed, subpixel, table, windows
+from benchmarks import (
+    accuracy,
+    counting,
+    figure3,
+    fuzz,
+    kills,
+    phase,
+    prepare,
+    real,
+    speed,
+    subpixel,
+    table,
+    windows,
+)
 from benchmarks.yardsticks import SOURCE
 
 
@@ -42,6 +55,13 @@ SUITES = {
         phase.run, "phase diagram, goes on where it stopped; --only window,θ", 5, ("only", "out", "fresh")
     ),
     "real": Suite(real.run, "real images, pictures in build/; --only nafeas, haadf, tase2", 5, ("only",)),
+    "prepare": Suite(
+        prepare.run,
+        "lattice and hum removed with known truth, real images before and after (pictures in build/); "
+        "--only lattice, hum, clean, real",
+        5,
+        ("only",),
+    ),
     "subpixel": Suite(
         subpixel.run, "defects between pixels, amplitudes' errors (17 seeds: 1020 defects)", 17
     ),

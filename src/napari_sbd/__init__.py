@@ -16,14 +16,18 @@ if TYPE_CHECKING:
     from napari_sbd.core.quality import kernel_similarity
     from napari_sbd.core.recover import State
     from napari_sbd.io import Channel, ReadError, read
+    from napari_sbd.prepare.recipe import Recipe, Step
+    from napari_sbd.prepare.suggest import suggest_recipe
 
 _HOMES = {
     "Channel": "napari_sbd.io",
     "Observation": "napari_sbd.core.observation",
     "Parameters": "napari_sbd.core.parameters",
     "ReadError": "napari_sbd.io",
+    "Recipe": "napari_sbd.prepare.recipe",
     "Recovery": "napari_sbd.api",
     "State": "napari_sbd.core.recover",
+    "Step": "napari_sbd.prepare.recipe",
     "iter_recover": "napari_sbd.api",
     "kernel_similarity": "napari_sbd.core.quality",
     "load": "napari_sbd.api",
@@ -31,6 +35,7 @@ _HOMES = {
     "read": "napari_sbd.io",
     "recover": "napari_sbd.api",
     "settings": "napari_sbd.core.parameters",
+    "suggest_recipe": "napari_sbd.prepare.suggest",
 }
 
 __all__ = [
@@ -38,8 +43,10 @@ __all__ = [
     "Observation",
     "Parameters",
     "ReadError",
+    "Recipe",
     "Recovery",
     "State",
+    "Step",
     "iter_recover",
     "kernel_similarity",
     "load",
@@ -47,6 +54,7 @@ __all__ = [
     "read",
     "recover",
     "settings",
+    "suggest_recipe",
 ]
 
 
