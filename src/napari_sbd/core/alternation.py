@@ -1,4 +1,4 @@
-"""The engine: exact steps on the support, in the kernels and in the maps by turns, and screening for new sites.
+"""The engine: exact steps on the support, in kernels and maps by turns, and screening for new sites.
 
 Between two screenings nothing touches a pixel that no defect covers. Where the support grows too large for
 that to pay, the plain descent takes over.
@@ -27,7 +27,7 @@ SLACK = 1e-3  # of λ, by which a correlation must exceed it to be a candidate
 def alternate(
     objective: Objective, kernels: Real, maps: Real, penalty: Penalty, schedule: Schedule
 ) -> Iterator[Iterate]:
-    """Minimise ψ in maps and kernels by exact steps in turn, from these kernels and maps; yields every iterate."""
+    """Minimise ψ in maps and kernels by exact steps in turn, from these on; yields every iterate."""
     return _run(objective, kernels, maps, penalty, schedule, held=False)
 
 
@@ -58,7 +58,7 @@ def _run(
     sites = Sites.of(maps)
     amplitudes = sites.read(maps)
     model: SupportModel | None = None
-    since, moved, found = SCREENING, np.inf, -1
+    since, moved = SCREENING, np.inf
     last = Iterate(kernels, maps, np.zeros(len(objective.data)), np.inf)
     for _ in range(schedule.steps):
         settled = moved < schedule.tolerance
@@ -76,8 +76,8 @@ def _run(
                 yield from plain(objective, kernels, sites.write(amplitudes, maps), penalty, schedule)
                 return
             model, since = SupportModel(field, sites, types), 0
-        if not len(sites):
-            yield last
+        if model is None or not len(sites):
+            yield Iterate(kernels, sites.write(amplitudes, maps), last.bias, field.energy)
             return
         since += 1
         price = penalty.lam * (1 if penalty.weights is None else sites.read(penalty.weights))
@@ -104,7 +104,7 @@ def _run(
 def _candidates(
     objective: Objective, kernels: Real, sites: Sites, amplitudes: Real, maps: Real, penalty: Penalty
 ) -> Sites:
-    """Places off the support where the residual's correlation with a kernel exceeds λ, of neighbours the best."""
+    """Places off the support where the residual's correlation exceeds λ, of neighbours the best."""
     model = objective.convolution
     spectra = model.kernel_spectra(kernels)
     residual, _ = objective.residual(spectra, model.map_spectra(sites.write(amplitudes, maps)))

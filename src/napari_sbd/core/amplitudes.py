@@ -47,7 +47,7 @@ def solve_amplitudes(gram: Gram, reach: Real, price: Real, begin: Real, nonnegat
 
 
 def _newton(matrix: Real, reach: Real, price: Real, begin: Real, nonnegative: bool) -> Real | None:
-    """Solve on the active set, correct it by the optimality conditions, until it stays; None if it does not."""
+    """Solve on the active set and correct it until it stays; None if it does not."""
     sign = np.sign(begin)
     slack = 1e-4 * price
     for _ in range(NEWTON_STEPS):

@@ -188,7 +188,7 @@ def _solved(gram: Gram, damping: Real, norms: Real, right: Real) -> Real:
 
 
 def _solved_full(matrix: Real, damping: Real, norms: Real, right: Real) -> Real:
-    """The same by factoring; what the mask hides is approximate, so the matrix may need some more on its diagonal."""
+    """The same by factoring; what the mask hides is approximate, so the diagonal may need some more."""
     extra = 0.0
     for _ in range(6):
         try:

@@ -18,6 +18,7 @@ from napari_sbd.core.quality import agreement
 from napari_sbd.core.sparsity import Levels, largest_penalty, levels
 from napari_sbd.core.stages import Snapshot
 from napari_sbd.core.start import NO_STARTS, Starts, salient_patches
+from napari_sbd.core.verdict import residual_of
 
 Real = NDArray[np.floating]
 
@@ -74,8 +75,14 @@ class Search:
                 progress.finish_phase()
         progress.skip(max(0, options.starts - len(patches)))
         order = sorted(range(len(patches)), key=lambda n: self.found[n].objective)
-        best = self.found[order[0]].kernels
-        self.levels = levels(part, best, self.largest, options.lam_first, options.lam_last, self.domain.noise)
+        best = self.found[order[0]]
+        rest = None
+        if not self.domain.whitened:
+            debiased = yield from stages.debias(part, best, smooth)
+            rest = residual_of(part, debiased)
+        self.levels = levels(
+            part, best.kernels, self.largest, options.lam_first, options.lam_last, self.domain.noise, rest
+        )
         for number in self._distinct(order):
             one = stages.stage_two(part, self.found[number], self.levels, self.penalty, number)
             self.polished.append((yield from one))

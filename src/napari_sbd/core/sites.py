@@ -96,7 +96,11 @@ class Field:
     def patches(self, sites: Sites) -> Real:
         """Patches of the target, (slices, sites, k1 · k2)."""
         views = sliding_window_view(self.target, self.window, axis=(1, 2))
-        return np.asarray(views[:, sites.rows, sites.cols].reshape(len(self.target), len(sites), -1))
+        return np.asarray(
+            views[:, sites.rows, sites.cols].reshape(
+                len(self.target), len(sites), self.window[0] * self.window[1]
+            )
+        )
 
     def cut(self, sites: Sites) -> NDArray[np.bool_]:
         """Which patches hold a pixel that does not count."""
@@ -137,8 +141,8 @@ class Field:
 class Hidden:
     """Pixels of sites' patches that do not count, one entry each.
 
-    `numbers` are the sites that have any, and an entry says which of these it belongs to (`at`), which pixel of
-    the field (`pixels`) and which of the kernel (`places`, flat over slices, rows and columns).
+    `numbers` are the sites that have any, and an entry says which of these it belongs to (`at`), which pixel
+    of the field (`pixels`) and which of the kernel (`places`, flat over slices, rows and columns).
     """
 
     numbers: Index

@@ -24,6 +24,7 @@ NOISY = 0.08
 # Deviation of a residual over that of its pixel noise, above which structure is left in it.
 STRUCTURED = 1.3
 LARGEST_CAUTIOUS = 0.15
+COLOURED = 0.6  # share of the matched filter's level that stage I leaves, above which it is noise
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ def levels(
     first: float,
     last: float | None,
     noise: float | None = None,
+    rest: Real | None = None,
 ) -> Levels:
     """Choose the penalties, from the best kernel of stage I and the noise.
 
@@ -79,6 +81,9 @@ def levels(
         Fractions of λ_max that the user asks for; None leaves the last one to the data.
     noise : float, optional
         Deviation of the noise where it is known.
+    rest : array (slices, rows, cols), optional
+        Residual of stage I, its activations debiased. Where the matched filter's output is as large on it as
+        on the image, this is not defects but noise with a colour, such as a lattice's rests.
 
     Notes
     -----
@@ -89,6 +94,8 @@ def levels(
     if last is not None:
         return Levels(largest, top, min(last * largest, top), fixed=True)
     filtered = _filtered_level(objective, kernels)
+    if rest is not None and _filtered_level(objective.replaced(-rest), kernels) > COLOURED * filtered:
+        return Levels(largest, top, min(CAUTIOUS * filtered, top))
     grain = _extreme(objective) * (noise or white_noise(objective.data, objective.mask))
     if filtered <= FILLED * largest:
         end = min(max(CAUTIOUS * grain, FILTERED_SHARE * filtered), LARGEST_LAST * largest)

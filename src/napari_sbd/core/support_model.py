@@ -104,7 +104,7 @@ class SupportModel:
         return np.ascontiguousarray(table[..., rows[:, None], cols])
 
     def _sums(self, kernels: Real, unseen: sparse.csr_matrix) -> Real:
-        """Sum of each site's atom over the pixels that count, over the root of their number, (sites, slices)."""
+        """Sum of each site's seen atom over the root of the number of pixels that count, (sites, slices)."""
         totals = kernels.sum((2, 3))[self.sites.kinds]
         hidden, slices = self.hidden, self.shape[1]
         flat = hidden.at * slices + hidden.slices
