@@ -9,14 +9,14 @@ from napari_sbd.core.threshold import NoiseMaxima, Threshold, snr_for
 from napari_sbd.simulate import ldos_kernel, random_field
 
 KERNEL = ldos_kernel(15, -2.0)
+QUICK = {"kernel_size": 15, "starts": 2, "kept": 1, "types": 1, "activations": "positive"}
 
 
 @pytest.fixture(scope="module")
 def noisy():
     """Fields at 3 dB: enough noise that low thresholds list some of it."""
     fields = [random_field(KERNEL, (128, 128), 1.5e-3, snr_db=3, seed=seed) for seed in range(4)]
-    quick = {"kernel_size": 15, "starts": 3, "kept": 1}
-    return [(field, recover(field.image, **quick)) for field in fields]
+    return [(field, recover(field.image, **QUICK)) for field in fields]
 
 
 def false_rows(recovery, field, yardsticks):
@@ -62,7 +62,7 @@ def test_weak_defects_are_there_for_a_lower_threshold(yardsticks):
     for row, col in weak:
         image[row - 7 : row + 8, col - 7 : col + 8] += 0.1 * field.kernel
     image += np.random.default_rng(0).normal(0, 0.01, image.shape)
-    recovery = recover(image, kernel_size=15, starts=3, kept=1)
+    recovery = recover(image, **QUICK)
 
     def listed(found):
         apart = np.linalg.norm(yardsticks.positions(found, KERNEL)[:, None] - weak[None], axis=-1)
@@ -90,7 +90,7 @@ def test_the_recovery_itself_is_not_changed(noisy):
 
 def test_defects_outside_the_frame_are_listed_on_request():
     field = random_field(KERNEL, (96, 96), 3e-3, snr_db=20, seed=2, outside=True)
-    recovery = recover(field.image, kernel_size=15, starts=3, kept=1)
+    recovery = recover(field.image, **QUICK)
     assert "outside" not in recovery.defects
     places = recovery.defects[["row", "col"]].to_numpy()
     assert places.min() >= -0.5
@@ -105,7 +105,7 @@ def test_defects_outside_the_frame_are_listed_on_request():
 def test_a_defect_between_pixels_is_one_row():
     """Band-limited points between pixels split their activation; every defect is one row all the same."""
     field = random_field(KERNEL, (128, 128), 1.5e-3, snr_db=20, seed=4, subpixel=True)
-    recovery = recover(field.image, kernel_size=15, starts=3, kept=1)
+    recovery = recover(field.image, **QUICK)
     split = (recovery.extended_activations > 0).sum()
     assert split > 1.5 * len(field.positions)
     assert len(recovery.defects) == pytest.approx(len(field.positions), abs=1)

@@ -237,7 +237,7 @@ def candidate_table(
     for kind, (found, kernel) in enumerate(zip(peaks, kernels, strict=True)):
         typical = typical_amplitude(found.amplitudes)
         strong = np.abs(found.amplitudes) >= WEAKEST * typical
-        errors = np.empty(len(strong))
+        errors: Real = np.empty(len(strong))
         # Strong ones are judged as if the weak ones were noise.
         errors[strong] = standard_errors(found.chosen(strong), kernel, mask, float(levels[kind]))
         if not strong.all():

@@ -15,12 +15,22 @@ from napari_sbd.core.defects import WEAKEST, Peaks, candidate_table, chosen_rows
 from napari_sbd.core.observation import Observation
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.revisit import Revisit, revisit
+from napari_sbd.core.stability import RESAMPLES, kernel_errors
 from napari_sbd.core.threshold import Filtered, Threshold, filtered, left_out, snr_for
+from napari_sbd.core.trust import Trust, trust_of
 
 Real = NDArray[np.floating]
 Status = Literal["finished", "cancelled"]
 
-INDEPENDENT_OF_THRESHOLD = ("candidates", "noise_snr", "reconstruction", "residual", "_past", "_filtered")
+INDEPENDENT_OF_THRESHOLD = (
+    "candidates",
+    "noise_snr",
+    "reconstruction",
+    "residual",
+    "trust",
+    "_past",
+    "_filtered",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,6 +190,35 @@ class Recovery:
         vars(other).update(known)
         return other
 
+    @cached_property
+    def trust(self) -> Trust:
+        """Figures that say how far to trust this recovery, see `napari_sbd.core.trust.Trust`."""
+        return trust_of(self)
+
+    def stability(self, *, resamples: int = RESAMPLES, seed: int = 0) -> Real:
+        """Standard error of each pixel of each kernel, (types, slices, k1, k2), by bootstrap over defects.
+
+        See `napari_sbd.core.stability.kernel_errors`.
+
+        Parameters
+        ----------
+        resamples : int
+            Number of fits of the kernels.
+        seed : int
+            Seed of their random weights.
+
+        Examples
+        --------
+        >>> from napari_sbd.core.recover import recover
+        >>> from napari_sbd.simulate import ldos_kernel, random_field
+        >>> field = random_field(ldos_kernel(9), (64, 64), density=0.005, snr_db=10)
+        >>> recover(field.image, kernel_size=9).stability(seed=1).shape
+        (1, 1, 9, 9)
+        """
+        if self.nothing:
+            raise ValueError(f"there is no kernel to judge: {self.nothing}")
+        return kernel_errors(self._past, self.peaks, resamples, seed)
+
     @property
     def _snr(self) -> float:
         return self.noise_snr if self.threshold.snr is None else float(self.threshold.snr)
@@ -204,13 +243,13 @@ class Recovery:
             return f"no defects: {self.nothing}"
         defects = len(self.defects)
         figures = [f"{defects} defect{'' if defects == 1 else 's'}"]
-        if "starts_agreeing" in self.quality:
+        if self.quality.get("starts", 0) > 1:
             figures.append(f"{self.quality['starts_agreeing']:g} of {self.quality['starts']:g} starts agree")
         if "residual_to_noise" in self.quality:
-            figures.append(f"residual {self.quality['residual_to_noise']:.2g} × noise")
+            figures.append(f"residual {self.quality['residual_to_noise']:.1f} × noise")
         if self.status == "cancelled":
             figures.insert(0, "cancelled, best so far")
-        return "; ".join(figures)
+        return "; ".join([*figures, *self.trust.hints])
 
     def provenance(self) -> dict[str, Any]:
         """Parameters, versions and figures as plain values, to be stored with the result."""
