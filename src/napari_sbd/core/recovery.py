@@ -225,8 +225,8 @@ class Recovery:
 
     @property
     def _levels(self) -> tuple[float, ...]:
-        levels = self.amplitude_noise or (self.noise,) * len(self.kernels)
-        return tuple(max(level, float(np.finfo(float).tiny)) for level in levels)
+        levels = np.broadcast_to(self.amplitude_noise or self.noise, len(self.kernels))
+        return tuple(np.maximum(levels, np.finfo(float).tiny).tolist())
 
     @cached_property
     def _past(self) -> Revisit:

@@ -81,7 +81,7 @@ def trust_of(recovery: Recovery) -> Trust:
         residual_to_noise=float(quality.get("residual_to_noise", np.nan)),
         whiteness=spectral_flatness(rest),
         lattice=periodic_share(recovery.observation),
-        edge=tuple(power_at_edge(a, recovery.noise / np.linalg.norm(x)) for a, x in atoms if x.any()),
+        edge=tuple(power_at_edge(a, recovery.noise / float(np.linalg.norm(x))) for a, x in atoms if x.any()),
         alike=_alike(recovery.kernels),
         together=_together(recovery),
         lam=float(lam),

@@ -1,6 +1,6 @@
 """Layers: a Recovery and the layer it came from, as layer data for napari. Knows neither Qt nor napari."""
 
-from napari_sbd.layers.marks import boxes_of, is_image, is_layer, is_shapes, marked
+from napari_sbd.layers.marks import boxes_of, is_image, is_layer, is_shapes, marked, start_of
 from napari_sbd.layers.result import (
     DIVERGING,
     RING_COLOURS,
@@ -10,8 +10,8 @@ from napari_sbd.layers.result import (
     live_layers,
     result_layers,
 )
-from napari_sbd.layers.slots import NAMESPACE, Slot, free_slot, role_of
-from napari_sbd.layers.source import Source, source_of
+from napari_sbd.layers.slots import Slot, free_slot, role_of
+from napari_sbd.layers.source import NAMESPACE, Source, energies_of, energy_axis, source_of
 
 __all__ = [
     "DIVERGING",
@@ -23,6 +23,8 @@ __all__ = [
     "Source",
     "add_layer",
     "boxes_of",
+    "energies_of",
+    "energy_axis",
     "free_slot",
     "is_image",
     "is_layer",
@@ -32,4 +34,5 @@ __all__ = [
     "result_layers",
     "role_of",
     "source_of",
+    "start_of",
 ]

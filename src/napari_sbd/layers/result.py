@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sbd.core.recovery import Recovery
-from napari_sbd.layers.slots import FIRST, NAMESPACE, Slot, gap_beside, suffix_of
-from napari_sbd.layers.source import Source
+from napari_sbd.layers.slots import FIRST, Slot, gap_beside, suffix_of
+from napari_sbd.layers.source import NAMESPACE, Source
 
 Real = NDArray[np.floating]
 LayerData = tuple[Any, dict[str, Any], str]
@@ -85,6 +85,11 @@ def result_layers(recovery: Recovery, source: Source, slot: Slot = FIRST) -> lis
     ]
     for _, attributes, _ in layers:
         attributes["metadata"][NAMESPACE].update(recovery.provenance())
+        if source.energies:
+            attributes["metadata"][NAMESPACE] |= {
+                "energies": list(source.energies),
+                "energy_unit": source.energy_unit,
+            }
     return layers
 
 

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sbd.layers.source import Source, source_of
+from napari_sbd.layers.source import NAMESPACE, Source, source_of
 
 Real = NDArray[np.floating]
 
-NAMESPACE = "napari-sbd"
 ROLES = ("reconstruction", "residual", "kernel", "activation", "defects")
 GAP_SHARE = 0.04  # of the image's width, between image and kernel
 

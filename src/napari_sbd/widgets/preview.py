@@ -89,7 +89,7 @@ class KernelRow:
         magnitude, reach = spectrum(middle)
         limits = np.pi * reach / source.pixel_size[0], np.pi * reach / source.pixel_size[1]
         _paint(self.qpi, magnitude / (magnitude.max() or 1.0), ensure_colormap("inferno"), limits, side)
-        first, second = _kernel_caption(kernel, size, source.unit), _qpi_caption(limits, source.unit)
+        first, second = _kernel_caption(kernel, size, source), _qpi_caption(limits, source.unit)
         self.caption.setText(f"Kernel<br>{first}")
         self.qpi_caption.setText(second)
         colour = QColor.fromRgbF(*RING_COLOURS[self.number % len(RING_COLOURS)]).name()
@@ -97,13 +97,16 @@ class KernelRow:
         self.beside.setText(f"{ring} Kernel {self.number + 1}<br>{first}<br><br>{second}")
 
 
-def _kernel_caption(kernel: Real, size: tuple[float, float], unit: str) -> str:
+def _kernel_caption(kernel: Real, size: tuple[float, float], source: Source) -> str:
     slices, rows, cols = kernel.shape
+    unit = source.unit
     lines = [f"{rows} × {cols} px"]
     if unit != "px":
         lines.append(f"{size[0]:.3g} × {size[1]:.3g} {unit}")
     if slices > 1:
         lines.append(f"slice {slices // 2} of 0 to {slices - 1}")
+    if len(source.energies) == slices > 1:
+        lines.append(f"at {source.energies[slices // 2]:.3g} {source.energy_unit}".replace("-", "−"))
     return "<br>".join(lines)
 
 

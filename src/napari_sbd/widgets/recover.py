@@ -15,7 +15,7 @@ from napari_sbd.core.observation import check_window
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.recover import State
 from napari_sbd.core.start import given_starts
-from napari_sbd.layers import boxes_of
+from napari_sbd.layers import start_of
 from napari_sbd.widgets.image_choice import ImageChoice, sentence
 from napari_sbd.widgets.layer_choice import MaskChoice, StartChoice
 from napari_sbd.widgets.preview import KernelPreview
@@ -96,7 +96,7 @@ class RecoverWidget(QWidget):
             return
         self._asked = self._request()
         watch = WindowWatch(self)
-        options = self.form.options() | {"start": self._boxes()}
+        options = self.form.options() | {"start": self._given_start()}
         run = Run(self.viewer, self.image.observation, self.image.source, options, watch)
         run.state_changed.connect(self._show_state)
         run.progressed.connect(self._show_progress)
@@ -161,6 +161,7 @@ class RecoverWidget(QWidget):
             label.setToolTip(f"<p>{choice.combo.tooltip}</p>")
             rows.append((label, choice.native))
         rows.insert(1, (None, self.image.hint))
+        rows.insert(1, (self.image.slices_label, self.image.slices))
         return rows
 
     def _add_buttons(self) -> None:
@@ -226,11 +227,12 @@ class RecoverWidget(QWidget):
         seen = self.image.observation
         if seen is not None:
             try:
-                starts = given_starts(self._boxes(), seen.shape, len(seen.data))
+                starts = given_starts(self._given_start(), seen.shape, len(seen.data))
                 if starts.window is not None:
                     check_window(starts.window, seen.shape)
             except ValueError as error:
-                named = str(error).replace("of start", f"of {self.start_choice.layer.name}")
+                name = getattr(self.start_choice.layer, "name", "start")
+                named = str(error).replace("of start", f"of {name}").replace("start has", f"{name} has")
                 return sentence(named.replace("kernel_size", "the window of"))
         window = self.form.window_field.value()
         if self.image.observation is not None and window is not None:
@@ -240,12 +242,12 @@ class RecoverWidget(QWidget):
                 return sentence(str(error).replace("kernel_size", "the window of"))
         return self.image.problem
 
-    def _boxes(self) -> Any:
-        """Boxes to start from, or None."""
+    def _given_start(self) -> Any:
+        """Boxes or a kernel to start from, or None."""
         layer = self.start_choice.layer
         if layer is None or self.image.source is None:
             return None
-        return boxes_of(layer, self.image.source, self.image.at)
+        return start_of(layer, self.image.source, () if self.image.whole else self.image.shown)
 
     def _show_progress(self, state: State) -> None:
         self.progress.show_state(state)
