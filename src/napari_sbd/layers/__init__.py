@@ -7,8 +7,10 @@ from napari_sbd.layers.result import (
     SPARSE_NAMES,
     LayerData,
     add_layer,
+    error_layers,
     live_layers,
     result_layers,
+    update_defects,
 )
 from napari_sbd.layers.slots import Slot, free_slot, role_of
 from napari_sbd.layers.source import NAMESPACE, Source, energies_of, energy_axis, source_of
@@ -25,6 +27,7 @@ __all__ = [
     "boxes_of",
     "energies_of",
     "energy_axis",
+    "error_layers",
     "free_slot",
     "is_image",
     "is_layer",
@@ -35,4 +38,5 @@ __all__ = [
     "role_of",
     "source_of",
     "start_of",
+    "update_defects",
 ]

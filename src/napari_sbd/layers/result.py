@@ -111,6 +111,36 @@ def live_layers(kernels: Real, activations: Real, source: Source, slot: Slot = F
     return layers
 
 
+def error_layers(recovery: Recovery, errors: Real, source: Source, slot: Slot = FIRST) -> list[LayerData]:
+    """Layer data of the kernels' standard errors (types, slices, k1, k2), beside the kernels."""
+    types, (rows, cols) = len(errors), recovery.window
+    gap = gap_beside(recovery.observation.shape)
+    left = recovery.observation.shape[1] + 2 * gap + cols
+    layers: list[LayerData] = []
+    for n, error in enumerate(errors):
+        attributes = _name("kernel error", source, slot, n, types)
+        attributes |= source.placed((slot.row + n * (rows + gap), left), stacked=len(error) > 1)
+        top = float(error.max())
+        attributes |= {"colormap": "inferno", "contrast_limits": (0.0, top if top > 0 else 1.0)}
+        layers.append((_unstacked(error), attributes, "image"))
+    return layers
+
+
+def update_defects(layer: Any, recovery: Recovery, source: Source, slot: Slot = FIRST) -> None:
+    """Show the present table of defects in a points layer that showed another one of the same recovery."""
+    places, attributes, _ = _defects_layer(recovery, source, slot)
+    layer.selected_data = set()
+    layer.data = places
+    layer.features = attributes["features"]
+    layer.symbol, layer.size = attributes["symbol"], attributes["size"]
+    layer.face_color = attributes["face_color"]
+    layer.border_color, layer.border_width = attributes["border_color"], attributes["border_width"]
+    own = layer.metadata.get(NAMESPACE)
+    if isinstance(own, dict):
+        own.update(recovery.provenance())
+    layer.refresh()
+
+
 def _kernel_layer(
     kernel: Real, attributes: dict[str, Any], place: tuple[int, int], source: Source
 ) -> LayerData:

@@ -15,11 +15,15 @@ from napari_sbd.core.observation import check_window
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.recover import State
 from napari_sbd.core.start import given_starts
+from napari_sbd.core.threshold import Threshold
 from napari_sbd.layers import start_of
+from napari_sbd.widgets.errors import ErrorsRun
 from napari_sbd.widgets.image_choice import ImageChoice, sentence
 from napari_sbd.widgets.layer_choice import MaskChoice, StartChoice
+from napari_sbd.widgets.live import LiveLayers
 from napari_sbd.widgets.preview import KernelPreview
 from napari_sbd.widgets.progress_view import ProgressView
+from napari_sbd.widgets.result_view import ResultView
 from napari_sbd.widgets.run import Failure, Run, RunState
 from napari_sbd.widgets.script import python_lines
 from napari_sbd.widgets.settings_form import SettingsForm
@@ -62,18 +66,22 @@ class RecoverWidget(QWidget):
         self.viewer = napari_viewer
         self.recovery: Recovery | None = None
         self._run: Run | None = None
+        self._layers: LiveLayers | None = None  # of `recovery`
+        self._errors: ErrorsRun | None = None
         # What the running recovery was asked for, and what gave `recovery`.
         self._asked: tuple[Any, ...] = ()
         self._answered: tuple[Any, ...] = ()
         self.mask_choice, self.start_choice = MaskChoice(napari_viewer), StartChoice(napari_viewer)
         self.image = ImageChoice(napari_viewer, self.mask_choice)
         self.form = SettingsForm(self._rows_above())
-        self.progress, self.preview = ProgressView(), KernelPreview()
+        self.progress, self.preview, self.result = ProgressView(), KernelPreview(), ResultView()
         self._add_buttons()
         self._lay_out()
         self.image.changed.connect(self._refresh)
         self.start_choice.changed.connect(self._refresh)
         self.form.changed.connect(self._refresh)
+        self.result.threshold_changed.connect(self._change_threshold)
+        self.result.errors_wanted.connect(self._add_errors)
         napari_viewer.events.theme.connect(self._follow_theme)
         self._follow_theme()
         self._refresh()
@@ -106,6 +114,7 @@ class RecoverWidget(QWidget):
         weakref.finalize(self, run.stop.set)
         self.progress.begin()
         self.preview.clear()
+        self.result.hide()
         run.start()
 
     def cancel(self) -> None:
@@ -189,6 +198,7 @@ class RecoverWidget(QWidget):
         inner.addLayout(small)
         inner.addWidget(self.progress)
         inner.addWidget(self.preview)
+        inner.addWidget(self.result)
         inner.addStretch()
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
@@ -271,7 +281,7 @@ class RecoverWidget(QWidget):
         self.state_changed.emit(state)
 
     def _end(self, outcome: Recovery | Failure) -> None:
-        self._run = None
+        finished, self._run = self._run, None
         self.progress.end()
         self._show_state(RunState.IDLE)
         if isinstance(outcome, Failure):
@@ -280,6 +290,8 @@ class RecoverWidget(QWidget):
             self._tell_error(outcome.error)
         else:
             self.recovery, self._answered = outcome, self._asked
+            self._layers = finished.layers if finished is not None else None
+            self.result.show_result(outcome)
             self.preview.show_kernels(outcome.kernels, outcome.source)
             self.form.window_field.show_chosen(outcome.window)
             self.form.fields["types"].show_chosen(len(outcome.kernels))
@@ -288,6 +300,33 @@ class RecoverWidget(QWidget):
             self._tell_result()
         self._refresh()
         self.finished.emit(self.recovery)
+
+    def _change_threshold(self, threshold: Threshold) -> None:
+        """Make table and points anew; nothing is run."""
+        if self.recovery is None:
+            return
+        self.recovery = self.recovery.with_threshold(
+            threshold.snr, threshold.strength, outside=threshold.outside
+        )
+        if self._layers is not None:
+            self._layers.show_defects(self.recovery)
+        self.result.rows.describe(self.recovery)
+        if self.progress.level == "result":
+            self._tell_result()
+
+    def _add_errors(self) -> None:
+        """Work out the kernels' standard errors in the background and add them as layers."""
+        if self.recovery is None or self._layers is None or self._errors is not None:
+            return
+        self.result.show_errors_text("Fitting the kernel again and again…", busy=True)
+        self._errors = ErrorsRun(self.recovery, self._layers, WindowWatch(self))
+        self._errors.finished.connect(self._show_errors)
+        self._errors.start()
+
+    def _show_errors(self, run: ErrorsRun, text: str) -> None:
+        self._errors = None
+        current = run.layers is self._layers
+        self.result.show_errors_text(text if current else "", busy=False)
 
     def _tell_result(self) -> None:
         if self.recovery is None:
