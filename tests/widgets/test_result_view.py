@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel, QScrollArea
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QApplication, QLabel, QScrollArea
 
 from napari_sbd.simulate import ldos_kernel, random_field
 from napari_sbd.widgets.recover import RecoverWidget
@@ -75,10 +75,8 @@ def test_defects_outside_the_frame_on_request(viewer, widget, recover, click, qt
     recover(widget, **QUICK)
     points = viewer.layers["topo · defects"]
     before = len(points.data)
-    qtbot.mouseClick(
-        widget.result.rows.outside, Qt.MouseButton.LeftButton, pos=widget.result.rows.outside.rect().center()
-    )
-    widget.result.rows.outside.setChecked(True)
+    box = widget.result.rows.outside
+    qtbot.mouseClick(box, Qt.MouseButton.LeftButton, pos=QPoint(10, box.height() // 2))
     assert len(points.data) > before
     assert points.features["outside"].sum() == len(points.data) - before
 
@@ -150,14 +148,19 @@ def test_too_few_defects_for_errors_are_said(viewer, widget, recover, click, qtb
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_nothing_is_cut_off(viewer, widget, recover, theme):
+def test_nothing_is_cut_off(make_napari_viewer_proxy, noisy, recover, theme):
+    viewer = make_napari_viewer_proxy(show=True)
     viewer.theme = theme
     viewer.window.resize(1280, 800)
+    viewer.add_image(noisy, name="topo")
+    widget = RecoverWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="sbd")
     recover(widget, **QUICK)
     scroll = widget.findChild(QScrollArea)
     assert scroll.widget().minimumSizeHint().width() <= widget.minimumWidth()
     labels = [label for label in widget.result.findChildren(QLabel) if label.isVisible() and label.text()]
     assert len(labels) > 15
+    QApplication.processEvents()
     for label in labels:
         assert label.width() >= label.minimumSizeHint().width()
         assert label.height() >= label.heightForWidth(label.width())

@@ -10,7 +10,9 @@ from napari.qt.threading import create_worker
 from psygnal import Signal
 
 from napari_sbd.api import Recovery
+from napari_sbd.widgets.image_choice import sentence
 from napari_sbd.widgets.live import LiveLayers
+from napari_sbd.widgets.run import Failure
 from napari_sbd.widgets.window_watch import WindowWatch
 
 
@@ -44,9 +46,8 @@ class ErrorsRun:
         _running.discard(self)
         if self._watch.is_closed:
             return
-        if isinstance(outcome, Exception):
-            text = str(outcome)
-            self.finished.emit(self, f"{text[0].upper()}{text[1:]}.")
+        if isinstance(outcome, Failure):
+            self.finished.emit(self, sentence(outcome.error))
             return
         self.layers.show_errors(self.recovery, outcome)
         self.finished.emit(self, _described(self.recovery, outcome))
@@ -60,8 +61,8 @@ def _errors(recovery: Recovery) -> Generator[None, None, Any]:
     yield
     try:
         return recovery.stability()
-    except (ValueError, MemoryError) as error:
-        return error
+    except Exception as error:
+        return Failure(error)
 
 
 def _described(recovery: Recovery, errors: Any) -> str:

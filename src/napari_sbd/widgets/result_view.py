@@ -16,8 +16,8 @@ from napari_sbd.widgets.trust_rows import trust_rows
 
 HIGHEST_SNR = 9999.0
 SNR_HELP = (
-    "Smallest amplitude of a defect over its standard error. By default such that 0.1 rows are expected to be "
-    "noise alone. Below that, candidates appear that the fit left out."
+    "Smallest amplitude of a defect over its standard error. By default such that 0.1 rows are expected "
+    "to be noise alone. Below that, candidates appear that the fit left out."
 )
 STRENGTH_HELP = "Smallest amplitude of a defect over the typical one of its type. Default: 30 %."
 OUTSIDE_HELP = (
