@@ -66,7 +66,9 @@ def test_known_energies_ask_for_all_slices(viewer, shown, recover):
         assert layer.metadata["napari-sbd"]["energies"] == pytest.approx(ENERGIES)
     assert viewer.layers["grid · activation"].ndim == viewer.layers["grid · defects"].ndim == 2
     assert [viewer.dims.range[0].start, viewer.dims.range[0].stop] == pytest.approx([-0.02, 0])
-    assert "at −0.01 V" in shown.preview.rows[0].caption.text()
+    for step, energy in enumerate(("−0.02", "−0.01", "0")):
+        viewer.dims.set_current_step(0, step)
+        assert f"slice {step} of 0 to 2<br>at {energy} V" in shown.preview.rows[0].caption.text()
 
 
 def test_clicking_and_console_give_the_same(viewer, shown, recover, click):

@@ -17,7 +17,7 @@ from napari_sbd.widgets.layer_choice import MaskChoice
 
 WATCHED = ("data", "scale", "translate", "rotate", "shear", "affine", "units", "name")
 # Results that are no image of the sample.
-NOT_OFFERED = ("kernel", "activation", "reconstruction")
+NOT_OFFERED = ("kernel", "kernel error", "activation", "reconstruction")
 SHOWN, TOGETHER = "Shown slice alone", "All, as energies"
 SLICES_HELP = (
     "What is recovered of a stack. Shown slice alone: the image that the viewer shows. All, as energies: one "

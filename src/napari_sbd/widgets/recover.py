@@ -82,6 +82,7 @@ class RecoverWidget(QWidget):
         self.form.changed.connect(self._refresh)
         self.result.threshold_changed.connect(self._change_threshold)
         self.result.errors_wanted.connect(self._add_errors)
+        napari_viewer.dims.events.point.connect(self._follow_slice)
         napari_viewer.events.theme.connect(self._follow_theme)
         self._follow_theme()
         self._refresh()
@@ -292,7 +293,7 @@ class RecoverWidget(QWidget):
             self.recovery, self._answered = outcome, self._asked
             self._layers = finished.layers if finished is not None else None
             self.result.show_result(outcome)
-            self.preview.show_kernels(outcome.kernels, outcome.source)
+            self._follow_slice()
             self.form.window_field.show_chosen(outcome.window)
             self.form.fields["types"].show_chosen(len(outcome.kernels))
             if outcome.status == "finished":
@@ -300,6 +301,20 @@ class RecoverWidget(QWidget):
             self._tell_result()
         self._refresh()
         self.finished.emit(self.recovery)
+
+    def _follow_slice(self, event: Any = None) -> None:
+        """Preview the kernels, of a stack at the slice that the viewer shows."""
+        recovery = self.recovery
+        if recovery is None or self._run is not None:
+            return
+        count, point = recovery.kernels.shape[1], self.viewer.dims.point
+        if event is not None and count == 1:
+            return
+        number = None
+        if len(point) >= 3 and count > 1:
+            place = (point[-3] - recovery.source.slice_translate) / recovery.source.slice_scale
+            number = min(max(round(place), 0), count - 1)
+        self.preview.show_kernels(recovery.kernels, recovery.source, number)
 
     def _change_threshold(self, threshold: Threshold) -> None:
         """Make table and points anew; nothing is run."""
