@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks import accuracy, counting, figure3, phase, real, speed, subpixel, table, windows
+from benchmarks import accuracy, counting, figure3, phase, real, speed, subpixel, table, trust, windows
 from benchmarks.yardsticks import SOURCE
 
 
@@ -46,6 +46,7 @@ SUITES = {
         subpixel.run, "defects between pixels, amplitudes' errors (17 seeds: 1020 defects)", 17
     ),
     "counting": Suite(counting.run, "number of types, and empty tables for noise and lattices, 10 seeds", 10),
+    "trust": Suite(trust.run, "false positives and kernel errors, said and actual; agreement of starts", 3),
     "windows": Suite(windows.run, "window by itself from 11 to 61 px, 10 images", 10),
 }
 
