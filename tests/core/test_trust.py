@@ -95,7 +95,8 @@ def test_types_that_are_nearly_one_are_named(sound):
 
 def test_types_that_differ_are_not():
     kernels = np.stack([ldos_kernel(15, energy) for energy in (-2.4, -1.9)])
-    found = recover(random_field(kernels, (112, 112), 1e-3, snr_db=15, seed=4).image, kernel_size=15, types=2)
+    image = random_field(kernels, (112, 112), 1e-3, snr_db=15, seed=4).image
+    found = recover(image, kernel_size=15, **QUICK | {"types": 2})
     assert len(found.kernels) == 2
     likeness = kernel_similarity(*found.kernels[:, 0])
     assert found.trust.alike == pytest.approx((likeness, likeness))

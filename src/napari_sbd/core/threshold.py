@@ -102,7 +102,7 @@ def snr_for(fields: Sequence[NoiseMaxima], wanted: float = FALSE_POSITIVES) -> f
     Examples
     --------
     >>> round(snr_for([NoiseMaxima(256 * 256, 0.3)]), 2)
-    4.71
+    4.67
     """
 
     def excess(snr: float) -> float:
