@@ -8,7 +8,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks import accuracy, counting, figure3, phase, real, speed, subpixel, table, trust, windows
+from benchmarks import (
+    accuracy,
+    counting,
+    figure3,
+    fuzz,
+    kills,
+    phase,
+    prepare,
+    real,
+    speed,
+    subpixel,
+    table,
+    trust,
+    windows,
+)
 from benchmarks.yardsticks import SOURCE
 
 
@@ -42,11 +56,22 @@ SUITES = {
         phase.run, "phase diagram, goes on where it stopped; --only window,θ", 5, ("only", "out", "fresh")
     ),
     "real": Suite(real.run, "real images, pictures in build/; --only nafeas, haadf, tase2", 5, ("only",)),
+    "prepare": Suite(
+        prepare.run,
+        "lattice and hum removed with known truth, real images before and after (pictures in build/); "
+        "--only lattice, hum, clean, real",
+        5,
+        ("only",),
+    ),
     "subpixel": Suite(
         subpixel.run, "defects between pixels, amplitudes' errors (17 seeds: 1020 defects)", 17
     ),
     "counting": Suite(counting.run, "number of types, and empty tables for noise and lattices, 10 seeds", 10),
     "trust": Suite(trust.run, "false positives and kernel errors, said and actual; agreement of starts", 3),
+    "fuzz": Suite(
+        fuzz.run, "readers on 2000 damaged files of each format; --only sxm, 3ds…", fuzz.MUTATIONS, ("only",)
+    ),
+    "kills": Suite(kills.run, "200 kills while a recovery is saved: the earlier file stays whole", 200),
     "windows": Suite(windows.run, "window by itself from 11 to 61 px, 10 images", 10),
 }
 

@@ -112,7 +112,7 @@ def test_reconstruction_looks_like_the_image(recovery):
     image = Image(recovery.observation.data[0], colormap="viridis", contrast_limits=(-0.1, 0.3))
     _, attributes, _ = result_layers(recovery, source_of(image))[0]
     assert attributes["contrast_limits"] == pytest.approx((-0.1, 0.3))
-    assert attributes["colormap"] == "viridis"
+    assert attributes["colormap"]["name"] == "viridis"
 
 
 def test_metadata_tell_how_it_was_made(recovery):

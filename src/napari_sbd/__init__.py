@@ -10,34 +10,51 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_sbd.api import Recovery, iter_recover, recover
+    from napari_sbd.api import Recovery, iter_recover, load, recover
     from napari_sbd.core.observation import Observation, observe
     from napari_sbd.core.parameters import Parameters, settings
     from napari_sbd.core.quality import kernel_similarity
     from napari_sbd.core.recover import State
+    from napari_sbd.io import Channel, ReadError, read
+    from napari_sbd.prepare.recipe import Recipe, Step
+    from napari_sbd.prepare.suggest import suggest_recipe
 
 _HOMES = {
+    "Channel": "napari_sbd.io",
     "Observation": "napari_sbd.core.observation",
     "Parameters": "napari_sbd.core.parameters",
+    "ReadError": "napari_sbd.io",
+    "Recipe": "napari_sbd.prepare.recipe",
     "Recovery": "napari_sbd.api",
     "State": "napari_sbd.core.recover",
+    "Step": "napari_sbd.prepare.recipe",
     "iter_recover": "napari_sbd.api",
     "kernel_similarity": "napari_sbd.core.quality",
+    "load": "napari_sbd.api",
     "observe": "napari_sbd.core.observation",
+    "read": "napari_sbd.io",
     "recover": "napari_sbd.api",
     "settings": "napari_sbd.core.parameters",
+    "suggest_recipe": "napari_sbd.prepare.suggest",
 }
 
 __all__ = [
+    "Channel",
     "Observation",
     "Parameters",
+    "ReadError",
+    "Recipe",
     "Recovery",
     "State",
+    "Step",
     "iter_recover",
     "kernel_similarity",
+    "load",
     "observe",
+    "read",
     "recover",
     "settings",
+    "suggest_recipe",
 ]
 
 

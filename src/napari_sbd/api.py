@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import fields, replace
 from threading import Event
 from typing import Any
 
@@ -15,71 +15,23 @@ from napari_sbd.core import recover as core
 from napari_sbd.core.observation import Observation, observe
 from napari_sbd.core.recover import State
 from napari_sbd.core.recovery import Recovery as CoreRecovery
+from napari_sbd.io import Channel
 from napari_sbd.layers import (
     Source,
-    add_layer,
     energies_of,
     energy_axis,
-    free_slot,
     is_image,
     is_layer,
     marked,
-    result_layers,
     source_of,
     start_of,
 )
+from napari_sbd.results import Recovery, load
+
+__all__ = ["ALL", "At", "Recovery", "follow", "iter_recover", "load", "read", "recover"]
 
 ALL = "all"
 At = int | Sequence[int] | str | None
-
-
-@dataclass(frozen=True, eq=False)
-class Recovery(CoreRecovery):
-    """A recovery that knows the layer it came from; see `napari_sbd.core.recovery.Recovery` for the rest.
-
-    Parameters
-    ----------
-    source : Source
-        Name, place and look of the image.
-
-    Examples
-    --------
-    >>> image = np.zeros((40, 40))
-    >>> image[10:13, 20:23] = image[30:33, 8:11] = [[1, 2, 1], [2, 4, 2], [1, 2, 1]]
-    >>> image += np.random.default_rng(0).normal(0, 0.05, image.shape)
-    >>> recovery = recover(image, kernel_size=5, pixel_size=0.2, unit="nm", name="topo")
-    >>> recovery.source.name, recovery.source.pixel_size
-    ('topo', (0.2, 0.2))
-    """
-
-    source: Source = field(default_factory=Source)
-
-    def add_to(self, viewer: Any) -> list[Any]:
-        """Add kernel, activation map, defects, reconstruction and residual to a napari viewer.
-
-        Nothing that is there is overwritten: names that exist already get a number, and kernels lie below
-        those of earlier runs.
-
-        Parameters
-        ----------
-        viewer : napari.Viewer or napari.components.ViewerModel
-
-        Returns
-        -------
-        list of napari layers
-            Reconstruction, residual, kernels, activation maps and defects; the first two are hidden.
-
-        Examples
-        --------
-        >>> from napari.components import ViewerModel
-        >>> image = np.random.default_rng(0).normal(size=(32, 32))
-        >>> [layer.name for layer in recover(image, kernel_size=5, name="topo").add_to(ViewerModel())][2:]
-        ['topo · kernel', 'topo · activation', 'topo · defects']
-        """
-        slot = free_slot(self.source, self.kernels, self.observation.shape, viewer.layers)
-        added = [add_layer(viewer, layer) for layer in result_layers(self, self.source, slot)]
-        viewer.fit_to_view()
-        return added
 
 
 States = Generator[State, None, Recovery]
@@ -142,7 +94,7 @@ def iter_recover(
 
     Parameters
     ----------
-    image : napari Image or Labels layer, array-like or Observation
+    image : napari Image or Labels layer, array-like, Channel of a file or Observation
         An array is an image (rows, cols) or a stack of energies (slices, rows, cols) that share their
         defects. So is a layer with three axes whose energies are known; of other layers with more axes
         than an image, `at` chooses.
@@ -228,6 +180,13 @@ def read(
         if mask is not None or leave_out is not None:
             raise ValueError("an Observation has its own mask: give yours to observe")
         return image, _source_of_array(image.pixel_size, image.unit, name)
+    if isinstance(image, Channel):
+        # What the file says, unless something else is given.
+        if image.pixel_size_nm and pixel_size is None and unit is None:
+            pixel_size, unit = image.pixel_size_nm, "nm"
+        if image.energies is not None and energies is None and image.data.ndim == 3:
+            energies, energy_unit = image.energies.tolist(), energy_unit or image.energy_unit
+        image, name = image.data, name or image.label
     if not is_layer(image):
         if at not in (None, ALL):
             raise ValueError("at chooses a slice of a layer: index the array instead")

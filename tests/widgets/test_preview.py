@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from napari_sbd.core.spectrum import spectrum
 from napari_sbd.layers import Source
-from napari_sbd.widgets.preview import SIDE, KernelPreview, spectrum
+from napari_sbd.widgets.preview import SIDE, KernelPreview
 
 NM = Source(scale=(0.2, 0.2), units=("nanometer", "nanometer"), unit="nm")
 

@@ -5,6 +5,8 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QLabel, QScrollArea
 
+import napari_sbd as sbd
+from napari_sbd.io.compare import differences
 from napari_sbd.simulate import ldos_kernel, random_field
 from napari_sbd.widgets.recover import RecoverWidget
 
@@ -86,6 +88,29 @@ def test_without_its_points_a_threshold_changes_the_table_alone(viewer, widget, 
     viewer.layers.remove("topo · defects")
     type_number(qtbot, widget.result.rows.snr, "20")
     assert widget.recovery.defects["snr"].min() >= 20
+
+
+@pytest.mark.parametrize("removed", [(), ("topo · defects",)])
+def test_the_present_threshold_is_saved(viewer, widget, recover, click, qtbot, tmp_path, removed):
+    recover(widget, **QUICK)
+    click(widget.result.errors)
+    qtbot.waitUntil(lambda: "topo · kernel error" in viewer.layers, timeout=30_000)
+    for name in removed:
+        viewer.layers.remove(name)
+    type_number(qtbot, widget.result.rows.snr, "20")
+    chosen = widget.recovery
+    assert chosen.threshold.snr == 20
+    for name in ("topo", "topo · kernel", "topo · kernel error"):
+        viewer.layers.selection.active = viewer.layers[name]
+        assert widget.save_bar.recovery is chosen
+    kernel = viewer.layers["topo · kernel"]
+    assert kernel.metadata["napari-sbd"]["threshold"]["snr"] == 20
+    viewer.layers.selection = {kernel, viewer.layers["topo · residual"]}
+    [by_menu] = viewer.layers.save(tmp_path / "menu.sbd.h5", selected=True, plugin="napari-sbd")
+    by_bar = widget.save_bar.recovery.save(tmp_path / "bar.sbd.h5", layers=viewer.layers)
+    for path in (by_menu, by_bar):
+        assert differences(chosen, sbd.load(path)) == []
+        assert differences(chosen.defects, sbd.load(path).defects) == []
 
 
 def test_figures_and_sentence_are_shown(widget, recover):

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
+from scipy import linalg, sparse
+from scipy.sparse.linalg import LinearOperator, cg
 
 from napari_sbd.core.defects import WEAKEST, Peaks, find_peaks, typical_amplitude
 from napari_sbd.core.descent import Iterate
-from napari_sbd.core.objective import Objective
+from napari_sbd.core.objective import Objective, misfit
+from napari_sbd.core.sites import Sites
+from napari_sbd.core.support_model import Gram, SupportModel
 
 Real = NDArray[np.floating]
 
 TAPS, KAISER = 8, 6.0  # of the windowed sinc that stands for a point between pixels
-NEWTON_STEPS = 3
-CG_STEPS = 25
+NEWTON_STEPS = 4
+SLOWER, FASTER = 10.0, 3.0  # factors of the damping, after a step that failed and after one that did not
+CG_STEPS, CG_TOLERANCE = 50, 1e-4
+SMALLEST_DAMPING = 1e-4  # of the amplitudes
 LONGEST_MOVE = 0.5  # px in one Newton step
 FARTHEST_MOVE = 1.5  # px in all, for an atom that is to stay a defect
 DAMPING = 1e-2  # of the positions, against atoms that overlap almost wholly
@@ -124,58 +128,72 @@ def fit_atoms(objective: Objective, kernels: Real, atoms: Atoms) -> Atoms:
     if not len(atoms.centres):
         return atoms
     basis = np.concatenate([kernels, *(-np.gradient(kernels, axis=axis) for axis in (-2, -1))])
+    basis = basis.astype(kernels.dtype)
+    damping, best, here = 1.0, np.inf, atoms
+    slope: Real = np.zeros((3, len(atoms.kinds)))
     for _ in range(NEWTON_STEPS):
-        step = _newton_step(objective, kernels, basis.astype(kernels.dtype), atoms)
+        value, trial = _slope(objective, kernels, basis, here)
+        if value <= best:
+            best, atoms, slope, damping = value, here, trial, damping / FASTER
+        else:
+            damping *= SLOWER
+        step = _newton_step(objective, basis, atoms, slope, damping)
         size = np.where(np.abs(atoms.amplitudes) > 0, atoms.amplitudes, 1)
         moves = np.clip(step[1:] / size, -LONGEST_MOVE, LONGEST_MOVE)
-        atoms = Atoms(atoms.centres + moves.T, atoms.amplitudes + step[0], atoms.kinds)
-    return atoms
+        here = Atoms(atoms.centres + moves.T, atoms.amplitudes + step[0], atoms.kinds)
+    return here if _slope(objective, kernels, basis, here)[0] <= best else atoms
 
 
-def _newton_step(objective: Objective, kernels: Real, basis: Real, atoms: Atoms) -> Real:
-    """Change of amplitude, and amplitude times displacement along rows and columns, (3, n)."""
+def _newton_step(objective: Objective, basis: Real, atoms: Atoms, slope: Real, damping: float) -> Real:
+    """Change of amplitude, and amplitude times displacement along rows and columns, (3, n).
+
+    The Hessian is that of atoms between pixels, but for what the mask hides of them.
+    """
+    types, number = len(basis) // 3, len(atoms.kinds)
+    rows, cols = (
+        np.clip(np.rint(atoms.centres[:, axis]).astype(int), 0, objective.convolution.map_shape[axis] - 1)
+        for axis in range(2)
+    )
+    part = np.repeat(np.arange(3), number) * types
+    sites = Sites(part + np.tile(atoms.kinds, 3), np.tile(rows, 3), np.tile(cols, 3))
+    offsets = np.tile(atoms.centres - np.column_stack([rows, cols]), (3, 1))
+    gram = SupportModel(objective.field, sites, 3 * types).gram(basis, offsets)
+    norms = np.sum(np.square(basis, dtype=float), axis=(1, 2, 3))[sites.kinds]
+    extra = damping * norms * np.where(sites.kinds < types, SMALLEST_DAMPING, DAMPING)
+    return _solved(gram, extra, norms, -slope.ravel()).reshape(3, number)
+
+
+def _slope(objective: Objective, kernels: Real, basis: Real, atoms: Atoms) -> tuple[float, Real]:
+    """Misfit, and its gradient in amplitude and in displacement times amplitude, (3, n)."""
     model, types = objective.convolution, len(kernels)
-    shape, dtype = model.map_shape, objective.data.dtype
-    kernel_spectra, basis_spectra = model.kernel_spectra(kernels), model.kernel_spectra(basis)
-    spreads = [spreading(atoms.centres[atoms.kinds == kind], shape) for kind in range(types)]
-    order = np.argsort(atoms.kinds, kind="stable")
-    bounds = np.cumsum([0, *(s.shape[1] for s in spreads)])
-    norms = np.sum(np.square(basis, dtype=float), axis=(1, 2, 3)).reshape(3, types)
-    scale = np.sqrt(np.repeat(norms, np.diff(bounds), axis=1))
-
-    def read(residual: Real) -> Real:
-        maps = model.correlate_kernels(basis_spectra, residual).reshape(3, types, -1)
-        parts = [np.stack([spreads[k].T @ maps[q, k] for q in range(3)]) for k in range(types)]
-        return np.asarray(np.concatenate(parts, axis=1) / scale)
-
-    def write(values: Real) -> Real:
-        maps = np.empty((3, types, shape[0] * shape[1]), dtype)
-        for k in range(types):
-            for q in range(3):
-                maps[q, k] = spreads[k] @ (values[q] / scale[q])[bounds[k] : bounds[k + 1]]
-        seen = model.predict(basis_spectra, model.map_spectra(maps.reshape(3 * types, *shape)))
-        image: Real = objective.weighted(seen)[0]
-        return image
-
-    residual, _ = objective.residual(kernel_spectra, model.map_spectra(atoms.maps(types, shape, dtype)))
-    damping = np.array([0, DAMPING, DAMPING])[:, None]
-    solution = _conjugate_gradients(lambda v: read(write(v)) + damping * v, -read(residual)) / scale
-    step: Real = np.empty(solution.shape)
-    step[:, order] = solution
-    return step
+    spectra = model.map_spectra(atoms.maps(types, model.map_shape, objective.data.dtype))
+    residual, _ = objective.residual(model.kernel_spectra(kernels), spectra)
+    maps = model.correlate_kernels(model.kernel_spectra(basis), residual).reshape(3, types, -1)
+    slope = np.empty((3, len(atoms.kinds)))
+    for kind in range(types):
+        here = atoms.kinds == kind
+        slope[:, here] = (spreading(atoms.centres[here], model.map_shape).T @ maps[:, kind].T).T
+    return misfit(residual), slope
 
 
-def _conjugate_gradients(normal: Callable[[Real], Real], right: Real) -> Real:
-    solution, residual = np.zeros_like(right), right.copy()
-    direction, power = residual.copy(), float(np.vdot(residual, residual))
-    target = 1e-6 * power
-    for _ in range(CG_STEPS):
-        if power <= target:
-            break
-        image = normal(direction)
-        length = power / float(np.vdot(direction, image))
-        solution += length * direction
-        residual -= length * image
-        power, last = float(np.vdot(residual, residual)), power
-        direction = residual + power / last * direction
-    return np.asarray(solution)
+def _solved(gram: Gram, damping: Real, norms: Real, right: Real) -> Real:
+    """Solve the damped normal equations."""
+    if gram.means is None:
+        return _solved_full(np.asarray(gram.matrix, float), damping, norms, right)
+    size = (len(right),) * 2
+    normal = LinearOperator(size, matvec=lambda v: gram @ v + damping * v, dtype=float)
+    scaling = LinearOperator(size, matvec=lambda v: v / norms, dtype=float)
+    found, _ = cg(normal, right, rtol=CG_TOLERANCE, maxiter=CG_STEPS, M=scaling)
+    return np.asarray(found)
+
+
+def _solved_full(matrix: Real, damping: Real, norms: Real, right: Real) -> Real:
+    """The same by factoring; what the mask hides is approximate, so the matrix may need some more on its diagonal."""
+    extra = 0.0
+    for _ in range(6):
+        try:
+            factor = linalg.cho_factor(matrix + np.diag(damping + extra * norms), check_finite=False)
+            return np.asarray(linalg.cho_solve(factor, right, check_finite=False))
+        except linalg.LinAlgError:
+            extra = max(10 * extra, DAMPING)
+    return np.zeros_like(right)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_sbd.core.convolution import Complex, Convolution
 from napari_sbd.core.penalty import huber, prox_huber
+from napari_sbd.core.sites import Field
 
 Real = NDArray[np.floating]
 
@@ -73,6 +75,11 @@ class Objective:
         self._weight = self.convolution.to_canvas(mask.astype(data.dtype))
         self._target = self.convolution.to_canvas(np.where(mask, data, 0).astype(data.dtype))
         self._count = np.maximum(self._weight.sum((1, 2), dtype=np.float64), 1)
+
+    @cached_property
+    def field(self) -> Field:
+        """The same data laid out for atoms."""
+        return Field(self.data, self.mask, self.convolution.kernel_shape)
 
     def with_window(self, kernel_shape: tuple[int, int]) -> Objective:
         """The same data seen with kernels of another window."""

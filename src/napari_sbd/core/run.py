@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib import metadata
@@ -32,7 +33,7 @@ from napari_sbd.core.verdict import FEWEST_IN_A_LATTICE, fills_a_lattice, residu
 
 Real = NDArray[np.floating]
 
-PACKAGES = ("napari-sbd", "numpy", "scipy", "scikit-image")
+PACKAGES = ("napari-sbd", "numpy", "scipy", "scikit-image", "napari")
 
 
 class Run:
@@ -185,7 +186,7 @@ class Run:
 
 
 def _versions() -> dict[str, str]:
-    versions = {}
+    versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
             versions[package] = metadata.version(package)

@@ -19,6 +19,8 @@ LARGEST_LAST = 0.7
 # Final λ over the level that noise alone reaches; dense images in white noise allow the smaller one.
 CAUTIOUS, BOLD = 1.0, 0.5
 FILTERED_SHARE = 0.5  # of the matched filter's level, whose output holds defects, too
+# Level that noise alone reaches over λ_max, above which dense images need the larger λ, too.
+NOISY = 0.08
 # Deviation of a residual over that of its pixel noise, above which structure is left in it.
 STRUCTURED = 1.3
 LARGEST_CAUTIOUS = 0.15
@@ -92,7 +94,11 @@ def levels(
         end = min(max(CAUTIOUS * grain, FILTERED_SHARE * filtered), LARGEST_LAST * largest)
         return Levels(largest, top, min(end, top))
     least, most = (fraction * largest for fraction in DENSE_LIMITS)
-    return Levels(largest, top, min(max(BOLD * grain, least), most, top), dense=True)
+    if grain > NOISY * largest:
+        most, share = LARGEST_CAUTIOUS * largest, CAUTIOUS
+    else:
+        share = BOLD
+    return Levels(largest, top, min(max(share * grain, least), most, top), dense=True)
 
 
 def matched_noise(objective: Objective, residual: Real, kernel: Real) -> float:
@@ -113,7 +119,8 @@ def penalty_from_residual(residual: Real, objective: Objective, kernels: Real, l
     """
     bold = levels.dense and whiteness(residual, objective.mask) <= STRUCTURED
     if bold:
-        wanted = BOLD * robust_std(residual[objective.mask])
+        wanted = robust_std(residual[objective.mask])
+        wanted *= BOLD if _extreme(objective) * wanted <= NOISY * levels.largest else CAUTIOUS
     else:
         wanted = CAUTIOUS * max(matched_noise(objective, residual, kernel) for kernel in kernels)
     wanted *= _extreme(objective)

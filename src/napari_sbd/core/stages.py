@@ -7,13 +7,16 @@ or stop and keep the last one.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sbd.core.descent import Iterate, Schedule, descend, solve_maps
+from napari_sbd.core.alternation import alternate, crowded, fit_kernels_on_sphere, fit_maps
+from napari_sbd.core.descent import Iterate, Schedule, descend
+from napari_sbd.core.noise import robust_std
 from napari_sbd.core.objective import Objective, Penalty
+from napari_sbd.core.rearrange import loosened, rearranged, tangled
 from napari_sbd.core.resize import recentred
 from napari_sbd.core.sparsity import Levels, penalty_from_residual
 from napari_sbd.core.subpixel import snap
@@ -26,10 +29,15 @@ SMOOTHING = 1e-3  # Huber μ of stage I over λ_max
 DECAY = 0.8  # of λ from level to level of the continuation
 FIRST = Schedule(60)
 LEVEL = Schedule(25)
+EXACT = Schedule(8, 1e-3)
+STAYED = 3
 MAPS = Schedule(60, 1e-3)
 POLISH = Schedule(100, 1e-5)
 REFINE = Schedule(60, 1e-5)
 DEBIAS = Schedule(60, 1e-4)
+UNTANGLING = 3  # rounds
+LOOSE = Schedule(20, 1e-4)
+SETTLE = Schedule(6, 1e-5)
 REWEIGHT = 0.1  # ε of the weights over the largest activation
 WORTH = 0.8  # ratio of penalties nearer to 1 than which another round is not worth it
 SMALLEST_SHARE = 0.02  # of an atom's energy inside the frame, below which it cannot be known
@@ -60,7 +68,7 @@ def stage_one(objective: Objective, patch: Real, levels_first: Penalty, start: i
     """Descend from one patch at one rather large λ, on the sphere of the window's own size."""
     maps = np.zeros((len(patch), *objective.convolution.map_shape), patch.dtype)
     begin = Iterate(patch, maps, np.zeros(patch.shape[1]), np.inf)
-    steps = descend(objective, patch, maps, levels_first, FIRST)
+    steps = alternate(objective, patch, maps, levels_first, FIRST)
     return (yield from _follow(steps, "stage I", levels_first.lam, start, begin))
 
 
@@ -70,10 +78,20 @@ def stage_two(objective: Objective, found: Iterate, levels: Levels, penalty: Pen
     margin = (window[0] // 2, window[1] // 2)
     lifted = objective.with_window((window[0] + 2 * margin[0], window[1] + 2 * margin[1]))
     kernels, maps = lift(found.kernels, found.maps, margin)
+    stayed = 0
     for lam in continuation(levels.first, levels.last):
-        steps = descend(lifted, kernels, maps, penalty.at(lam), LEVEL)
+        if crowded(maps):
+            steps = descend(lifted, kernels, maps, penalty.at(lam), LEVEL)
+            here = yield from _follow(steps, "stage II", lam, start, found)
+            kernels, maps, _ = recentre(here.kernels, here.maps, window)
+            continue
+        kernels, maps = crop(kernels, maps, window)
+        steps = alternate(objective, kernels, maps, penalty.at(lam), EXACT)
         here = yield from _follow(steps, "stage II", lam, start, found)
-        kernels, maps, _ = recentre(here.kernels, here.maps, window)
+        kernels, maps = lift(here.kernels, here.maps, margin)
+        if stayed < STAYED:
+            kernels, maps, moved = recentre(fit_kernels_on_sphere(lifted, kernels, maps), maps, window)
+            stayed = 0 if moved else stayed + 1
     kernels, maps = crop(kernels, maps, window)
     begin = Iterate(kernels, maps, found.bias, np.inf)
     return (yield from polish(objective, begin, penalty.at(levels.last), start))
@@ -95,9 +113,9 @@ def continuation(first: float, last: float) -> list[float]:
 
 def polish(objective: Objective, begin: Iterate, penalty: Penalty, start: int = 0) -> Steps:
     """Solve the maps for these kernels, then descend on both."""
-    steps = solve_maps(objective, begin.kernels, begin.maps, penalty, MAPS)
+    steps = fit_maps(objective, begin.kernels, begin.maps, penalty, MAPS)
     solved = yield from _follow(steps, "polish", penalty.lam, start, begin)
-    steps = descend(objective, solved.kernels, solved.maps, penalty, POLISH)
+    steps = alternate(objective, solved.kernels, solved.maps, penalty, POLISH)
     return (yield from _follow(steps, "polish", penalty.lam, start, solved))
 
 
@@ -109,14 +127,37 @@ def refine(objective: Objective, best: Iterate, levels: Levels, penalty: Penalty
     """
     lam = levels.last
     best = yield from _rounds(objective, best, penalty.at(lam), rounds)
-    if not rounds or levels.fixed:
+    if not rounds:
         return best
-    wanted = residual_level(objective, best, levels)
-    if wanted > lam:
-        best = yield from polish(objective, best, penalty.at(wanted))
-    if not WORTH < wanted / lam < 1 / WORTH:
-        best = yield from _rounds(objective, best, penalty.at(wanted), rounds)
+    if not levels.fixed:
+        wanted = residual_level(objective, best, levels)
+        if wanted > lam:
+            best = yield from polish(objective, best, penalty.at(wanted))
+        if not WORTH < wanted / lam < 1 / WORTH:
+            lam = wanted
+            best = yield from _rounds(objective, best, penalty.at(wanted), rounds)
+    return (yield from _untangled(objective, best, penalty.at(lam)))
+
+
+def _untangled(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
+    """Where defects crowd: loosen those that may be several, rearrange close ones, and fit; in rounds."""
+    if not tangled(best):
+        return best
+    for _ in range(UNTANGLING):
+        weights = loosened(best.maps)
+        steps = alternate(objective, best.kernels, best.maps, replace(penalty, weights=weights), LOOSE)
+        loose = yield from _follow(steps, "untangle", penalty.lam, 0, best)
+        noise = robust_std(residual_of(objective, loose)[objective.mask])
+        placed = rearranged(objective, loose, noise, penalty.nonnegative)
+        steps = alternate(objective, placed.kernels, placed.maps, _frozen(placed, penalty), SETTLE)
+        best = yield from _follow(steps, "untangle", penalty.lam, 0, placed)
     return best
+
+
+def _frozen(found: Iterate, penalty: Penalty) -> Penalty:
+    """No penalty on the support, no way off it."""
+    weights = np.where(found.maps != 0, 0, FORBIDDEN).astype(found.maps.dtype)
+    return replace(penalty, mu=0.0, weights=weights)
 
 
 def _rounds(objective: Objective, best: Iterate, penalty: Penalty, rounds: int) -> Steps:
@@ -138,15 +179,13 @@ def _reweighted(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
     share = objective.visible_share(best.kernels)
     weights = np.where(share > SMALLEST_SHARE, np.sqrt(share), FORBIDDEN) * floor / (size + floor)
     heavier = Penalty(penalty.lam, penalty.mu, penalty.nonnegative, weights.astype(best.maps.dtype))
-    steps = descend(objective, best.kernels, best.maps, heavier, REFINE)
+    steps = alternate(objective, best.kernels, best.maps, heavier, REFINE)
     return (yield from _follow(steps, "refine", penalty.lam, 0, best))
 
 
 def debias(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
     """Amplitudes on the frozen support without penalty; kernels stay."""
-    weights = np.where(best.maps != 0, 0, FORBIDDEN).astype(best.maps.dtype)
-    frozen = Penalty(penalty.lam, 0.0, penalty.nonnegative, weights)
-    steps = solve_maps(objective, best.kernels, best.maps, frozen, DEBIAS)
+    steps = fit_maps(objective, best.kernels, best.maps, _frozen(best, penalty), DEBIAS)
     return (yield from _follow(steps, "debias", penalty.lam, 0, best))
 
 

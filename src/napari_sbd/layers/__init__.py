@@ -1,5 +1,8 @@
 """Layers: a Recovery and the layer it came from, as layer data for napari. Knows neither Qt nor napari."""
 
+from napari_sbd.layers.channels import channel_layers
+from napari_sbd.layers.handle import Handle, exchange_recovery, handle_in, recovery_of
+from napari_sbd.layers.looks import layer_data_of, looks_of, opened_layers
 from napari_sbd.layers.marks import boxes_of, is_image, is_layer, is_shapes, marked, start_of
 from napari_sbd.layers.result import (
     DIVERGING,
@@ -20,20 +23,28 @@ __all__ = [
     "NAMESPACE",
     "RING_COLOURS",
     "SPARSE_NAMES",
+    "Handle",
     "LayerData",
     "Slot",
     "Source",
     "add_layer",
     "boxes_of",
+    "channel_layers",
     "energies_of",
     "energy_axis",
     "error_layers",
+    "exchange_recovery",
     "free_slot",
+    "handle_in",
     "is_image",
     "is_layer",
     "is_shapes",
+    "layer_data_of",
     "live_layers",
+    "looks_of",
     "marked",
+    "opened_layers",
+    "recovery_of",
     "result_layers",
     "role_of",
     "source_of",

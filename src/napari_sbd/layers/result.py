@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sbd.core.recovery import Recovery
+from napari_sbd.layers.handle import Handle
 from napari_sbd.layers.slots import FIRST, Slot, gap_beside, suffix_of
 from napari_sbd.layers.source import NAMESPACE, Source
 
@@ -83,13 +84,9 @@ def result_layers(recovery: Recovery, source: Source, slot: Slot = FIRST) -> lis
         *live_layers(recovery.kernels, recovery.activations, source, slot),
         _defects_layer(recovery, source, slot),
     ]
+    shared = recovery.provenance() | source.energy_metadata | {"recovery": Handle(recovery)}
     for _, attributes, _ in layers:
-        attributes["metadata"][NAMESPACE].update(recovery.provenance())
-        if source.energies:
-            attributes["metadata"][NAMESPACE] |= {
-                "energies": list(source.energies),
-                "energy_unit": source.energy_unit,
-            }
+        attributes["metadata"][NAMESPACE].update(shared)
     return layers
 
 
@@ -122,6 +119,7 @@ def error_layers(recovery: Recovery, errors: Real, source: Source, slot: Slot = 
         attributes |= source.placed((slot.row + n * (rows + gap), left), stacked=len(error) > 1)
         top = float(error.max())
         attributes |= {"colormap": "inferno", "contrast_limits": (0.0, top if top > 0 else 1.0)}
+        attributes["metadata"][NAMESPACE].update(source.energy_metadata)
         layers.append((_unstacked(error), attributes, "image"))
     return layers
 
@@ -135,9 +133,6 @@ def update_defects(layer: Any, recovery: Recovery, source: Source, slot: Slot = 
     layer.symbol, layer.size = attributes["symbol"], attributes["size"]
     layer.face_color = attributes["face_color"]
     layer.border_color, layer.border_width = attributes["border_color"], attributes["border_width"]
-    own = layer.metadata.get(NAMESPACE)
-    if isinstance(own, dict):
-        own.update(recovery.provenance())
     layer.refresh()
 
 
@@ -201,7 +196,7 @@ def _name(role: str, source: Source, slot: Slot, number: int = 0, types: int = 1
     of_type = f" {number + 1}" if types > 1 else ""
     return {
         "name": f"{source.name} · {role}{of_type}{suffix_of(slot.number)}",
-        "metadata": {NAMESPACE: {"role": role, "source": source.name}},
+        "metadata": {NAMESPACE: {"role": role, "type": number, "source": source.name}},
     }
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Real = NDArray[np.floating]
-NAMESPACE = "napari-sbd"  # of what this package keeps in a layer's metadata
 Matrix = tuple[tuple[float, ...], ...]
+
+NAMESPACE = "napari-sbd"  # of what is ours in a layer's metadata
+# What a reader says of the file that a layer comes from.
+OF_THE_FILE = ("file", "channel", "direction", "value_unit", "angle")
 
 UNIT_SYMBOLS = {
     "": "px",
@@ -63,8 +66,8 @@ class Source:
     unit : str
         Symbol of the unit of length, "px" where there is none.
     contrast_limits : tuple of float, optional
-    colormap : object
-        Colormap or its name.
+    colormap : str or dict
+        Name of a colormap, or its name and colours.
     slice_scale, slice_translate : float
         Along the axis of slices of a stack.
     slice_unit, slice_label : str
@@ -73,6 +76,8 @@ class Source:
         Where each slice of a stack was measured; empty where that is not known.
     energy_unit : str
         Unit of the energies, such as "mV".
+    origin : dict
+        What is known of the file: its name, the channel.
 
     Examples
     --------
@@ -97,6 +102,7 @@ class Source:
     slice_label: str = "slice"
     energies: tuple[float, ...] = ()
     energy_unit: str = ""
+    origin: dict[str, Any] = field(default_factory=dict)
 
     @property
     def pixel_size(self) -> tuple[float, float]:
@@ -105,6 +111,11 @@ class Source:
             return 1.0, 1.0
         rows, cols = np.linalg.norm(np.array(self.affine)[:2, :2] @ self._linear, axis=0)
         return float(rows), float(cols)
+
+    @property
+    def energy_metadata(self) -> dict[str, Any]:
+        """Energies and their unit as `energies_of` finds them in a layer's metadata; empty if not known."""
+        return {"energies": list(self.energies), "energy_unit": self.energy_unit} if self.energies else {}
 
     @property
     def matrix(self) -> Real:
@@ -181,9 +192,10 @@ def source_of(layer: Any) -> Source:
         axis_labels=tuple(str(label) for label in layer.axis_labels[-2:]),
         unit=_unit(units, layer.metadata),
         contrast_limits=None if limits is None else _pair(limits),
-        colormap="gray" if limits is None else layer.colormap.name,
+        colormap="gray" if limits is None else _colours(layer.colormap),
         energies=energies,
         energy_unit=energy_unit,
+        origin=_origin(layer.metadata),
         **_slice_axis(layer),
     )
 
@@ -261,6 +273,20 @@ def energy_axis(energies: Sequence[float], unit: str) -> dict[str, Any]:
         "slice_label": "energy" if "eV" in unit else "bias",
         **plain,
     }
+
+
+def _origin(metadata: Any) -> dict[str, Any]:
+    own = metadata.get(NAMESPACE) if isinstance(metadata, dict) else None
+    return {name: own[name] for name in OF_THE_FILE if name in own} if isinstance(own, dict) else {}
+
+
+def _colours(colormap: Any) -> dict[str, Any]:
+    """A colormap as napari makes it anew, also in a session that does not know its name."""
+    plain = {
+        "colors": np.asarray(colormap.colors).tolist(),
+        "controls": np.asarray(colormap.controls).tolist(),
+    }
+    return {"name": str(colormap.name), "interpolation": str(colormap.interpolation.value), **plain}
 
 
 def _pair(values: Iterable[float]) -> tuple[float, float]:

@@ -57,8 +57,10 @@ class ImageChoice:
             part.setToolTip(f"<p>{SLICES_HELP}</p>")
         self.slices.currentIndexChanged.connect(self._look)
         active = viewer.layers.selection.active
-        if any(layer is active for layer in self._layers()):
-            self.combo.value = active
+        # Equal, not identical: napari hands out the active layer within a proxy.
+        for layer in self._layers():
+            if layer == active:
+                self.combo.value = layer
         self.combo.changed.connect(self._choose)
         for event in ("inserted", "removed", "reordered", "renamed"):
             getattr(viewer.layers.events, event).connect(self._layers_changed)

@@ -10,17 +10,15 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QColor, QImage, QPixmap
 from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
-from scipy import fft, ndimage
+from scipy import ndimage
 
+from napari_sbd.core.spectrum import spectrum
 from napari_sbd.layers import DIVERGING, RING_COLOURS, Source
 from napari_sbd.widgets.fields import hint_label
 
 Real = NDArray[np.floating]
 
 SIDE, SMALL_SIDE = 164, 108  # px on screen, of a single kernel and of one of several
-SPECTRUM_SIDE = 128  # px at least, to which a kernel is padded
-SHOWN_ENERGY = 0.98  # share of the spectrum's energy that its picture must hold
-CLOSEST = 4  # times that a spectrum may be enlarged
 KERNEL_HELP = "The recovered kernel: what one defect looks like. Blue is negative, white zero, red positive."
 QPI_HELP = (
     "Quasiparticle interference: magnitude of the kernel's Fourier transform, q = 0 in the middle. "
@@ -114,27 +112,6 @@ def _kernel_caption(kernel: Real, size: tuple[float, float], source: Source, at:
 def _qpi_caption(limits: tuple[float, float], unit: str) -> str:
     ends = dict.fromkeys(f"{limit:.2g}" for limit in limits)
     return f"QPI<br>|q| ≤ {', '.join(ends)} {'rad/px' if unit == 'px' else f'{unit}⁻¹'}"
-
-
-def spectrum(kernel: Real) -> tuple[Real, float]:
-    """Magnitude of a kernel's Fourier transform around q = 0, and its end over the largest q.
-
-    Examples
-    --------
-    >>> magnitude, reach = spectrum(np.outer(np.hanning(33), np.hanning(33)))
-    >>> magnitude.shape, reach
-    ((33, 33), 0.25)
-    """
-    size = max(SPECTRUM_SIDE, 2 * fft.next_fast_len(max(kernel.shape)))
-    size += -size % (2 * CLOSEST)
-    whole: Real = fft.fftshift(np.abs(fft.fft2(kernel, (size, size))))
-    energy = float(np.sum(whole**2))
-    for closer in (CLOSEST, CLOSEST // 2):
-        half = size // 2 // closer
-        part = whole[size // 2 - half : size // 2 + half + 1, size // 2 - half : size // 2 + half + 1]
-        if np.sum(part**2) >= SHOWN_ENERGY * energy:
-            return part, 1 / closer
-    return np.pad(whole, ((0, 1), (0, 1)), mode="wrap"), 1.0
 
 
 def _paint(label: QLabel, values: Real, colours: Any, aspect: tuple[float, ...], side: int) -> None:

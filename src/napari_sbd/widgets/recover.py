@@ -25,6 +25,7 @@ from napari_sbd.widgets.preview import KernelPreview
 from napari_sbd.widgets.progress_view import ProgressView
 from napari_sbd.widgets.result_view import ResultView
 from napari_sbd.widgets.run import Failure, Run, RunState
+from napari_sbd.widgets.save_bar import SaveBar
 from napari_sbd.widgets.script import python_lines
 from napari_sbd.widgets.settings_form import SettingsForm
 from napari_sbd.widgets.style import style_sheet
@@ -75,6 +76,7 @@ class RecoverWidget(QWidget):
         self.image = ImageChoice(napari_viewer, self.mask_choice)
         self.form = SettingsForm(self._rows_above())
         self.progress, self.preview, self.result = ProgressView(), KernelPreview(), ResultView()
+        self.save_bar = SaveBar(napari_viewer)
         self._add_buttons()
         self._lay_out()
         self.image.changed.connect(self._refresh)
@@ -200,6 +202,7 @@ class RecoverWidget(QWidget):
         inner.addWidget(self.progress)
         inner.addWidget(self.preview)
         inner.addWidget(self.result)
+        inner.addWidget(self.save_bar)
         inner.addStretch()
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
@@ -299,6 +302,7 @@ class RecoverWidget(QWidget):
             if outcome.status == "finished":
                 self.form.fields["lam_last"].show_chosen(float(f"{outcome.history['lam'].iloc[-1]:.2g}"))
             self._tell_result()
+        self.save_bar.show_result(self.recovery)
         self._refresh()
         self.finished.emit(self.recovery)
 
@@ -328,6 +332,7 @@ class RecoverWidget(QWidget):
         self.result.rows.describe(self.recovery)
         if self.progress.level == "result":
             self._tell_result()
+        self.save_bar.show_result(self.recovery)
 
     def _add_errors(self) -> None:
         """Work out the kernels' standard errors in the background and add them as layers."""

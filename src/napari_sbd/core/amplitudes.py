@@ -1,0 +1,101 @@
+"""Amplitudes of atoms at given sites: the ℓ1 problem on their Gram matrix."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+
+if TYPE_CHECKING:
+    from napari_sbd.core.support_model import Gram
+
+Real = NDArray[np.floating]
+
+NEWTON_STEPS = 12
+NEWTON_LARGEST = 500  # sites up to which a step of Newton's method is cheaper than many small ones
+SMALL_STEPS = 200
+TOLERANCE = 1e-5
+RIDGE = 1e-6
+POWER_STEPS = 15
+SAFETY = 1.02
+
+
+def solve_amplitudes(gram: Gram, reach: Real, price: Real, begin: Real, nonnegative: bool) -> Real:
+    """Minimise `½ xᵀ G x - rᵀ x + Σ p |x|`, with `x ≥ 0` if so asked.
+
+    Newton's method on the active set where there are few sites; accelerated proximal steps otherwise, and
+    where Newton's method does not settle.
+
+    Parameters
+    ----------
+    gram : Gram
+        G.
+    reach : array (sites,)
+        r, correlation of each atom with the data.
+    price : array (sites,)
+        p, the penalty of each.
+    begin : array (sites,)
+    nonnegative : bool
+    """
+    if gram.means is None and len(reach) <= NEWTON_LARGEST:
+        found = _newton(np.asarray(gram.matrix), reach, price, begin, nonnegative)
+        if found is not None:
+            return found
+    return _proximal(gram, reach, price, begin, nonnegative)
+
+
+def _newton(matrix: Real, reach: Real, price: Real, begin: Real, nonnegative: bool) -> Real | None:
+    """Solve on the active set, correct it by the optimality conditions, until it stays; None if it does not."""
+    sign = np.sign(begin)
+    slack = 1e-4 * price
+    for _ in range(NEWTON_STEPS):
+        active = np.flatnonzero(sign)
+        found = np.zeros_like(reach)
+        if len(active):
+            block = matrix[np.ix_(active, active)]
+            block[np.arange(len(active)), np.arange(len(active))] += RIDGE
+            try:
+                factor = linalg.cho_factor(block, overwrite_a=True, check_finite=False)
+            except linalg.LinAlgError:
+                return None
+            right = reach[active] - price[active] * sign[active]
+            found[active] = linalg.cho_solve(factor, right, check_finite=False)
+        wrong = found * sign < 0
+        slope = reach - matrix @ found
+        enter = (slope if nonnegative else np.abs(slope)) > price + slack
+        enter &= sign == 0
+        if not wrong.any() and not enter.any():
+            return found
+        sign = np.where(wrong, 0, sign)
+        sign[enter] = np.sign(slope[enter])
+    return None
+
+
+def _proximal(gram: Gram, reach: Real, price: Real, begin: Real, nonnegative: bool) -> Real:
+    step = 1 / _largest_eigenvalue(gram, len(reach), reach.dtype)
+    cost = step * price
+    found, last, age = begin, begin, 0
+    for _ in range(SMALL_STEPS):
+        ahead = found + age / (age + 3) * (found - last)
+        moved = ahead - step * (gram @ ahead - reach)
+        last = found
+        found = np.maximum(moved - cost, 0)
+        if not nonnegative:
+            found = found - np.maximum(-moved - cost, 0)
+        change = found - last
+        age = 0 if float(np.vdot(ahead - found, change)) > 0 else age + 1
+        if np.linalg.norm(change) <= TOLERANCE * np.linalg.norm(found):
+            break
+    return found
+
+
+def _largest_eigenvalue(gram: Gram, size: int, dtype: np.dtype) -> float:
+    vector = np.ones(size, dtype) + np.linspace(0, 0.1, size, dtype=dtype)
+    value = 1.0
+    for _ in range(POWER_STEPS):
+        vector = gram @ vector
+        value = float(np.linalg.norm(vector))
+        vector = vector / value
+    return SAFETY * value

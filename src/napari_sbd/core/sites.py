@@ -1,0 +1,159 @@
+"""Sites: places of the extended maps that may be active, and the patches of the image that belong to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+from scipy import sparse
+
+Real = NDArray[np.floating]
+Index = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Sites:
+    """Places (kinds, rows, cols) of extended maps (types, rows, cols); a place is its patch's corner."""
+
+    kinds: Index
+    rows: Index
+    cols: Index
+
+    @classmethod
+    def of(cls, maps: Real) -> Sites:
+        """The support of maps."""
+        return cls(*np.nonzero(maps))
+
+    def __len__(self) -> int:
+        return len(self.kinds)
+
+    def chosen(self, which: NDArray[np.bool_]) -> Sites:
+        """Those where `which` is true."""
+        return Sites(self.kinds[which], self.rows[which], self.cols[which])
+
+    def joined(self, other: Sites) -> Sites:
+        """These and the others behind them."""
+        return Sites(
+            np.concatenate([self.kinds, other.kinds]),
+            np.concatenate([self.rows, other.rows]),
+            np.concatenate([self.cols, other.cols]),
+        )
+
+    def read(self, maps: Real) -> Real:
+        """Values of maps here."""
+        return np.asarray(maps[self.kinds, self.rows, self.cols])
+
+    def write(self, values: Real, like: Real) -> Real:
+        """Maps that hold these values here and are zero elsewhere."""
+        maps = np.zeros_like(like)
+        maps[self.kinds, self.rows, self.cols] = values
+        return maps
+
+
+class Field:
+    """An image laid out such that the patch of every site can be cut out of it.
+
+    Parameters
+    ----------
+    data : array (slices, rows, cols)
+    mask : array of bool (slices, rows, cols)
+    window : tuple of int
+
+    Attributes
+    ----------
+    target : array (slices, rows + 2 (k1 - 1), cols + 2 (k2 - 1))
+        Data less their mean over the mask, zero where the mask is false and outside the frame.
+    outside : array of bool, of the same shape
+        Where a pixel does not count.
+    count : array (slices,)
+        Number of pixels that count.
+    energy : float
+        `½ ‖target‖²`.
+    """
+
+    def __init__(self, data: Real, mask: NDArray[np.bool_], window: tuple[int, int]) -> None:
+        self.window = window
+        inside = (
+            slice(None),
+            *(slice(k - 1, k - 1 + n) for k, n in zip(window, data.shape[1:], strict=True)),
+        )
+        shape = (len(data), *(n + 2 * (k - 1) for k, n in zip(window, data.shape[1:], strict=True)))
+        self.count = np.maximum(mask.sum((1, 2)), 1).astype(float)
+        whole = bool(mask.all())
+        kept = data if whole else np.where(mask, data, 0)
+        mean = (kept.sum((1, 2), dtype=np.float64) / self.count).astype(data.dtype)
+        kept = kept - mean[:, None, None] if whole else (kept - mean[:, None, None]) * mask
+        self.target = np.zeros(shape, data.dtype)
+        self.target[inside] = kept
+        self.outside = np.ones(shape, bool)
+        self.outside[inside] = ~mask
+        self.energy = 0.5 * float(np.vdot(kept, kept))
+        self._holes = not whole
+
+    def patches(self, sites: Sites) -> Real:
+        """Patches of the target, (slices, sites, k1 · k2)."""
+        views = sliding_window_view(self.target, self.window, axis=(1, 2))
+        return np.asarray(views[:, sites.rows, sites.cols].reshape(len(self.target), len(sites), -1))
+
+    def cut(self, sites: Sites) -> NDArray[np.bool_]:
+        """Which patches hold a pixel that does not count."""
+        if self._holes:
+            return np.asarray(self._covered[sites.rows, sites.cols])
+        (rows, cols), (k1, k2) = self.target.shape[1:], self.window
+        inside = (sites.rows >= k1 - 1) & (sites.rows <= rows - 2 * k1 + 1)
+        inside &= (sites.cols >= k2 - 1) & (sites.cols <= cols - 2 * k2 + 1)
+        return ~inside
+
+    @cached_property
+    def _covered(self) -> NDArray[np.bool_]:
+        sums = np.pad(self.outside.any(0).cumsum(0, dtype=np.int32).cumsum(1), ((1, 0), (1, 0)))
+        k1, k2 = self.window
+        return np.asarray(sums[k1:, k2:] - sums[:-k1, k2:] - sums[k1:, :-k2] + sums[:-k1, :-k2] > 0)
+
+    def hidden(self, sites: Sites) -> Hidden:
+        """What of the sites' patches falls on pixels that do not count."""
+        numbers = np.flatnonzero(self.cut(sites))
+        views = sliding_window_view(self.outside, self.window, axis=(1, 2))
+        here = views[:, sites.rows[numbers], sites.cols[numbers]]
+        slices, at, row, col = np.nonzero(here)
+        (k1, k2), width = self.window, self.target.shape[2]
+        pixels = (slices * self.target.shape[1] + sites.rows[numbers][at] + row) * width
+        pixels += sites.cols[numbers][at] + col
+        order = np.argsort(at, kind="stable") if len(self.target) > 1 else slice(None)
+        return Hidden(
+            numbers,
+            at[order],
+            pixels[order],
+            (slices * k1 * k2 + row * k2 + col)[order],
+            self.target.size,
+            slices[order],
+        )
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """Pixels of sites' patches that do not count, one entry each.
+
+    `numbers` are the sites that have any, and an entry says which of these it belongs to (`at`), which pixel of
+    the field (`pixels`) and which of the kernel (`places`, flat over slices, rows and columns).
+    """
+
+    numbers: Index
+    at: Index
+    pixels: Index
+    places: Index
+    size: int
+    slices: Index
+
+    @cached_property
+    def _bounds(self) -> Index:
+        return np.searchsorted(self.at, np.arange(len(self.numbers) + 1))
+
+    def atoms(self, kernels: Real, kinds: Index) -> sparse.csr_matrix:
+        """Matrix (numbers, pixels) of what of each atom is hidden; kernels are (types, flat)."""
+        values = kernels[kinds[self.numbers][self.at], self.places]
+        shape = (len(self.numbers), self.size)
+        return sparse.csr_matrix((values, self.pixels, self._bounds), shape=shape)

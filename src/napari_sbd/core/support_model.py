@@ -1,0 +1,208 @@
+"""The objective seen from a support: exact in kernels and in amplitudes, at a cost that the sites set.
+
+For maps that are zero off a support, ψ is a quadratic in the kernels and one in the amplitudes, and both
+follow from the patches of the image at the sites and from the lags between them; no pixel elsewhere counts.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft, ndimage, sparse
+
+from napari_sbd.core.pairs import overlapping
+from napari_sbd.core.sites import Field, Sites
+from napari_sbd.core.sphere_quadratic import minimise_on_sphere
+
+Real = NDArray[np.floating]
+
+SPLINE = 3  # order of the interpolation between lags
+DENSE = 500  # sites up to which their Gram matrix is a full array
+
+
+class SupportModel:
+    """ψ less its penalty for activations at given sites.
+
+    Parameters
+    ----------
+    field : Field
+    sites : Sites
+    types : int
+    """
+
+    def __init__(self, field: Field, sites: Sites, types: int) -> None:
+        self.field, self.sites, self.types = field, sites, types
+        self.patches = field.patches(sites)
+        self.hidden = field.hidden(sites)
+        self.pairs = overlapping(sites, field.window)
+        k1, k2 = field.window
+        self.shape = (types, len(field.target), k1, k2)
+        self._lags = (2 * k1 - 1) * (2 * k2 - 1)
+        self._size = (fft.next_fast_len(2 * k1 - 1), fft.next_fast_len(2 * k2 - 1, real=True))
+
+    def reach(self, kernels: Real) -> Real:
+        """Correlation of each site's kernel with the target there, (sites,)."""
+        flat = kernels.reshape(self.types, self.shape[1], -1)
+        reach = np.zeros(len(self.sites), kernels.dtype)
+        for kind in range(self.types):
+            here = slice(None) if self.types == 1 else self.sites.kinds == kind
+            reach[here] = sum(p[here] @ a for p, a in zip(self.patches, flat[kind], strict=True))
+        return reach
+
+    def gram(self, kernels: Real, offsets: Real | None = None) -> Gram:
+        """Inner products of the sites' atoms as far as they are seen, less their means.
+
+        With `offsets` (sites, 2) in pixels the atoms lie that far off their sites; what of them is hidden is
+        taken from the sites.
+        """
+        kinds, hidden = self.sites.kinds, self.hidden
+        values = self._products(self._correlations(kernels), offsets)
+        flat = kernels.reshape(self.types, -1)
+        unseen = hidden.atoms(flat, kinds)
+        means = self._sums(kernels, unseen)
+        shape = (len(self.sites),) * 2
+        if len(self.sites) <= DENSE:
+            full = np.zeros(shape, kernels.dtype)
+            full[self.pairs.first, self.pairs.second] = values
+            full[np.ix_(hidden.numbers, hidden.numbers)] -= (unseen @ unseen.T).toarray()
+            full -= means @ means.T
+            return Gram(full, None)
+        bounds = np.searchsorted(self.pairs.first, np.arange(len(self.sites) + 1))
+        thin = sparse.csr_matrix((values, self.pairs.second, bounds), shape=shape)
+        place = sparse.csr_matrix(
+            (np.ones(len(hidden.numbers), kernels.dtype), (hidden.numbers, np.arange(len(hidden.numbers)))),
+            shape=(len(self.sites), len(hidden.numbers)),
+        )
+        covered = place @ unseen
+        return Gram((thin - covered @ covered.T).tocsr(), means)
+
+    def _products(self, table: Real, offsets: Real | None) -> Real:
+        """Entries of correlation tables (types, types, lags) for all pairs of sites."""
+        kinds, pairs = self.sites.kinds, self.pairs
+        pick = kinds[pairs.first] * self.types + kinds[pairs.second]
+        if offsets is None:
+            return np.asarray(table.ravel()[pick * self._lags + pairs.lag])
+        places = np.array(np.divmod(pairs.lag, table.shape[-1]), float)
+        places += (offsets[pairs.first] - offsets[pairs.second]).T
+        values = np.empty(len(pick), table.dtype)
+        flat = table.reshape(-1, *table.shape[-2:])
+        for number in np.unique(pick):
+            here = pick == number
+            values[here] = ndimage.map_coordinates(flat[number], places[:, here], order=SPLINE)
+        return values
+
+    def _correlations(self, kernels: Real) -> Real:
+        """`Σ a_k[u] a_l[u + d]` over u and slices for all pairs of types, (types, types, lags of d)."""
+        spectra = fft.rfft2(kernels, self._size)
+        product = np.einsum("ksuv,lsuv->kluv", np.conj(spectra), spectra)
+        return self._centred(fft.irfft2(product, self._size))
+
+    def _centred(self, table: Real) -> Real:
+        """Lags from -(k - 1) to k - 1 of a circular table."""
+        k1, k2 = self.field.window
+        rows, cols = np.arange(1 - k1, k1), np.arange(1 - k2, k2)
+        return np.ascontiguousarray(table[..., rows[:, None], cols])
+
+    def _sums(self, kernels: Real, unseen: sparse.csr_matrix) -> Real:
+        """Sum of each site's atom over the pixels that count, over the root of their number, (sites, slices)."""
+        totals = kernels.sum((2, 3))[self.sites.kinds]
+        hidden, slices = self.hidden, self.shape[1]
+        flat = hidden.at * slices + hidden.slices
+        lost = np.bincount(flat, unseen.data, len(hidden.numbers) * slices).reshape(-1, slices)
+        totals[hidden.numbers] -= lost.astype(totals.dtype)
+        return totals / np.sqrt(self.field.count).astype(totals.dtype)
+
+    def quadratic(self, amplitudes: Real) -> KernelQuadratic:
+        """The quadratic in the kernels for these amplitudes."""
+        return KernelQuadratic(self, amplitudes)
+
+
+class Gram:
+    """Gram matrix of atoms: full, or sparse with a part of low rank taken off."""
+
+    def __init__(self, matrix: Real | sparse.csr_matrix, means: Real | None) -> None:
+        self.matrix = matrix
+        self.means = means
+
+    def __matmul__(self, values: Real) -> Real:
+        product = self.matrix @ values
+        return product if self.means is None else product - self.means @ (self.means.T @ values)
+
+
+class KernelQuadratic:
+    """`½⟨A, G A⟩ - ⟨c, A⟩` of kernels A (types, slices, k1, k2) for amplitudes that stay."""
+
+    def __init__(self, model: SupportModel, amplitudes: Real) -> None:
+        self.model = model
+        kinds, types = model.sites.kinds, model.types
+        own = [np.where(kinds == kind, amplitudes, 0) for kind in range(types)] if types > 1 else [amplitudes]
+        linear = [np.stack([x @ patches for patches in model.patches]) for x in own]
+        self.linear = np.stack(linear).reshape(model.shape)
+        self._spectra = self._lag_spectra(amplitudes)
+        hidden = model.hidden
+        self._weights = amplitudes[hidden.numbers][hidden.at]
+        self._kinds = kinds[hidden.numbers][hidden.at]
+        size = int(np.prod(model.shape[1:]))
+        seen = [np.full(size, x.sum(dtype=float)) for x in own]
+        lost = np.bincount(self._kinds * size + hidden.places, self._weights, types * size)
+        self._seen = (
+            (np.stack(seen) - lost.reshape(types, size)).reshape(model.shape).astype(amplitudes.dtype)
+        )
+
+    def _lag_spectra(self, amplitudes: Real) -> NDArray[np.complexfloating]:
+        model, types = self.model, self.model.types
+        pairs, kinds = model.pairs, model.sites.kinds
+        pick = (kinds[pairs.second] * types + kinds[pairs.first]) * model._lags + pairs.lag
+        products = amplitudes[pairs.first] * amplitudes[pairs.second]
+        table = np.bincount(pick, products, types * types * model._lags)
+        k1, k2 = model.field.window
+        # First less second as lag: what the first type's kernel sees of the second's is at minus that.
+        table = table.reshape(types, types, 2 * k1 - 1, 2 * k2 - 1).astype(amplitudes.dtype)
+        circular = np.zeros((types, types, *model._size), amplitudes.dtype)
+        rows, cols = np.arange(1 - k1, k1), np.arange(1 - k2, k2)
+        circular[..., rows[:, None], cols] = table
+        return np.asarray(fft.rfft2(circular))
+
+    def product(self, kernels: Real) -> Real:
+        """G A."""
+        model, (k1, k2) = self.model, self.model.field.window
+        spectra = np.einsum("kluv,lsuv->ksuv", self._spectra, fft.rfft2(kernels, model._size))
+        image = fft.irfft2(spectra, model._size)[..., :k1, :k2]
+        return image - self._unseen(kernels) - self._of_means(kernels)
+
+    def _unseen(self, kernels: Real) -> Real:
+        hidden, types = self.model.hidden, self.model.types
+        flat = kernels.reshape(types, -1)
+        painted = np.bincount(hidden.pixels, flat[self._kinds, hidden.places] * self._weights, hidden.size)
+        size = flat.shape[1]
+        read = painted[hidden.pixels] * self._weights
+        back = np.bincount(self._kinds * size + hidden.places, read, types * size)
+        return back.reshape(kernels.shape).astype(kernels.dtype)
+
+    def _of_means(self, kernels: Real) -> Real:
+        sums = np.einsum("ksuv,ksuv->s", self._seen, kernels) / self.model.field.count
+        return self._seen * sums.astype(kernels.dtype)[None, :, None, None]
+
+    def value(self, kernels: Real) -> float:
+        """The quadratic at these kernels."""
+        half = 0.5 * self.product(kernels) - self.linear
+        return float(np.vdot(kernels, half))
+
+    def minimised(self, kernels: Real) -> Real:
+        """The best kernels of unit norm: exact for one type, one type after the other for several."""
+        best = kernels.copy()
+        for kind in range(len(kernels)):
+            alone = np.zeros_like(best)
+
+            def product(flat: Real, kind: int = kind, alone: Real = alone) -> Real:
+                alone[kind] = flat.reshape(alone.shape[1:])
+                return self.product(alone)[kind].ravel()
+
+            linear = self.linear[kind].ravel()
+            if len(kernels) > 1:
+                others = best.copy()
+                others[kind] = 0
+                linear = linear - self.product(others)[kind].ravel()
+            if np.any(linear):
+                best[kind] = minimise_on_sphere(product, linear).reshape(best.shape[1:])
+        return best
