@@ -20,6 +20,7 @@ from benchmarks import (
     speed,
     subpixel,
     table,
+    trust,
     windows,
 )
 from benchmarks.yardsticks import SOURCE
@@ -66,6 +67,7 @@ SUITES = {
         subpixel.run, "defects between pixels, amplitudes' errors (17 seeds: 1020 defects)", 17
     ),
     "counting": Suite(counting.run, "number of types, and empty tables for noise and lattices, 10 seeds", 10),
+    "trust": Suite(trust.run, "false positives and kernel errors, said and actual; agreement of starts", 3),
     "fuzz": Suite(
         fuzz.run, "readers on 2000 damaged files of each format; --only sxm, 3ds…", fuzz.MUTATIONS, ("only",)
     ),

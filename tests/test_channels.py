@@ -11,6 +11,7 @@ from qtpy.QtGui import QDropEvent
 import napari_sbd as sbd
 from benchmarks.small_files import PIXEL, grid, npy, sxm
 from napari_sbd._reader import get_reader
+from napari_sbd.api import read
 from napari_sbd.layers import NAMESPACE, add_layer, channel_layers, source_of
 
 REAL = Path(__file__).parents[1].parent / "shared" / "data" / "readers"
@@ -57,6 +58,27 @@ def test_metadata_tell_what_the_file_says(layers):
     assert (own["energy_unit"], own["value_unit"], own["angle"]) == ("V", "A", 30)
     assert (own["file"], own["channel"]) == ("map.3ds", "Current")
     assert own["header"]["Grid dim"] == "15 x 12"
+
+
+def test_a_stack_slides_by_energy(layers, tmp_path):
+    for layer in layers[:2]:
+        assert (layer.scale[0], layer.translate[0]) == pytest.approx((0.05, -0.1))
+        assert (str(layer.units[0]), layer.axis_labels[0]) == ("volt", "bias")
+        assert source_of(layer).energies == pytest.approx(np.linspace(-0.1, 0.25, 8))
+    assert layers[2].ndim == 2
+    [_, current, _] = sbd.read(tmp_path / "map.3ds")
+    assert current.data.ndim == 3
+    _, source = read(current)
+    assert source.energies == pytest.approx(np.linspace(-0.1, 0.25, 8))
+    assert (source.slice_scale, source.energy_unit) == (pytest.approx(0.05), "V")
+
+
+def test_uneven_energies_slide_by_index(tmp_path):
+    stack = np.random.default_rng(0).normal(size=(3, 8, 8))
+    uneven = sbd.Channel("dI/dV", stack, energies=np.array([1.0, 2.0, 4.0]), energy_unit="V")
+    [(_, attributes, _)] = channel_layers((uneven,), Path("a.npz"))
+    assert (attributes["scale"], attributes["units"]) == ((1.0, 1.0, 1.0), ("pixel",) * 3)
+    assert attributes["metadata"][NAMESPACE]["energies"] == [1, 2, 4]
 
 
 def test_a_spike_does_not_make_the_image_black(tmp_path):

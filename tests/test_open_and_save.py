@@ -16,7 +16,7 @@ import napari_sbd as sbd
 from napari_sbd._recovery_reader import open_recovery
 from napari_sbd._writer import write_recovery
 from napari_sbd.io.compare import differences
-from napari_sbd.layers import recovery_of
+from napari_sbd.layers import energies_of, recovery_of
 from napari_sbd.simulate import ldos_kernel, random_field
 
 QUICK = {"kernel_size": 9, "starts": 2, "kept": 1, "refinements": 1}
@@ -138,8 +138,25 @@ def test_a_result_that_was_opened_is_saved_again_and_knows_its_file(viewer, tmp_
     again = opened_in(first)
     [second] = again.layers.save(tmp_path / "b.sbd.h5", plugin="napari-sbd")
     assert differences(sbd.load(first), sbd.load(second)) == []
-    origin = sbd.load(second).source.origin
-    assert (origin["file"], origin["channel"], origin["energies"]) == ("scan.sxm", "Z", None)
+    source = sbd.load(second).source
+    assert (source.origin["file"], source.origin["channel"], source.energies) == ("scan.sxm", "Z", ())
+
+
+def test_an_opened_stack_slides_by_energy_again(image, tmp_path):
+    stack = np.stack([image, -image, 2 * image])
+    calibrated = {"scale": (0.1, 0.2, 0.2), "translate": (-0.1, 5, 7), "units": ("V", "nm", "nm")}
+    viewer = ViewerModel()
+    viewer.add_image(stack, name="grid", axis_labels=("bias", "y", "x"), **calibrated)
+    sbd.recover(viewer.layers["grid"], **QUICK).add_to(viewer)
+    selected = [layer for layer in viewer.layers if layer.name != "grid"]
+    viewer.layers.selection = set(selected)
+    [path] = viewer.layers.save(tmp_path / "grid.sbd.h5", selected=True, plugin="napari-sbd")
+    opened = opened_in(path)
+    for name in ("grid", "grid · kernel", "grid · residual"):
+        first, second = viewer.layers[name], opened.layers[name]
+        same_layer(first, second)
+        assert (first.units, first.axis_labels) == (second.units, second.axis_labels)
+        assert energies_of(second) == (pytest.approx((-0.1, 0, 0.1)), "V")
 
 
 def test_opened_image_gives_the_same_recovery(viewer, tmp_path):

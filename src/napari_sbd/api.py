@@ -16,10 +16,22 @@ from napari_sbd.core.observation import Observation, observe
 from napari_sbd.core.recover import State
 from napari_sbd.core.recovery import Recovery as CoreRecovery
 from napari_sbd.io import Channel
-from napari_sbd.layers import Source, boxes_of, is_image, is_layer, marked, source_of
+from napari_sbd.layers import (
+    Source,
+    energies_of,
+    energy_axis,
+    is_image,
+    is_layer,
+    marked,
+    source_of,
+    start_of,
+)
 from napari_sbd.results import Recovery, load
 
-__all__ = ["Recovery", "follow", "iter_recover", "load", "read", "recover"]
+__all__ = ["ALL", "At", "Recovery", "follow", "iter_recover", "load", "read", "recover"]
+
+ALL = "all"
+At = int | Sequence[int] | str | None
 
 
 States = Generator[State, None, Recovery]
@@ -66,12 +78,14 @@ def recover(image: Any, *, stop: Event | None = None, **options: Any) -> Recover
 def iter_recover(
     image: Any,
     *,
-    at: int | Sequence[int] | None = None,
+    at: At = None,
     mask: Any = None,
     leave_out: Any = None,
     start: Any = None,
     pixel_size: float | tuple[float, float] | None = None,
     unit: str | None = None,
+    energies: Sequence[float] | None = None,
+    energy_unit: str | None = None,
     name: str | None = None,
     stop: Event | None = None,
     **options: Any,
@@ -82,20 +96,27 @@ def iter_recover(
     ----------
     image : napari Image or Labels layer, array-like, Channel of a file or Observation
         An array is an image (rows, cols) or a stack of energies (slices, rows, cols) that share their
-        defects. A layer is one image: of a layer with more axes, `at` chooses which.
-    at : int or sequence of int, optional
-        Index along all axes of a layer but the last two, such as ``viewer.dims.current_step[:-2]``.
+        defects. So is a layer with three axes whose energies are known; of other layers with more axes
+        than an image, `at` chooses.
+    at : int, sequence of int or "all", optional
+        Index along all axes of a layer but the last two, such as ``viewer.dims.current_step[:-2]``; or
+        ``"all"`` slices of a stack, as energies that share one activation map.
     mask, leave_out : layer or array-like, optional
         Pixels that count, and pixels that do not: where an array or a Labels layer is not zero, or inside the
         shapes of a Shapes layer. A Labels layer of the image's own shape is taken pixel by pixel; any other
         layer, as the viewer shows it over the image.
-    start : Shapes layer, array-like or Recovery, optional
+    start : Shapes or kernel layer, array-like or Recovery, optional
         Where to begin instead of salient patches: boxes, each round a whole defect, as the shapes of a layer
-        or as corners (n, 2, 2) in pixels, ((row, col), (row, col)); a kernel; or an earlier recovery.
+        or as corners (n, 2, 2) in pixels, ((row, col), (row, col)); a kernel, as an array or the layer of an
+        earlier one; or an earlier recovery. A kernel found on one slice may start all slices of a stack.
     pixel_size : float or tuple of float, optional
         Length of a pixel (along rows, along columns); a layer's own by default, else 1.
     unit : str, optional
         Unit of length; a layer's own by default, else ``"px"``.
+    energies : sequence of float, optional
+        Energy of each slice; a layer's own by default.
+    energy_unit : str, optional
+        Their unit, such as ``"mV"``; a layer's own by default.
     name : str, optional
         What messages and layers call the image; a layer's own by default.
     stop : threading.Event, optional
@@ -121,20 +142,30 @@ def iter_recover(
     'finished'
     """
     seen, source = read(
-        image, at=at, mask=mask, leave_out=leave_out, pixel_size=pixel_size, unit=unit, name=name
+        image,
+        at=at,
+        mask=mask,
+        leave_out=leave_out,
+        pixel_size=pixel_size,
+        unit=unit,
+        energies=energies,
+        energy_unit=energy_unit,
+        name=name,
     )
-    given = boxes_of(start, source, _index(at)) if is_layer(start) else start
+    given = start_of(start, source, _index(at)) if is_layer(start) else start
     return follow(seen, source, stop, start=given, **options)
 
 
 def read(
     image: Any,
     *,
-    at: int | Sequence[int] | None = None,
+    at: At = None,
     mask: Any = None,
     leave_out: Any = None,
     pixel_size: float | tuple[float, float] | None = None,
     unit: str | None = None,
+    energies: Sequence[float] | None = None,
+    energy_unit: str | None = None,
     name: str | None = None,
 ) -> tuple[Observation, Source]:
     """Observation and Source of an image; takes what `iter_recover` takes and raises what it raises.
@@ -153,9 +184,11 @@ def read(
         # What the file says, unless something else is given.
         if image.pixel_size_nm and pixel_size is None and unit is None:
             pixel_size, unit = image.pixel_size_nm, "nm"
+        if image.energies is not None and energies is None and image.data.ndim == 3:
+            energies, energy_unit = image.energies.tolist(), energy_unit or image.energy_unit
         image, name = image.data, name or image.label
     if not is_layer(image):
-        if at is not None:
+        if at not in (None, ALL):
             raise ValueError("at chooses a slice of a layer: index the array instead")
         source = _source_of_array(pixel_size, unit, name)
         data = image
@@ -172,7 +205,18 @@ def read(
         if not inside.any():
             raise ValueError(f"no pixel of {source.name} is left: mark another part of it")
         seen = observe(data, mask=inside, pixel_size=size, unit=source.unit, name=source.name)
-    return seen, source
+    return seen, _with_energies(source, len(seen.data), energies, energy_unit)
+
+
+def _with_energies(source: Source, slices: int, energies: Sequence[float] | None, unit: str | None) -> Source:
+    """The source with the energies of its slices, those given before its own."""
+    if energies is not None:
+        if len(energies) != slices:
+            raise ValueError(f"energies holds {len(energies)} numbers and {source.name} {slices} slices")
+        return replace(source, **energy_axis(energies, unit or ""))
+    if slices == 1:
+        return replace(source, energies=(), energy_unit="")
+    return source if unit is None else replace(source, energy_unit=unit)
 
 
 def follow(seen: Observation, source: Source, stop: Event | None = None, **options: Any) -> States:
@@ -200,36 +244,38 @@ def _source_of_array(
     return Source(name or "image", scale=(float(rows), float(cols)), units=units, unit=unit)
 
 
-def _plane(layer: Any, at: int | Sequence[int] | None) -> Any:
-    """The image of a layer; of a layer with more axes, the one at this index."""
+def _plane(layer: Any, at: At) -> Any:
+    """The image of a layer; of a layer with more axes, the one at this index, or all of a stack."""
     if not is_image(layer):
         raise ValueError(f"{layer.name} is no image: choose an Image or a Labels layer")
     data = layer.data[0] if layer.multiscale else layer.data
     leading = len(data.shape) - 2 - bool(getattr(layer, "rgb", False))
     index = _index(at)
-    if len(index) == leading:
+    whole = at == ALL or (at is None and bool(energies_of(layer)[0]))
+    if whole and leading == 1:
+        return data
+    if len(index) == leading and at != ALL:
         return data[index]
     if not leading:
         raise ValueError(f"{layer.name} is one image: leave out at={at!r}")
     raise ValueError(
         f"{layer.name} holds many images, along {leading} {'axis' if leading == 1 else 'axes'}: choose one "
-        f"with at=…, such as at=viewer.dims.current_step[:{leading}], or pass layer.data to recover slices "
-        "that share their defects"
+        f"with at=…, such as at=viewer.dims.current_step[:{leading}]"
+        + (f", or at={ALL!r} for slices that share their defects" if leading == 1 else "")
     )
 
 
-def _index(at: int | Sequence[int] | None) -> tuple[int, ...]:
-    if at is None:
+def _index(at: At) -> tuple[int, ...]:
+    if at is None or at == ALL:
         return ()
     try:
-        return tuple(operator.index(n) for n in (at if isinstance(at, Sequence) else [at]))
+        several = isinstance(at, Sequence) and not isinstance(at, str)
+        return tuple(operator.index(n) for n in (at if several else [at]))  # type: ignore[arg-type, union-attr]
     except TypeError:
-        raise ValueError(f"at must be a whole number or several, not {at!r}") from None
+        raise ValueError(f"at must be a whole number, several, or {ALL!r}, not {at!r}") from None
 
 
-def _area(
-    what: str, area: Any, seen: Observation, source: Source, at: int | Sequence[int] | None
-) -> NDArray[np.bool_]:
+def _area(what: str, area: Any, seen: Observation, source: Source, at: At) -> NDArray[np.bool_]:
     """Pixels that a mask marks."""
     found = marked(area, source, seen.shape, _index(at)) if is_layer(area) else np.asarray(area) != 0
     if found.shape not in (seen.shape, seen.data.shape):

@@ -18,6 +18,7 @@ def recovery():
     mask = np.ones((40, 44), bool)
     mask[:5, :6] = False
     options = {"mask": mask, "pixel_size": (0.2, 0.25), "unit": "nm", "name": "topo", **QUICK}
+    options |= {"energies": (-0.1, 0.1), "energy_unit": "V"}
     return sbd.recover(np.stack([field.image, -2 * field.image]), **options)
 
 

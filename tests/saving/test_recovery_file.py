@@ -56,8 +56,24 @@ def test_every_field_is_stored(recovery, saved):
         assert differences(recovery, other) == [item.name]
 
 
+def test_threshold_and_energies_come_back(recovery, tmp_path):
+    chosen = recovery.with_threshold(snr=4.5, strength=0.1, outside=True)
+    opened = sbd.load(chosen.save(tmp_path / "chosen"))
+    assert opened.threshold == chosen.threshold
+    assert differences(chosen, opened) == []
+    assert differences(chosen.defects, opened.defects) == []
+    assert (opened.source.energies, opened.source.energy_unit) == ((-0.1, 0.1), "V")
+    assert (opened.source.slice_scale, opened.source.slice_unit, opened.source.slice_label) == (
+        0.2,
+        "volt",
+        "bias",
+    )
+    again = opened.with_threshold(snr=1000)
+    assert (len(again.defects), opened.trust == chosen.trust) == (0, True)
+
+
 @dataclass(frozen=True)
-class Trust:
+class Judged:
     figure: float
     map: np.ndarray
 
@@ -68,7 +84,7 @@ class WithMore(CoreRecovery):
 
     level: float | None = None
     image: np.ndarray = field(default_factory=lambda: np.zeros((0, 3), np.float32))
-    trust: tuple[Trust, ...] = ()
+    judged: tuple[Judged, ...] = ()
     figures: dict[str, float | None] = field(default_factory=dict)
     table: pd.DataFrame = field(default_factory=pd.DataFrame)
     nested: tuple = ()
@@ -81,7 +97,7 @@ def test_new_fields_of_every_plain_kind_are_stored_without_new_code(recovery, tm
         **plain,
         level=np.float64(0.25),
         image=np.arange(6, dtype=np.complex64).reshape(2, 3),
-        trust=(Trust(1.5, np.eye(3, dtype=bool)), Trust(float("nan"), np.ones(2, ">i2"))),
+        judged=(Judged(1.5, np.eye(3, dtype=bool)), Judged(float("nan"), np.ones(2, ">i2"))),
         figures={"a/b": 1.0, "_c": None, "é": float("inf"), "": 3.0},
         table=pd.DataFrame({"name": ["a", "µ"], "n": [1, 2], "ok": [True, False], "x": [0.5, np.nan]}),
         nested=((1, 2.5, "x"), (), (True, None), ((1.0, 0.0), (0.0, 1.0))),
@@ -91,7 +107,7 @@ def test_new_fields_of_every_plain_kind_are_stored_without_new_code(recovery, tm
     path = recovery_file.save(more, tmp_path / "more")
     opened = recovery_file.load(path, WithMore)
     assert differences(more, opened) == []
-    assert isinstance(opened.trust[0], Trust)
+    assert isinstance(opened.judged[0], Judged)
 
 
 def test_long_texts_and_tuples_are_stored(recovery, tmp_path):

@@ -18,6 +18,7 @@ SPARSE_REACH = 2.3  # the same where defects are far apart
 WEAKEST = 0.3  # amplitude over the typical one below which an activation is no defect
 SMALLEST_SNR = 4.0
 NEIGHBOURS = 60  # that take part in one amplitude's standard error
+CANDIDATE_COLUMNS = ["strength", "left_out", "outside"]
 SMALLEST_SHARE = 1e-3  # of a kernel, below which its error is not told from infinite
 
 
@@ -170,13 +171,8 @@ def defect_table(
     ----------
     peaks : sequence of Peaks
         Candidates of each type, amplitudes in the image's unit; weak ones and those outside are left out.
-    kernels : array (types, slices, k1, k2)
-        Of unit norm.
-    mask : array of bool (slices, rows, cols)
-    noise : float or sequence of float
-        Standard deviation of the noise that an amplitude meets, in the image's unit; one for each type.
-    pixel_size, unit : tuple of float, str
-        Length of a pixel along rows and columns.
+    kernels, mask, noise, pixel_size, unit
+        See `candidate_table`.
 
     Returns
     -------
@@ -184,13 +180,72 @@ def defect_table(
         Columns type, row, col (pixels, between them), y and x in `unit`, amplitude, amplitude_error, snr, and
         near_border, which is true where part of the kernel lies outside the frame.
     """
-    window = kernels.shape[-2], kernels.shape[-1]
+    table = candidate_table(peaks, kernels, mask, noise, pixel_size=pixel_size, unit=unit)
+    return chosen_rows(table, SMALLEST_SNR, WEAKEST)
+
+
+def chosen_rows(table: pd.DataFrame, snr: float, strength: float, outside: bool = False) -> pd.DataFrame:
+    """The candidates that are defects by these thresholds, by type and falling amplitude.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        See `candidate_table`.
+    snr, strength : float
+        Smallest amplitude over its standard error, and over the typical one of the type.
+    outside : bool
+        Whether those outside the frame are listed, too; they have a column of their own then.
+    """
+    real = (table["snr"] >= snr) & (table["strength"] >= strength) & (outside | ~table["outside"])
+    chosen = table[real].reset_index(drop=True)
+    return chosen.drop(columns=CANDIDATE_COLUMNS if not outside else CANDIDATE_COLUMNS[:-1])
+
+
+def candidate_table(
+    peaks: Sequence[Peaks],
+    kernels: Real,
+    mask: NDArray[np.bool_],
+    noise: float | Sequence[float],
+    left: Sequence[tuple[Peaks, Real]] = (),
+    pixel_size: tuple[float, float] = (1.0, 1.0),
+    unit: str = "px",
+) -> pd.DataFrame:
+    """Table of all candidates for defects: weak ones, those outside the frame, and those the fit left out.
+
+    Parameters
+    ----------
+    peaks : sequence of Peaks
+        Candidates of each type, amplitudes in the image's unit.
+    kernels : array (types, slices, k1, k2)
+        Of unit norm.
+    mask : array of bool (slices, rows, cols)
+    noise : float or sequence of float
+        Standard deviation of the noise that an amplitude meets, in the image's unit; one for each type.
+    left : sequence of (Peaks, standard errors), optional
+        For each type, candidates that are not part of the model.
+    pixel_size, unit : tuple of float, str
+        Length of a pixel along rows and columns.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of `defect_table`, strength (amplitude over the typical one of the type), left_out (not
+        part of the model) and outside (of the frame).
+    """
     tables = []
     levels = np.broadcast_to(np.asarray(noise, float), len(kernels))
     for kind, (found, kernel) in enumerate(zip(peaks, kernels, strict=True)):
-        strong = found.chosen(np.abs(found.amplitudes) >= WEAKEST * typical_amplitude(found.amplitudes))
-        errors = standard_errors(strong, kernel, mask, float(levels[kind]))
-        tables.append(_table(kind, strong, errors, mask.shape[1:], window))
+        typical = typical_amplitude(found.amplitudes)
+        strong = np.abs(found.amplitudes) >= WEAKEST * typical
+        errors: Real = np.empty(len(strong))
+        # Strong ones are judged as if the weak ones were noise.
+        errors[strong] = standard_errors(found.chosen(strong), kernel, mask, float(levels[kind]))
+        if not strong.all():
+            errors[~strong] = standard_errors(found, kernel, mask, float(levels[kind]))[~strong]
+        in_model = np.ones(len(strong), bool)
+        if left:
+            found, errors, in_model = _joined(found, errors, *left[kind])
+        tables.append(_table(kind, found, errors, mask.shape[1:], kernels.shape[-2:], typical, ~in_model))
     table = pd.concat(tables, ignore_index=True)
     length_row, length_col = pixel_size
     table.insert(3, f"y_{unit}", table["row"] * length_row)
@@ -198,13 +253,27 @@ def defect_table(
     return table
 
 
+def _joined(
+    found: Peaks, errors: Real, left: Peaks, left_errors: Real
+) -> tuple[Peaks, Real, NDArray[np.bool_]]:
+    joined = Peaks(
+        np.concatenate([found.centres, left.centres]), np.concatenate([found.amplitudes, left.amplitudes])
+    )
+    in_model = np.arange(len(joined.amplitudes)) < len(found.amplitudes)
+    return joined, np.concatenate([errors, left_errors]), in_model
+
+
 def _table(
-    kind: int, peaks: Peaks, errors: Real, shape: tuple[int, ...], window: tuple[int, int]
+    kind: int,
+    peaks: Peaks,
+    errors: Real,
+    shape: tuple[int, ...],
+    window: tuple[int, ...],
+    typical: float,
+    left_out: NDArray[np.bool_],
 ) -> pd.DataFrame:
-    centres = peaks.centres
-    limit = np.array(shape)
-    snr = np.abs(peaks.amplitudes) / errors if len(errors) else errors
-    real = (snr >= SMALLEST_SNR) & (centres >= -0.5).all(1) & (centres <= limit - 0.5).all(1)
+    centres, limit = peaks.centres, np.array(shape)
+    size = np.abs(peaks.amplitudes)
     before = centres < [(k - 1) // 2 for k in window]
     after = centres > limit - 1 - [k // 2 for k in window]
     table = pd.DataFrame(
@@ -214,8 +283,11 @@ def _table(
             "col": centres[:, 1],
             "amplitude": peaks.amplitudes,
             "amplitude_error": errors,
-            "snr": snr,
+            "snr": size / errors if len(errors) else errors,
             "near_border": (before | after).any(1),
+            "strength": size / typical if typical > 0 else np.zeros(len(size)),
+            "left_out": left_out,
+            "outside": (centres < -0.5).any(1) | (centres > limit - 0.5).any(1),
         }
-    )[real]
+    )
     return table.sort_values("amplitude", key=np.abs, ascending=False, ignore_index=True)

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import signal
 
-from napari_sbd.core.defects import Peaks, defect_table
+from napari_sbd.core.defects import WEAKEST, Peaks, candidate_table, chosen_rows, typical_amplitude
 from napari_sbd.core.observation import Observation
 from napari_sbd.core.parameters import Parameters
+from napari_sbd.core.revisit import Revisit, revisit
+from napari_sbd.core.stability import RESAMPLES, kernel_errors
+from napari_sbd.core.threshold import Filtered, Threshold, filtered, left_out, snr_for
+from napari_sbd.core.trust import Trust, trust_of
 
 Real = NDArray[np.floating]
 Status = Literal["finished", "cancelled"]
+
+INDEPENDENT_OF_THRESHOLD = (
+    "candidates",
+    "noise_snr",
+    "reconstruction",
+    "residual",
+    "trust",
+    "_past",
+    "_filtered",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +66,8 @@ class Recovery:
         Stage, start, λ over λ_max and objective, by time in seconds.
     versions : dict
         Versions of this package and of what it computes with.
+    threshold : Threshold
+        What a candidate must have to be a defect; see `with_threshold`.
 
     Examples
     --------
@@ -76,6 +92,7 @@ class Recovery:
     quality: dict[str, float] = field(default_factory=dict)
     history: pd.DataFrame = field(default_factory=pd.DataFrame)
     versions: dict[str, str] = field(default_factory=dict)
+    threshold: Threshold = field(default_factory=Threshold)
 
     @property
     def window(self) -> tuple[int, int]:
@@ -110,10 +127,114 @@ class Recovery:
 
     @cached_property
     def defects(self) -> pd.DataFrame:
-        """Table of the defects inside the frame, see `napari_sbd.core.defects.defect_table`."""
+        """Table of the defects by `threshold`, see `napari_sbd.core.defects.defect_table`."""
+        chosen, table = self.threshold, self.candidates
+        if self._snr >= self.noise_snr and chosen.strength >= WEAKEST:
+            table = table[~table["left_out"]]
+        return chosen_rows(table, self._snr, chosen.strength, chosen.outside)
+
+    @cached_property
+    def candidates(self) -> pd.DataFrame:
+        """All that may be a defect, see `napari_sbd.core.defects.candidate_table`."""
         seen = self.observation
-        noise = self.amplitude_noise or self.noise
-        return defect_table(self.peaks, self.kernels, seen.mask, noise, seen.pixel_size, seen.unit)
+        empty = not self.extended_activations.any()
+        left = [] if empty else left_out(self._past, self._filtered, self.peaks)
+        return candidate_table(
+            self.peaks, self.kernels, seen.mask, self._levels, left, seen.pixel_size, seen.unit
+        )
+
+    @cached_property
+    def noise_snr(self) -> float:
+        """The default threshold of `snr`: noise alone is expected to pass it 0.1 times in the image."""
+        return snr_for([f.field for f in self._filtered])
+
+    @cached_property
+    def false_positives(self) -> float:
+        """How many rows of `defects` are expected to be noise alone."""
+        if not self.extended_activations.any():
+            return 0.0
+        typical = [typical_amplitude(p.amplitudes) / n for p, n in zip(self.peaks, self._levels, strict=True)]
+        weakest = [max(self._snr, self.threshold.strength * t) for t in typical]
+        return sum(f.field.expected(snr) for f, snr in zip(self._filtered, weakest, strict=True))
+
+    def with_threshold(
+        self, snr: float | None = None, strength: float | None = None, outside: bool = False
+    ) -> Self:
+        """The same recovery with another threshold of its table of defects; nothing is run again.
+
+        Below the default, candidates appear that the fit left out: maxima of what the matched filter makes
+        of the residual.
+
+        Parameters
+        ----------
+        snr : float, optional
+            Smallest amplitude over its standard error; by default such that noise alone is expected to pass
+            it 0.1 times in the image.
+        strength : float, optional
+            Smallest amplitude over the typical one of its type, 0.3 by default.
+        outside : bool
+            Whether defects outside the frame are listed, which are known by what reaches in.
+
+        Examples
+        --------
+        >>> from napari_sbd.core.recover import recover
+        >>> image = np.zeros((40, 40))
+        >>> image[10:13, 20:23] = image[30:33, 8:11] = [[1, 2, 1], [2, 4, 2], [1, 2, 1]]
+        >>> recovery = recover(image + np.random.default_rng(0).normal(0, 0.05, image.shape), kernel_size=5)
+        >>> len(recovery.with_threshold(snr=1000).defects), len(recovery.defects)
+        (0, 2)
+        """
+        threshold = Threshold(snr, WEAKEST if strength is None else strength, outside)
+        other = replace(self, threshold=threshold)
+        known = {n: value for n, value in vars(self).items() if n in INDEPENDENT_OF_THRESHOLD}
+        vars(other).update(known)
+        return other
+
+    @cached_property
+    def trust(self) -> Trust:
+        """Figures that say how far to trust this recovery, see `napari_sbd.core.trust.Trust`."""
+        return trust_of(self)
+
+    def stability(self, *, resamples: int = RESAMPLES, seed: int = 0) -> Real:
+        """Standard error of each pixel of each kernel, (types, slices, k1, k2), by bootstrap over defects.
+
+        See `napari_sbd.core.stability.kernel_errors`.
+
+        Parameters
+        ----------
+        resamples : int
+            Number of fits of the kernels.
+        seed : int
+            Seed of their random weights.
+
+        Examples
+        --------
+        >>> from napari_sbd.core.recover import recover
+        >>> from napari_sbd.simulate import ldos_kernel, random_field
+        >>> field = random_field(ldos_kernel(9), (64, 64), density=0.005, snr_db=10)
+        >>> recover(field.image, kernel_size=9).stability(seed=1).shape
+        (1, 1, 9, 9)
+        """
+        if self.nothing:
+            raise ValueError(f"there is no kernel to judge: {self.nothing}")
+        return kernel_errors(self._past, self.peaks, resamples, seed)
+
+    @property
+    def _snr(self) -> float:
+        return self.noise_snr if self.threshold.snr is None else float(self.threshold.snr)
+
+    @property
+    def _levels(self) -> tuple[float, ...]:
+        levels = np.broadcast_to(self.amplitude_noise or self.noise, len(self.kernels))
+        return tuple(np.maximum(levels, np.finfo(float).tiny).tolist())
+
+    @cached_property
+    def _past(self) -> Revisit:
+        return revisit(self.observation, self.kernels, self.extended_activations)
+
+    @cached_property
+    def _filtered(self) -> list[Filtered]:
+        return filtered(self._past, self.peaks, self._levels, self.signed)
 
     @property
     def summary(self) -> str:
@@ -122,13 +243,13 @@ class Recovery:
             return f"no defects: {self.nothing}"
         defects = len(self.defects)
         figures = [f"{defects} defect{'' if defects == 1 else 's'}"]
-        if "starts_agreeing" in self.quality:
+        if self.quality.get("starts", 0) > 1:
             figures.append(f"{self.quality['starts_agreeing']:g} of {self.quality['starts']:g} starts agree")
         if "residual_to_noise" in self.quality:
-            figures.append(f"residual {self.quality['residual_to_noise']:.2g} × noise")
+            figures.append(f"residual {self.quality['residual_to_noise']:.1f} × noise")
         if self.status == "cancelled":
             figures.insert(0, "cancelled, best so far")
-        return "; ".join(figures)
+        return "; ".join([*figures, *self.trust.hints])
 
     def provenance(self) -> dict[str, Any]:
         """Parameters, versions and figures as plain values, to be stored with the result."""
@@ -139,6 +260,7 @@ class Recovery:
             "versions": dict(self.versions),
             "status": self.status,
             "quality": dict(self.quality),
+            "threshold": asdict(self.threshold),
             "noise": self.noise,
             "bias": [float(b) for b in self.bias],
         }

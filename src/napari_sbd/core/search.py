@@ -14,7 +14,7 @@ from napari_sbd.core.domain import Domain
 from napari_sbd.core.objective import Penalty
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.progress import Progress
-from napari_sbd.core.quality import agreement
+from napari_sbd.core.quality import agreement, starts_agreeing
 from napari_sbd.core.sparsity import Levels, largest_penalty, levels
 from napari_sbd.core.stages import Snapshot
 from napari_sbd.core.start import NO_STARTS, Starts, salient_patches
@@ -116,4 +116,4 @@ class Search:
         if not self.found:
             return 0
         chosen = self.best_polished() if self.polished else min(self.found, key=lambda it: it.objective)
-        return agreement([it.kernels[0] for it in self.found], chosen.kernels[0])
+        return starts_agreeing([it.kernels[0] for it in self.found], chosen.kernels[0])

@@ -1,20 +1,22 @@
 """Layers: a Recovery and the layer it came from, as layer data for napari. Knows neither Qt nor napari."""
 
 from napari_sbd.layers.channels import channel_layers
-from napari_sbd.layers.handle import Handle, recovery_of
+from napari_sbd.layers.handle import Handle, exchange_recovery, handle_in, recovery_of
 from napari_sbd.layers.looks import layer_data_of, looks_of, opened_layers
-from napari_sbd.layers.marks import boxes_of, is_image, is_layer, is_shapes, marked
+from napari_sbd.layers.marks import boxes_of, is_image, is_layer, is_shapes, marked, start_of
 from napari_sbd.layers.result import (
     DIVERGING,
     RING_COLOURS,
     SPARSE_NAMES,
     LayerData,
     add_layer,
+    error_layers,
     live_layers,
     result_layers,
+    update_defects,
 )
 from napari_sbd.layers.slots import Slot, free_slot, role_of
-from napari_sbd.layers.source import NAMESPACE, Source, source_of
+from napari_sbd.layers.source import NAMESPACE, Source, energies_of, energy_axis, source_of
 
 __all__ = [
     "DIVERGING",
@@ -28,7 +30,12 @@ __all__ = [
     "add_layer",
     "boxes_of",
     "channel_layers",
+    "energies_of",
+    "energy_axis",
+    "error_layers",
+    "exchange_recovery",
     "free_slot",
+    "handle_in",
     "is_image",
     "is_layer",
     "is_shapes",
@@ -41,4 +48,6 @@ __all__ = [
     "result_layers",
     "role_of",
     "source_of",
+    "start_of",
+    "update_defects",
 ]

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sbd.io import Channel, convenient
-from napari_sbd.layers.slots import NAMESPACE
+from napari_sbd.layers.source import NAMESPACE, energy_axis
 
 LayerData = tuple[Any, dict[str, Any], str]
 
 LIMITS = (0.5, 99.5)
 MOST_SAMPLES = 200_000
+PLAIN_AXIS = {"slice_scale": 1.0, "slice_translate": 0.0, "slice_unit": "pixel", "slice_label": "slice"}
 
 
 def channel_layers(channels: tuple[Channel, ...], path: Path) -> list[LayerData]:
@@ -37,6 +38,8 @@ def _layer(channel: Channel, path: Path, *, visible: bool) -> LayerData:
     data = channel.data if factor == 1 else _scaled(channel.data, factor)
     slices = data.ndim - 2
     size = channel.pixel_size_nm
+    axis = _energy_axis(channel)
+    first = {name: (axis.get(name, default),) * slices for name, default in PLAIN_AXIS.items()}
     label = channel.label if channel.label != path.stem else ""
     name = " · ".join(part for part in (path.stem, label) if part)
     attributes: dict[str, Any] = {
@@ -45,12 +48,21 @@ def _layer(channel: Channel, path: Path, *, visible: bool) -> LayerData:
         "rgb": False,
         "colormap": "gray",
         "contrast_limits": _limits(data),
-        "axis_labels": ("slice",) * slices + ("y", "x"),
+        "axis_labels": first["slice_label"] + ("y", "x"),
+        "scale": first["slice_scale"] + (size or (1.0, 1.0)),
+        "translate": first["slice_translate"] + (0.0, 0.0),
+        "units": first["slice_unit"] + (("nm", "nm") if size else ("pixel", "pixel")),
         "metadata": {NAMESPACE: _metadata(channel, path, unit)},
     }
-    if size:
-        attributes |= {"scale": (1.0,) * slices + size, "units": ("pixel",) * slices + ("nm", "nm")}
     return data, attributes, "image"
+
+
+def _energy_axis(channel: Channel) -> dict[str, Any]:
+    """How the axis of slices lies, so that the viewer's slider shows their energies; empty if not known."""
+    energies = channel.energies
+    if energies is None or channel.data.ndim != 3 or len(energies) != len(channel.data):
+        return {}
+    return energy_axis(energies.tolist(), channel.energy_unit)
 
 
 def _scaled(data: NDArray[Any], factor: float) -> NDArray[Any]:

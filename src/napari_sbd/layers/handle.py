@@ -48,6 +48,20 @@ class Handle(str):
 
 def recovery_of(metadata: Any) -> Any:
     """The recovery that the layer with this metadata belongs to, or None."""
+    handle = handle_in(metadata)
+    return None if handle is None else handle.recovery
+
+
+def handle_in(metadata: Any) -> Handle | None:
+    """The handle that a layer's metadata holds, or None."""
     own = metadata.get(NAMESPACE) if isinstance(metadata, dict) else None
     handle = own.get("recovery") if isinstance(own, dict) else None
-    return handle.recovery if isinstance(handle, Handle) else None
+    return handle if isinstance(handle, Handle) else None
+
+
+def exchange_recovery(metadata: Any, recovery: Any) -> None:
+    """Let a layer, and all that share its handle, belong to another version of their recovery."""
+    handle = handle_in(metadata)
+    if handle is not None:
+        handle.recovery = recovery
+        metadata[NAMESPACE].update(recovery.provenance())

@@ -98,7 +98,7 @@ def image_layer(recovery: Any) -> LayerData:
         "name": source.name,
         "colormap": source.colormap,
         "contrast_limits": source.contrast_limits or _limits(data),
-        "metadata": {NAMESPACE: dict(source.origin)},
+        "metadata": {NAMESPACE: source.origin | source.energy_metadata},
     }
     return data if stacked else data[0], attributes, "image"
 

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from skimage.draw import polygon2mask
+from skimage.transform import resize
 
 from napari_sbd.layers.source import Source, source_of
 
 Real = NDArray[np.floating]
 
 POINTS_OF_ELLIPSE = 180
+SAME_PIXELS = 0.01  # of their size, up to which pixels are taken as equal
 
 
 def is_layer(thing: Any) -> bool:
@@ -92,6 +94,38 @@ def boxes_of(layer: Any, source: Source, at: Sequence[int] = ()) -> Real:
     if not corners:
         raise ValueError(f"{layer.name} holds no shape: draw a rectangle round a whole defect")
     return np.array([(c.min(0), c.max(0)) for c in corners])
+
+
+def start_of(layer: Any, source: Source, at: Sequence[int] = ()) -> Real:
+    """What a layer gives to begin with: boxes of a Shapes layer, or the kernel that an Image layer holds.
+
+    A kernel of another pixel size is resized to that of the image; of a stack as long as the image's own,
+    the slice that the image is.
+
+    Raises
+    ------
+    ValueError
+        If the layer holds neither, or the kernel is no smaller than a pixel or two.
+    """
+    if is_shapes(layer):
+        return boxes_of(layer, source, at)
+    if not is_image(layer):
+        raise ValueError(f"{layer.name} holds no boxes: choose a Shapes layer, or that of a kernel")
+    kernel = np.asarray(layer.data, float)
+    if kernel.ndim == 3 and len(at) == 1:
+        kernel = kernel[min(at[0], len(kernel) - 1)]
+    if kernel.ndim not in (2, 3):
+        raise ValueError(
+            f"{layer.name} has {kernel.ndim} axes: choose a kernel (rows, cols) or a stack of them"
+        )
+    own = source_of(layer)
+    if own.unit == source.unit:
+        ratio = np.array(own.pixel_size) / source.pixel_size
+        if np.abs(ratio - 1).max() > SAME_PIXELS:
+            shape = np.maximum(np.rint(kernel.shape[-2:] * ratio), 1).astype(int)
+            sizes = (*kernel.shape[:-2], *shape)
+            kernel = np.asarray(resize(kernel, sizes, order=3, anti_aliasing=True))  # type: ignore[no-untyped-call]
+    return kernel
 
 
 def _shapes(layer: Any, source: Source, at: Sequence[int]) -> list[tuple[str, Real]]:

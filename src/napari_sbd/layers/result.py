@@ -84,7 +84,7 @@ def result_layers(recovery: Recovery, source: Source, slot: Slot = FIRST) -> lis
         *live_layers(recovery.kernels, recovery.activations, source, slot),
         _defects_layer(recovery, source, slot),
     ]
-    shared = recovery.provenance() | {"recovery": Handle(recovery)}
+    shared = recovery.provenance() | source.energy_metadata | {"recovery": Handle(recovery)}
     for _, attributes, _ in layers:
         attributes["metadata"][NAMESPACE].update(shared)
     return layers
@@ -106,6 +106,34 @@ def live_layers(kernels: Real, activations: Real, source: Source, slot: Slot = F
         attributes = _name("activation", source, slot, n, types)
         layers.append(_activation_layer(activation, attributes, source))
     return layers
+
+
+def error_layers(recovery: Recovery, errors: Real, source: Source, slot: Slot = FIRST) -> list[LayerData]:
+    """Layer data of the kernels' standard errors (types, slices, k1, k2), beside the kernels."""
+    types, (rows, cols) = len(errors), recovery.window
+    gap = gap_beside(recovery.observation.shape)
+    left = recovery.observation.shape[1] + 2 * gap + cols
+    layers: list[LayerData] = []
+    for n, error in enumerate(errors):
+        attributes = _name("kernel error", source, slot, n, types)
+        attributes |= source.placed((slot.row + n * (rows + gap), left), stacked=len(error) > 1)
+        top = float(error.max())
+        attributes |= {"colormap": "inferno", "contrast_limits": (0.0, top if top > 0 else 1.0)}
+        attributes["metadata"][NAMESPACE].update(source.energy_metadata)
+        layers.append((_unstacked(error), attributes, "image"))
+    return layers
+
+
+def update_defects(layer: Any, recovery: Recovery, source: Source, slot: Slot = FIRST) -> None:
+    """Show the present table of defects in a points layer that showed another one of the same recovery."""
+    places, attributes, _ = _defects_layer(recovery, source, slot)
+    layer.selected_data = set()
+    layer.data = places
+    layer.features = attributes["features"]
+    layer.symbol, layer.size = attributes["symbol"], attributes["size"]
+    layer.face_color = attributes["face_color"]
+    layer.border_color, layer.border_width = attributes["border_color"], attributes["border_width"]
+    layer.refresh()
 
 
 def _kernel_layer(

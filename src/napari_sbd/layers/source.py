@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ Matrix = tuple[tuple[float, ...], ...]
 
 NAMESPACE = "napari-sbd"  # of what is ours in a layer's metadata
 # What a reader says of the file that a layer comes from.
-OF_THE_FILE = ("file", "channel", "direction", "value_unit", "angle", "energies", "energy_unit")
+OF_THE_FILE = ("file", "channel", "direction", "value_unit", "angle")
 
 UNIT_SYMBOLS = {
     "": "px",
@@ -36,6 +36,13 @@ METRES = {
     "millimeter": 1e-3,
     "meter": 1.0,
 }
+ENERGY_UNITS = {
+    "volt": "V",
+    "millivolt": "mV",
+    "electron_volt": "eV",
+    "millielectron_volt": "meV",
+}
+UNEVEN = 0.01  # of a step, by which energies may differ from an even axis
 
 
 @dataclass(frozen=True)
@@ -61,8 +68,16 @@ class Source:
     contrast_limits : tuple of float, optional
     colormap : str or dict
         Name of a colormap, or its name and colours.
+    slice_scale, slice_translate : float
+        Along the axis of slices of a stack.
+    slice_unit, slice_label : str
+        Unit and label of that axis.
+    energies : tuple of float
+        Where each slice of a stack was measured; empty where that is not known.
+    energy_unit : str
+        Unit of the energies, such as "mV".
     origin : dict
-        What is known of the file: its name, the channel, the energies of the slices.
+        What is known of the file: its name, the channel.
 
     Examples
     --------
@@ -81,6 +96,12 @@ class Source:
     unit: str = "px"
     contrast_limits: tuple[float, float] | None = None
     colormap: Any = "gray"
+    slice_scale: float = 1.0
+    slice_translate: float = 0.0
+    slice_unit: str = "pixel"
+    slice_label: str = "slice"
+    energies: tuple[float, ...] = ()
+    energy_unit: str = ""
     origin: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -90,6 +111,11 @@ class Source:
             return 1.0, 1.0
         rows, cols = np.linalg.norm(np.array(self.affine)[:2, :2] @ self._linear, axis=0)
         return float(rows), float(cols)
+
+    @property
+    def energy_metadata(self) -> dict[str, Any]:
+        """Energies and their unit as `energies_of` finds them in a layer's metadata; empty if not known."""
+        return {"energies": list(self.energies), "energy_unit": self.energy_unit} if self.energies else {}
 
     @property
     def matrix(self) -> Real:
@@ -123,15 +149,15 @@ class Source:
         translate = np.array(self.translate) + self._linear @ np.array(offset)
         sheared = np.array([[1.0, self.shear], [0.0, 1.0]])
         attributes = {
-            "scale": (1.0,) * stacked + tuple(self.scale),
-            "translate": (0.0,) * stacked + tuple(translate.tolist()),
+            "scale": (self.slice_scale,) * stacked + tuple(self.scale),
+            "translate": (self.slice_translate,) * stacked + tuple(translate.tolist()),
             "rotate": _with_axis(self.rotate, stacked),
             "shear": _with_axis(sheared, stacked),
             "affine": _with_axis(self.affine, stacked),
-            "units": ("pixel",) * stacked + tuple(self.units),
+            "units": (self.slice_unit,) * stacked + tuple(self.units),
         }
-        if self.axis_labels:
-            attributes["axis_labels"] = ("slice",) * stacked + tuple(self.axis_labels)
+        if self.axis_labels or (stacked and self.energies):
+            attributes["axis_labels"] = (self.slice_label,) * stacked + tuple(self.axis_labels or ("y", "x"))
         return attributes
 
 
@@ -154,6 +180,7 @@ def source_of(layer: Any) -> Source:
     shear = np.asarray(layer.shear, float)
     units = tuple(str(unit) for unit in layer.units[-2:])
     limits = None if getattr(layer, "rgb", False) else getattr(layer, "contrast_limits", None)
+    energies, energy_unit = energies_of(layer)
     return Source(
         name=str(layer.name),
         scale=_pair(layer.scale),
@@ -166,8 +193,86 @@ def source_of(layer: Any) -> Source:
         unit=_unit(units, layer.metadata),
         contrast_limits=None if limits is None else _pair(limits),
         colormap="gray" if limits is None else _colours(layer.colormap),
+        energies=energies,
+        energy_unit=energy_unit,
         origin=_origin(layer.metadata),
+        **_slice_axis(layer),
     )
+
+
+def _slice_axis(layer: Any) -> dict[str, Any]:
+    """How the axis before the image's two lies, so that results line up with it on the viewer's slider."""
+    if len(layer.scale) < 3:
+        return {}
+    return {
+        "slice_scale": float(layer.scale[-3]),
+        "slice_translate": float(layer.translate[-3]),
+        "slice_unit": str(layer.units[-3]),
+        "slice_label": str(layer.axis_labels[-3]),
+    }
+
+
+def energies_of(layer: Any) -> tuple[tuple[float, ...], str]:
+    """Energies of a layer's slices and their unit, both empty where they are not known.
+
+    Looked up in this order: ``metadata["napari-sbd"]["energies"]`` and ``["energy_unit"]``, as this package's
+    readers write them; the same keys in ``metadata`` itself; the layer's axis, if its unit is one of
+    energy or voltage; ``metadata["axes"]``, where napari-rosettasciio keeps scale, offset and units.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image or napari.layers.Labels
+    """
+    if not hasattr(layer, "depiction") or len(layer.scale) != 3:
+        return (), ""
+    data = layer.data[0] if layer.multiscale else layer.data
+    count = int(data.shape[0])
+    for where in (layer.metadata.get(NAMESPACE), layer.metadata):
+        known = where.get("energies") if isinstance(where, Mapping) else None
+        if known is not None and len(known) == count:
+            return tuple(float(energy) for energy in known), str(where.get("energy_unit") or "")
+    unit = ENERGY_UNITS.get(str(layer.units[0]))
+    if unit:
+        return _even(layer.scale[0], layer.translate[0], count), unit
+    try:
+        axis = layer.metadata["axes"][-3]
+        if str(axis["units"]) in ENERGY_UNITS.values():
+            return _even(axis["scale"], axis["offset"], count), str(axis["units"])
+    except (KeyError, TypeError, IndexError):
+        pass
+    return (), ""
+
+
+def _even(step: float, first: float, count: int) -> tuple[float, ...]:
+    return tuple((float(first) + float(step) * np.arange(count)).tolist())
+
+
+def energy_axis(energies: Sequence[float], unit: str) -> dict[str, Any]:
+    """Fields of a Source by which the viewer's slider shows energies.
+
+    Where they do not rise evenly, it shows the index.
+
+    Examples
+    --------
+    >>> energy_axis([-0.2, -0.1, 0.0, 0.1], "V")["slice_scale"]
+    0.1
+    >>> energy_axis([1, 2, 4], "V")["slice_scale"]
+    1.0
+    """
+    values = np.asarray(energies, float)
+    steps = np.diff(values)
+    plain = {"energies": tuple(values.tolist()), "energy_unit": unit}
+    even = len(steps) and steps.min() > 0 and np.ptp(steps) <= UNEVEN * steps.mean()
+    if not even:
+        return {"slice_scale": 1.0, "slice_translate": 0.0, **plain}
+    names = {symbol: name for name, symbol in ENERGY_UNITS.items()}
+    return {
+        "slice_scale": float(np.round(steps.mean(), 12)),
+        "slice_translate": float(values[0]),
+        "slice_unit": names.get(unit, "pixel"),
+        "slice_label": "energy" if "eV" in unit else "bias",
+        **plain,
+    }
 
 
 def _origin(metadata: Any) -> dict[str, Any]:

@@ -7,16 +7,22 @@ from typing import Any
 import numpy as np
 from magicgui.widgets import ComboBox
 from psygnal import Signal
+from qtpy.QtWidgets import QComboBox, QLabel
 
-from napari_sbd.api import read
+from napari_sbd.api import ALL, At, read
 from napari_sbd.core.observation import Observation
-from napari_sbd.layers import Source, role_of
+from napari_sbd.layers import Source, energies_of, role_of
 from napari_sbd.widgets.fields import hint_label
 from napari_sbd.widgets.layer_choice import MaskChoice
 
 WATCHED = ("data", "scale", "translate", "rotate", "shear", "affine", "units", "name")
 # Results that are no image of the sample.
-NOT_OFFERED = ("kernel", "activation", "reconstruction")
+NOT_OFFERED = ("kernel", "kernel error", "activation", "reconstruction")
+SHOWN, TOGETHER = "Shown slice alone", "All, as energies"
+SLICES_HELP = (
+    "What is recovered of a stack. Shown slice alone: the image that the viewer shows. All, as energies: one "
+    "activation map that all slices share, and one kernel with a slice for each energy."
+)
 NO_IMAGE = "There is no image: open one with File ▸ Open, or a sample with File ▸ Open Sample."
 
 
@@ -43,8 +49,13 @@ class ImageChoice:
         self.hint = hint_label()
         self.combo = ComboBox(
             choices=lambda _: [(layer.name, layer) for layer in self._layers()],
-            tooltip="Image or Labels layer to recover from; of a stack, the image that is shown.",
+            tooltip="Image or Labels layer to recover from.",
         )
+        self.slices, self.slices_label = QComboBox(), QLabel("Slices")
+        self.slices.addItems([SHOWN, TOGETHER])
+        for part in (self.slices, self.slices_label):
+            part.setToolTip(f"<p>{SLICES_HELP}</p>")
+        self.slices.currentIndexChanged.connect(self._look)
         active = viewer.layers.selection.active
         # Equal, not identical: napari hands out the active layer within a proxy.
         for layer in self._layers():
@@ -64,16 +75,29 @@ class ImageChoice:
         return self.combo.value
 
     @property
-    def at(self) -> tuple[int, ...]:
-        """Index of the shown image in a layer with more axes than an image."""
-        layer = self.layer
-        shape = (layer.data[0] if layer.multiscale else layer.data).shape
-        leading = len(shape) - 2 - bool(getattr(layer, "rgb", False))
-        if leading == 0:
+    def leading(self) -> tuple[int, ...]:
+        """Lengths of the layer's axes before those of an image."""
+        if self.layer is None:
             return ()
-        point = layer.world_to_data(self.viewer.dims.point)
-        leading_point = zip(point, shape[:leading], strict=False)
-        return tuple(int(np.clip(np.round(p), 0, n - 1)) for p, n in leading_point)
+        shape = (self.layer.data[0] if self.layer.multiscale else self.layer.data).shape
+        return tuple(shape[: len(shape) - 2 - bool(getattr(self.layer, "rgb", False))])
+
+    @property
+    def whole(self) -> bool:
+        """Whether all slices of a stack are taken, as energies."""
+        return len(self.leading) == 1 and self.slices.currentText() == TOGETHER
+
+    @property
+    def shown(self) -> tuple[int, ...]:
+        """Index of the shown image in a layer with more axes than an image."""
+        leading = self.leading
+        point = self.layer.world_to_data(self.viewer.dims.point) if leading else ()
+        return tuple(int(np.clip(np.round(p), 0, n - 1)) for p, n in zip(point, leading, strict=False))
+
+    @property
+    def at(self) -> At:
+        """What of the layer is taken, as `recover` calls it; None for a layer that is one image."""
+        return ALL if self.whole else self.shown or None
 
     def read(self) -> None:
         """Take the image from its layer and check it."""
@@ -81,7 +105,7 @@ class ImageChoice:
         self.problem = NO_IMAGE
         if self.layer is not None:
             try:
-                self.observation, self.source = read(self.layer, at=self.at or None, **self.mask.named())
+                self.observation, self.source = read(self.layer, at=self.at, **self.mask.named())
                 self.problem = ""
             except ValueError as error:
                 self.problem = sentence(error)
@@ -103,7 +127,7 @@ class ImageChoice:
         self.combo.reset_choices()
 
     def _dims_changed(self, event: Any = None) -> None:
-        if self.layer is not None and self.at:
+        if self.layer is not None and self.leading and not self.whole:
             self._look()
 
     def _choose(self, value: Any = None) -> None:
@@ -113,7 +137,19 @@ class ImageChoice:
             if self.layer is not None and hasattr(self.layer.events, name):
                 getattr(self.layer.events, name).connect(self._look)
         self._watched = self.layer
+        self._offer_slices()
         self._look()
+
+    def _offer_slices(self) -> None:
+        """Show the choice of slices for a stack; known energies ask for all of them."""
+        stacked = len(self.leading) == 1
+        for part in (self.slices, self.slices_label):
+            # One without a parent would become a window of its own.
+            if part.parentWidget() is not None or not stacked:
+                part.setVisible(stacked)
+        self.slices.blockSignals(True)
+        self.slices.setCurrentText(TOGETHER if stacked and energies_of(self.layer)[0] else SHOWN)
+        self.slices.blockSignals(False)
 
     def _look(self, event: Any = None) -> None:
         self.revision += getattr(event, "type", "") == "data"
@@ -125,14 +161,23 @@ class ImageChoice:
             return ""
         rows, cols = self.observation.shape
         parts = [f"{rows} × {cols} px", self.length((rows, cols))]
-        if self.at:
-            parts.append("slice " + ", ".join(str(n) for n in self.at))
+        if self.whole:
+            parts.append(f"{len(self.observation.data)} slices")
+            parts.append(self._energy_range())
+        elif self.shown:
+            parts.append("slice " + ", ".join(str(n) for n in self.shown))
         left_out = ~self.observation.mask
         if self.mask.layer is not None:
             parts.append(f"{100 * left_out.mean():.2g} % left out")
         elif left_out.any():
             parts.append(f"{left_out.sum():,} px without a value")
         return " · ".join(part for part in parts if part)
+
+    def _energy_range(self) -> str:
+        if self.source is None or not self.source.energies:
+            return ""
+        low, high = min(self.source.energies), max(self.source.energies)
+        return f"{low:.3g} to {high:.3g} {self.source.energy_unit}".replace("-", "−").rstrip()
 
 
 def sentence(error: Exception | str) -> str:

@@ -24,7 +24,8 @@ LEAVE_OUT_HELP = (
 )
 START_HELP = (
     "Where the search begins. Automatic: at salient patches of the image. "
-    "A Shapes layer: at its rectangles, each drawn round a whole defect."
+    "A Shapes layer: at its rectangles, each drawn round a whole defect. "
+    "A kernel: at what an earlier recovery found, be it on one slice of a stack or on another image."
 )
 
 
@@ -98,10 +99,14 @@ class LayerChoice:
 
 
 class StartChoice(LayerChoice):
-    """The choice of a Shapes layer whose boxes the search starts from."""
+    """The choice of a Shapes layer whose boxes the search starts from, or of an earlier kernel."""
 
     def __init__(self, viewer: Any) -> None:
         super().__init__(viewer, "Automatic", is_shapes, START_HELP)
+
+    def _choices(self) -> list[tuple[str, Any]]:
+        kernels = [layer for layer in self.viewer.layers if role_of(layer) == "kernel"]
+        return [*super()._choices(), *((layer.name, layer) for layer in kernels)]
 
     def named(self) -> dict[str, Any]:
         """The layer as an argument of `recover`."""

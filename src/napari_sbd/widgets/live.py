@@ -9,15 +9,20 @@ import numpy as np
 from napari_sbd.api import Recovery
 from napari_sbd.core.recover import State
 from napari_sbd.layers import (
+    NAMESPACE,
     SPARSE_NAMES,
     LayerData,
     Slot,
     Source,
     add_layer,
+    error_layers,
+    exchange_recovery,
     free_slot,
+    handle_in,
     live_layers,
     result_layers,
     role_of,
+    update_defects,
 )
 
 
@@ -65,6 +70,29 @@ class LiveLayers:
         if self._extent() != self._seen:
             self._fit()
 
+    def show_defects(self, recovery: Recovery) -> None:
+        """Show the table of defects by another threshold, if its layer is still there.
+
+        What is saved by way of any of the layers has the new threshold, too.
+        """
+        for layer in self._layers.values():
+            exchange_recovery(layer.metadata, recovery)
+            if role_of(layer) == "defects" and layer in self.viewer.layers and self._slot is not None:
+                update_defects(layer, recovery, self.source, self._slot)
+
+    def show_errors(self, recovery: Recovery, errors: Any) -> None:
+        """Show the standard errors of the kernels beside them."""
+        slot = self._slot_for(recovery.kernels, recovery.observation.shape)
+        handles = [h for layer in self._layers.values() if (h := handle_in(layer.metadata)) is not None]
+        for new in error_layers(recovery, errors, self.source, slot):
+            name = new[1]["name"]
+            if handles:
+                new[1]["metadata"][NAMESPACE]["recovery"] = handles[0]
+            if self._layers.get(name) not in self.viewer.layers:
+                self._layers.pop(name, None)
+            self._show(new)
+        self.viewer.fit_to_view()
+
     def discard(self) -> None:
         """Remove the layers of a recovery that failed."""
         self._drop_all_but(set())
@@ -84,7 +112,8 @@ class LiveLayers:
             layer = self._layers[name]
             layer.data = np.asarray(data)
             layer.contrast_limits = attributes["contrast_limits"]
-            _follow_signs(layer, attributes["colormap"])
+            if role_of(layer) == "activation":
+                _follow_signs(layer, attributes["colormap"])
             if role_of(layer) == "kernel" and not np.allclose(layer.translate, attributes["translate"]):
                 layer.translate = attributes["translate"]
         return self._layers[name]

@@ -39,12 +39,13 @@ class KernelPreview(QWidget):
         self.rows: list[KernelRow] = []
         self.hide()
 
-    def show_kernels(self, kernels: Real, source: Source) -> None:
-        """Show kernels (types, slices, k1, k2); of a stack, the slice in the middle."""
+    def show_kernels(self, kernels: Real, source: Source, number: int | None = None) -> None:
+        """Show kernels (types, slices, k1, k2); of a stack, this slice or the one in the middle."""
+        at = kernels.shape[1] // 2 if number is None else number
         while len(self.rows) < len(kernels):
             self.rows.append(KernelRow(self._grid, len(self.rows)))
         for row in self.rows:
-            row.show(kernels, source)
+            row.show(kernels, source, at)
         self.show()
 
     def clear(self) -> None:
@@ -69,7 +70,7 @@ class KernelRow:
         grid.addWidget(self.caption, 2 * number + 1, 0, top)
         grid.addWidget(self.qpi_caption, 2 * number + 1, 1, top)
 
-    def show(self, kernels: Real, source: Source) -> None:
+    def show(self, kernels: Real, source: Source, at: int) -> None:
         """Show the kernel of this row's number, or nothing if there are fewer."""
         shown, several = self.number < len(kernels), len(kernels) > 1
         for label in (self.kernel, self.qpi):
@@ -80,14 +81,14 @@ class KernelRow:
         if not shown:
             return
         kernel = kernels[self.number]
-        middle, side = kernel[len(kernel) // 2], SMALL_SIDE if several else SIDE
+        middle, side = kernel[at], SMALL_SIDE if several else SIDE
         top = float(np.abs(kernel).max()) or 1.0
         size = middle.shape[0] * source.pixel_size[0], middle.shape[1] * source.pixel_size[1]
         _paint(self.kernel, (middle / top + 1) / 2, Colormap(**DIVERGING), size, side)
         magnitude, reach = spectrum(middle)
         limits = np.pi * reach / source.pixel_size[0], np.pi * reach / source.pixel_size[1]
         _paint(self.qpi, magnitude / (magnitude.max() or 1.0), ensure_colormap("inferno"), limits, side)
-        first, second = _kernel_caption(kernel, size, source.unit), _qpi_caption(limits, source.unit)
+        first, second = _kernel_caption(kernel, size, source, at), _qpi_caption(limits, source.unit)
         self.caption.setText(f"Kernel<br>{first}")
         self.qpi_caption.setText(second)
         colour = QColor.fromRgbF(*RING_COLOURS[self.number % len(RING_COLOURS)]).name()
@@ -95,13 +96,16 @@ class KernelRow:
         self.beside.setText(f"{ring} Kernel {self.number + 1}<br>{first}<br><br>{second}")
 
 
-def _kernel_caption(kernel: Real, size: tuple[float, float], unit: str) -> str:
+def _kernel_caption(kernel: Real, size: tuple[float, float], source: Source, at: int) -> str:
     slices, rows, cols = kernel.shape
+    unit = source.unit
     lines = [f"{rows} × {cols} px"]
     if unit != "px":
         lines.append(f"{size[0]:.3g} × {size[1]:.3g} {unit}")
     if slices > 1:
-        lines.append(f"slice {slices // 2} of 0 to {slices - 1}")
+        lines.append(f"slice {at} of 0 to {slices - 1}")
+    if len(source.energies) == slices > 1:
+        lines.append(f"at {source.energies[at]:.3g} {source.energy_unit}".replace("-", "−"))
     return "<br>".join(lines)
 
 

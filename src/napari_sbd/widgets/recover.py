@@ -15,11 +15,15 @@ from napari_sbd.core.observation import check_window
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.recover import State
 from napari_sbd.core.start import given_starts
-from napari_sbd.layers import boxes_of
+from napari_sbd.core.threshold import Threshold
+from napari_sbd.layers import start_of
+from napari_sbd.widgets.errors import ErrorsRun
 from napari_sbd.widgets.image_choice import ImageChoice, sentence
 from napari_sbd.widgets.layer_choice import MaskChoice, StartChoice
+from napari_sbd.widgets.live import LiveLayers
 from napari_sbd.widgets.preview import KernelPreview
 from napari_sbd.widgets.progress_view import ProgressView
+from napari_sbd.widgets.result_view import ResultView
 from napari_sbd.widgets.run import Failure, Run, RunState
 from napari_sbd.widgets.save_bar import SaveBar
 from napari_sbd.widgets.script import python_lines
@@ -63,19 +67,24 @@ class RecoverWidget(QWidget):
         self.viewer = napari_viewer
         self.recovery: Recovery | None = None
         self._run: Run | None = None
+        self._layers: LiveLayers | None = None  # of `recovery`
+        self._errors: ErrorsRun | None = None
         # What the running recovery was asked for, and what gave `recovery`.
         self._asked: tuple[Any, ...] = ()
         self._answered: tuple[Any, ...] = ()
         self.mask_choice, self.start_choice = MaskChoice(napari_viewer), StartChoice(napari_viewer)
         self.image = ImageChoice(napari_viewer, self.mask_choice)
         self.form = SettingsForm(self._rows_above())
-        self.progress, self.preview = ProgressView(), KernelPreview()
+        self.progress, self.preview, self.result = ProgressView(), KernelPreview(), ResultView()
         self.save_bar = SaveBar(napari_viewer)
         self._add_buttons()
         self._lay_out()
         self.image.changed.connect(self._refresh)
         self.start_choice.changed.connect(self._refresh)
         self.form.changed.connect(self._refresh)
+        self.result.threshold_changed.connect(self._change_threshold)
+        self.result.errors_wanted.connect(self._add_errors)
+        napari_viewer.dims.events.point.connect(self._follow_slice)
         napari_viewer.events.theme.connect(self._follow_theme)
         self._follow_theme()
         self._refresh()
@@ -98,7 +107,7 @@ class RecoverWidget(QWidget):
             return
         self._asked = self._request()
         watch = WindowWatch(self)
-        options = self.form.options() | {"start": self._boxes()}
+        options = self.form.options() | {"start": self._given_start()}
         run = Run(self.viewer, self.image.observation, self.image.source, options, watch)
         run.state_changed.connect(self._show_state)
         run.progressed.connect(self._show_progress)
@@ -108,6 +117,7 @@ class RecoverWidget(QWidget):
         weakref.finalize(self, run.stop.set)
         self.progress.begin()
         self.preview.clear()
+        self.result.hide()
         run.start()
 
     def cancel(self) -> None:
@@ -163,6 +173,7 @@ class RecoverWidget(QWidget):
             label.setToolTip(f"<p>{choice.combo.tooltip}</p>")
             rows.append((label, choice.native))
         rows.insert(1, (None, self.image.hint))
+        rows.insert(1, (self.image.slices_label, self.image.slices))
         return rows
 
     def _add_buttons(self) -> None:
@@ -190,6 +201,7 @@ class RecoverWidget(QWidget):
         inner.addLayout(small)
         inner.addWidget(self.progress)
         inner.addWidget(self.preview)
+        inner.addWidget(self.result)
         inner.addWidget(self.save_bar)
         inner.addStretch()
         scroll = QScrollArea()
@@ -229,11 +241,12 @@ class RecoverWidget(QWidget):
         seen = self.image.observation
         if seen is not None:
             try:
-                starts = given_starts(self._boxes(), seen.shape, len(seen.data))
+                starts = given_starts(self._given_start(), seen.shape, len(seen.data))
                 if starts.window is not None:
                     check_window(starts.window, seen.shape)
             except ValueError as error:
-                named = str(error).replace("of start", f"of {self.start_choice.layer.name}")
+                name = getattr(self.start_choice.layer, "name", "start")
+                named = str(error).replace("of start", f"of {name}").replace("start has", f"{name} has")
                 return sentence(named.replace("kernel_size", "the window of"))
         window = self.form.window_field.value()
         if self.image.observation is not None and window is not None:
@@ -243,12 +256,12 @@ class RecoverWidget(QWidget):
                 return sentence(str(error).replace("kernel_size", "the window of"))
         return self.image.problem
 
-    def _boxes(self) -> Any:
-        """Boxes to start from, or None."""
+    def _given_start(self) -> Any:
+        """Boxes or a kernel to start from, or None."""
         layer = self.start_choice.layer
         if layer is None or self.image.source is None:
             return None
-        return boxes_of(layer, self.image.source, self.image.at)
+        return start_of(layer, self.image.source, () if self.image.whole else self.image.shown)
 
     def _show_progress(self, state: State) -> None:
         self.progress.show_state(state)
@@ -272,7 +285,7 @@ class RecoverWidget(QWidget):
         self.state_changed.emit(state)
 
     def _end(self, outcome: Recovery | Failure) -> None:
-        self._run = None
+        finished, self._run = self._run, None
         self.progress.end()
         self._show_state(RunState.IDLE)
         if isinstance(outcome, Failure):
@@ -281,7 +294,9 @@ class RecoverWidget(QWidget):
             self._tell_error(outcome.error)
         else:
             self.recovery, self._answered = outcome, self._asked
-            self.preview.show_kernels(outcome.kernels, outcome.source)
+            self._layers = finished.layers if finished is not None else None
+            self.result.show_result(outcome)
+            self._follow_slice()
             self.form.window_field.show_chosen(outcome.window)
             self.form.fields["types"].show_chosen(len(outcome.kernels))
             if outcome.status == "finished":
@@ -290,6 +305,48 @@ class RecoverWidget(QWidget):
         self.save_bar.show_result(self.recovery)
         self._refresh()
         self.finished.emit(self.recovery)
+
+    def _follow_slice(self, event: Any = None) -> None:
+        """Preview the kernels, of a stack at the slice that the viewer shows."""
+        recovery = self.recovery
+        if recovery is None or self._run is not None:
+            return
+        count, point = recovery.kernels.shape[1], self.viewer.dims.point
+        if event is not None and count == 1:
+            return
+        number = None
+        if len(point) >= 3 and count > 1:
+            place = (point[-3] - recovery.source.slice_translate) / recovery.source.slice_scale
+            number = min(max(round(place), 0), count - 1)
+        self.preview.show_kernels(recovery.kernels, recovery.source, number)
+
+    def _change_threshold(self, threshold: Threshold) -> None:
+        """Make table and points anew; nothing is run."""
+        if self.recovery is None:
+            return
+        self.recovery = self.recovery.with_threshold(
+            threshold.snr, threshold.strength, outside=threshold.outside
+        )
+        if self._layers is not None:
+            self._layers.show_defects(self.recovery)
+        self.result.rows.describe(self.recovery)
+        if self.progress.level == "result":
+            self._tell_result()
+        self.save_bar.show_result(self.recovery)
+
+    def _add_errors(self) -> None:
+        """Work out the kernels' standard errors in the background and add them as layers."""
+        if self.recovery is None or self._layers is None or self._errors is not None:
+            return
+        self.result.show_errors_text("Fitting the kernel again and again…", busy=True)
+        self._errors = ErrorsRun(self.recovery, self._layers, WindowWatch(self))
+        self._errors.finished.connect(self._show_errors)
+        self._errors.start()
+
+    def _show_errors(self, run: ErrorsRun, text: str) -> None:
+        self._errors = None
+        current = run.layers is self._layers
+        self.result.show_errors_text(text if current else "", busy=False)
 
     def _tell_result(self) -> None:
         if self.recovery is None:

