@@ -46,8 +46,10 @@ class ImageOutcome:
         What went wrong, or what was found.
     details : str
         Where in the program an unexpected error came from.
-    seconds : float
-        Time that it took.
+    seconds, cpu_seconds : float
+        Time that it took, and of that the processor's: less where the machine is busy otherwise.
+    worker : str
+        Machine and process that did it.
     saved : Path, optional
         The file with the result.
     figures : dict
@@ -63,6 +65,8 @@ class ImageOutcome:
     message: str = ""
     details: str = field(default="", repr=False)
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    worker: str = ""
     saved: Path | None = None
     figures: dict[str, Any] = field(default_factory=dict, repr=False)
     kept: Recovery | None = field(default=None, repr=False)
@@ -128,7 +132,8 @@ class Outcomes(Sequence[ImageOutcome]):
     @property
     def table(self) -> pd.DataFrame:
         """One row for each result: name, status, figures, message."""
-        return pd.DataFrame([one.row for one in self._all], columns=list(COLUMNS))
+        table = pd.DataFrame([one.row for one in self._all], columns=list(COLUMNS))
+        return table.astype({"defects": "Int64", "types": "Int64"})
 
     @property
     def summary(self) -> str:

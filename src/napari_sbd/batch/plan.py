@@ -126,7 +126,10 @@ def recipe_of(recipe: Any) -> Any:
     ValueError, OSError
         If it is no recipe or there is no such file.
     """
-    if recipe is None or hasattr(recipe, "to_json") or (isinstance(recipe, str) and recipe == SUGGEST):
+    if recipe is None or hasattr(recipe, "to_json"):
+        return recipe
+    if isinstance(recipe, str) and recipe == SUGGEST:
+        import_module("napari_sbd.prepare.suggest")
         return recipe
     if not isinstance(recipe, (str, os.PathLike)):
         raise ValueError(

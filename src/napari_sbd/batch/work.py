@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import time
 import traceback
 from collections.abc import Iterator
@@ -50,13 +52,17 @@ def work(task: Task, plan: Plan, stop: Stop) -> list[ImageOutcome]:
     list of ImageOutcome
         One for each result: several where the frames of a stack share a kernel.
     """
-    began = time.perf_counter()
+    began, busy = time.perf_counter(), time.thread_time()
     try:
         outcomes = list(_results(task, plan, stop))
     except Exception as error:
         outcomes = [failed(task, *_told(error))]
-    spent = (time.perf_counter() - began) / len(outcomes)
-    return [replace(outcome, seconds=spent) for outcome in outcomes]
+    spent, busy = (
+        (now - then) / len(outcomes)
+        for now, then in ((time.perf_counter(), began), (time.thread_time(), busy))
+    )
+    worker = f"{platform.node()}:{os.getpid()}"
+    return [replace(outcome, seconds=spent, cpu_seconds=busy, worker=worker) for outcome in outcomes]
 
 
 def failed(task: Task, message: str, details: str = "") -> ImageOutcome:

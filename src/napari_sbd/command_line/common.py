@@ -117,8 +117,8 @@ def stop_by_signal() -> Iterator[Event]:
 
     previous: dict[int, Any] = {}
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            previous[number] = signal.signal(number, note)
+        for name in (signal.SIGINT, signal.SIGTERM):
+            previous[int(name)] = signal.signal(name, note)
     except ValueError:  # not in the main thread: whoever called stops by other means
         previous.clear()
     try:

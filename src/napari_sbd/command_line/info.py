@@ -44,7 +44,7 @@ def _of_channel(channel: Any) -> str:
     size = channel.pixel_size_nm
     if size:
         parts.append(f"{rows * size[0]:.4g}×{cols * size[1]:.4g} nm ({_pixel(size)} nm/px)")
-    else:
+    elif not channel.notes:
         parts.append("no pixel size")
     if channel.unit:
         parts.append(f"in {channel.unit}")
