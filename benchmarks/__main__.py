@@ -16,6 +16,7 @@ from benchmarks import (
     kills,
     many,
     phase,
+    prepare,
     real,
     speed,
     subpixel,
@@ -55,6 +56,13 @@ SUITES = {
         phase.run, "phase diagram, goes on where it stopped; --only window,θ", 5, ("only", "out", "fresh")
     ),
     "real": Suite(real.run, "real images, pictures in build/; --only nafeas, haadf, tase2", 5, ("only",)),
+    "prepare": Suite(
+        prepare.run,
+        "lattice and hum removed with known truth, real images before and after (pictures in build/); "
+        "--only lattice, hum, clean, real",
+        5,
+        ("only",),
+    ),
     "subpixel": Suite(
         subpixel.run, "defects between pixels, amplitudes' errors (17 seeds: 1020 defects)", 17
     ),

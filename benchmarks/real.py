@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from benchmarks import yardsticks
 from benchmarks.judge import found_points
-from benchmarks.lattice import Lattice, levelled, without_lattice
 from benchmarks.measure import cpu_seconds
 from benchmarks.tables import Table, note
 from napari_sbd.core.recover import recover
 from napari_sbd.core.recovery import Recovery
+from napari_sbd.prepare.suggest import suggest_recipe
 
 Real = NDArray[np.floating]
 
@@ -23,8 +23,6 @@ DATA = yardsticks.SHARED / "data"
 BUILD = Path(__file__).resolve().parents[1] / "build"
 NAFEAS_WINDOWS: tuple[int | None, ...] = (10, 15, 20, 25, 30, None)
 HAADF_WITHIN, TASE2_WITHIN = 6.0, 4.0
-HAADF_LATTICE = Lattice(peaks=18, order=(2, 2), background=(3, 3))
-TASE2_LATTICE = Lattice(peaks=9, order=(8, 4), background=(8, 3), jitter=4)
 
 
 def run(seeds: Iterable[int], only: Iterable[str] = ()) -> None:
@@ -70,16 +68,15 @@ def haadf(seeds: list[int]) -> None:
     from skimage.io import imread
 
     image = imread(DATA / "haadf_tmd" / "re05.tiff")[..., 0].astype(float)
-    cleaned = without_lattice(image, HAADF_LATTICE)
+    cleaned = suggest_recipe(image).apply(image).data[0]
     bright = np.load(DATA / "haadf_tmd" / "reference_bright.npy")
     _scene("haadf", image, cleaned, bright, HAADF_WITHIN, seeds[:1])
 
 
 def tase2(seeds: list[int]) -> None:
     """Small and large defects."""
-    image = levelled(np.load(DATA / "tase2" / "tase2_118K.npy").astype(float))
-    cleaned = without_lattice(image, TASE2_LATTICE)
-    cleaned = levelled(cleaned / cleaned.std())
+    image = np.load(DATA / "tase2" / "tase2_118K.npy").astype(float)
+    cleaned = suggest_recipe(image).apply(image).data[0]
     positions = np.load(DATA / "tase2" / "reference_positions.npy")
     _scene("tase2", image, cleaned, positions, TASE2_WITHIN, seeds[:1])
 
@@ -90,7 +87,7 @@ GIVEN = {"haadf": 25, "tase2": 25}
 
 def _scene(name: str, image: Real, cleaned: Real, truth: Real, within: float, seeds: list[int]) -> None:
     columns = ["options", "seed", "window", "precision", "recall", "false", "missed", "types", "CPU s"]
-    title = f"{name}: {len(truth)} reference positions, within {within:g} px, lattice removed"
+    title = f"{name}: {len(truth)} reference positions, within {within:g} px, prepared as suggested"
     table = Table(title, columns, {"options": 24, "window": 7, "CPU s": 6})
     choices: dict[str, dict[str, Any]] = {
         "defaults": {},
@@ -147,7 +144,7 @@ def _draw(path: Path, image: Real, cleaned: Real, truth: Real, recovery: Recover
     parts = figure.subfigures(2, 1, height_ratios=(8, 3), squeeze=False)[:, 0]
     axes = parts[0].subplots(1, 3)
     pictures = (image, cleaned, cleaned)
-    for ax, picture, title in zip(axes, pictures, ("image", "lattice removed", "defects"), strict=True):
+    for ax, picture, title in zip(axes, pictures, ("image", "prepared", "defects"), strict=True):
         low, high = np.percentile(picture, (0.5, 99.5))
         ax.imshow(picture, cmap="gray", vmin=low, vmax=high)
         ax.set_title(title)

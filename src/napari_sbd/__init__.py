@@ -17,14 +17,18 @@ if TYPE_CHECKING:
     from napari_sbd.core.quality import kernel_similarity
     from napari_sbd.core.recover import State
     from napari_sbd.io import Channel, ReadError, read
+    from napari_sbd.prepare.recipe import Recipe, Step
+    from napari_sbd.prepare.suggest import suggest_recipe
 
 _HOMES = {
     "Channel": "napari_sbd.io",
     "Observation": "napari_sbd.core.observation",
     "Parameters": "napari_sbd.core.parameters",
     "ReadError": "napari_sbd.io",
+    "Recipe": "napari_sbd.prepare.recipe",
     "Recovery": "napari_sbd.api",
     "State": "napari_sbd.core.recover",
+    "Step": "napari_sbd.prepare.recipe",
     "iter_recover": "napari_sbd.api",
     "iter_recover_many": "napari_sbd.batch",
     "kernel_similarity": "napari_sbd.core.quality",
@@ -34,6 +38,7 @@ _HOMES = {
     "recover": "napari_sbd.api",
     "recover_many": "napari_sbd.batch",
     "settings": "napari_sbd.core.parameters",
+    "suggest_recipe": "napari_sbd.prepare.suggest",
 }
 
 __all__ = [
@@ -41,8 +46,10 @@ __all__ = [
     "Observation",
     "Parameters",
     "ReadError",
+    "Recipe",
     "Recovery",
     "State",
+    "Step",
     "iter_recover",
     "iter_recover_many",
     "kernel_similarity",
@@ -52,6 +59,7 @@ __all__ = [
     "recover",
     "recover_many",
     "settings",
+    "suggest_recipe",
 ]
 
 

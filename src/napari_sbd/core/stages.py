@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from napari_sbd.core.alternation import alternate, crowded, fit_kernels_on_sphere, fit_maps
 from napari_sbd.core.descent import Iterate, Schedule, descend
-from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.noise import robust_std
+from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.rearrange import loosened, rearranged, tangled
 from napari_sbd.core.resize import recentred
 from napari_sbd.core.sparsity import Levels, penalty_from_residual

@@ -6,8 +6,6 @@ follow from the patches of the image at the sites and from the lags between them
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage, sparse

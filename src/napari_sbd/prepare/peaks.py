@@ -1,0 +1,113 @@
+"""Bragg peaks: sharp maxima of an image's spectrum, found by themselves."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft, ndimage
+
+Real = NDArray[np.floating]
+
+FEWEST_PERIODS = 6  # in the image; what has fewer is no lattice
+APART = 3  # bins between two peaks
+PADDED = 2  # the spectrum is sampled that much finer
+BLOCK = 32  # px of the spectrum over which its level is taken
+STRIP = 24  # px to either side, along which streaks through a peak are measured
+LOOKED_AT = 6  # times as many candidates as peaks are looked at
+
+
+def bragg_peaks(stack: Real, count: int, prominence: float, known: Real | None = None) -> Real:
+    """Frequencies of the highest peaks in the spectrum, in cycles per pixel, highest first.
+
+    A peak is a maximum that stands out from what is around it in every direction, along the streaks through
+    it, too: a hum that has one frequency along all lines, but no fixed phase, is a streak and no peak.
+
+    Parameters
+    ----------
+    stack : array (slices, rows, cols)
+        Its power spectra are added up, each of unit power.
+    count : int
+        How many at most.
+    prominence : float
+        Least height over the median around it; noise alone reaches about 4.5.
+    known : array (n, 2), optional
+        Frequencies close to which no peak is looked for.
+
+    Returns
+    -------
+    array (n, 2)
+        Along rows and columns; of each pair of opposite peaks one.
+
+    Examples
+    --------
+    >>> rows, cols = np.indices((64, 64))
+    >>> wave = np.cos(2 * np.pi * (0.2 * rows + 0.3 * cols))
+    >>> noise = np.random.default_rng(0).normal(size=(64, 64))
+    >>> bragg_peaks((wave + noise)[None], 5, 6.0).round(2).tolist()
+    [[0.2, 0.3]]
+    """
+    if not count:
+        return np.zeros((0, 2))
+    spectrum, middle = _spectrum(stack)
+    size = np.array(spectrum.shape)
+    rows, cols = (np.arange(n) - m for n, m in zip(size, middle, strict=True))
+    top = spectrum == ndimage.maximum_filter(spectrum, 2 * PADDED * APART + 1)
+    top &= (rows[:, None] > 0) | ((rows[:, None] == 0) & (cols > 0))
+    top &= np.hypot(rows[:, None], cols) >= PADDED * FEWEST_PERIODS
+    top[[0, -1]] = top[:, [0, -1]] = False
+    top &= spectrum > prominence * _level(spectrum)
+    places = np.argwhere(top)
+    places = places[np.argsort(-spectrum[tuple(places.T)], kind="stable")]
+    found: list[Real] = []
+    taken = (np.zeros((0, 2)) if known is None else known) * size + middle
+    for place in places[: LOOKED_AT * count]:
+        if len(taken) and np.abs(taken - place).max(axis=1).min() < PADDED * APART:
+            continue
+        if spectrum[tuple(place)] > prominence * _streak(spectrum, place):
+            found.append((_summit(spectrum, place) - middle) / size)
+        if len(found) == count:
+            break
+    return np.array(found).reshape(-1, 2)
+
+
+def _spectrum(stack: Real) -> tuple[Real, NDArray[np.intp]]:
+    """Modulus of the Hann-tapered stack's spectrum with the zero frequency in the middle."""
+    shape = stack.shape[1:]
+    taper = np.outer(*(np.hanning(n + 2)[1:-1] for n in shape))
+    size = [fft.next_fast_len(PADDED * n) for n in shape]
+    power = np.zeros(size)
+    for image in stack:
+        faded = taper * (image - np.median(image))
+        total = np.sum(faded**2)
+        if total > 0:
+            power += np.abs(fft.fft2(faded, size)) ** 2 / total
+    return np.sqrt(fft.fftshift(power)), np.array(size) // 2
+
+
+def _level(spectrum: Real) -> Real:
+    """Median of the spectrum around each point, from blocks."""
+    blocks = [max(1, round(n / BLOCK)) for n in spectrum.shape]
+    # The spectrum is padded: every other point holds all.
+    parts = [np.array_split(np.arange(0, n, PADDED), b) for n, b in zip(spectrum.shape, blocks, strict=True)]
+    medians = np.array([[np.median(spectrum[np.ix_(i, j)]) for j in parts[1]] for i in parts[0]])
+    places = [(np.arange(n) + 0.5) * b / n - 0.5 for n, b in zip(spectrum.shape, blocks, strict=True)]
+    grid = np.meshgrid(*places, indexing="ij")
+    return np.asarray(ndimage.map_coordinates(medians, grid, order=1, mode="nearest"))
+
+
+def _streak(spectrum: Real, place: NDArray[np.intp]) -> float:
+    """The larger of the medians along the row and along the column through a place."""
+    row, col = place
+    around = [slice(max(0, i - STRIP), i + STRIP + 1) for i in place]
+    return float(max(np.median(spectrum[around[0], col]), np.median(spectrum[row, around[1]])))
+
+
+def _summit(spectrum: Real, place: NDArray[np.intp]) -> Real:
+    """Place of a maximum between the bins: a parabola through the logarithm, along each axis."""
+    row, col = place
+    lines = spectrum[row - 1 : row + 2, col], spectrum[row, col - 1 : col + 2]
+    shifts = []
+    for before, at, after in (np.log(np.maximum(line, np.finfo(float).tiny)) for line in lines):
+        bend = before - 2 * at + after
+        shifts.append(0.5 * (before - after) / bend if bend < 0 else 0.0)
+    return np.asarray(place + np.array(shifts))
