@@ -187,9 +187,8 @@ def test_info_and_export_of_results(folder, capsys):
 @needs_prepare
 @pytest.mark.parametrize("kind", ["npz", "tiff"])
 def test_prepare_writes_images_with_their_pixel_size(folder, capsys, kind):
-    from napari_sbd.prepare.recipe import Recipe, Step
-
     from napari_sbd.batch.images import read_file
+    from napari_sbd.prepare.recipe import Recipe, Step
 
     recipe = Recipe([Step("crop", {"top": 4}), Step("background", {"degree": 1})])
     recipe.save("recipe.json")
