@@ -49,7 +49,7 @@ def recover_many(
 
     >>> import numpy as np
     >>> images = {"topo": np.eye(32), "empty": np.zeros((32, 32))}
-    >>> outcomes = recover_many(images, workers=1, kernel_size=5, starts=1, refinements=0)
+    >>> outcomes = recover_many(images, workers=1, kernel_size=5, starts=1, refinements=0, types=1)
     >>> [(outcome.name, outcome.status) for outcome in outcomes]
     [('topo', 'finished'), ('empty', 'failed')]
     """

@@ -153,7 +153,7 @@ def figures_of(recovery: CoreRecovery) -> dict[str, Any]:
     --------
     >>> import numpy as np
     >>> from napari_sbd import recover
-    >>> figures_of(recover(np.eye(32), kernel_size=5, starts=1, refinements=0))["window (px)"]
+    >>> figures_of(recover(np.eye(32), kernel_size=5, starts=1, types=1))["window (px)"]
     '5×5'
     """
     seen, quality = recovery.observation, recovery.quality
