@@ -14,6 +14,7 @@ from benchmarks import (
     figure3,
     fuzz,
     kills,
+    many,
     phase,
     prepare,
     real,
@@ -72,6 +73,9 @@ SUITES = {
         fuzz.run, "readers on 2000 damaged files of each format; --only sxm, 3ds…", fuzz.MUTATIONS, ("only",)
     ),
     "kills": Suite(kills.run, "200 kills while a recovery is saved: the earlier file stays whole", 200),
+    "many": Suite(
+        many.run, "24 images with 2 workers and with 1, through a cluster, one broken file among them", 24
+    ),
     "windows": Suite(windows.run, "window by itself from 11 to 61 px, 10 images", 10),
 }
 

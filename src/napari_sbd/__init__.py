@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_sbd.api import Recovery, iter_recover, load, recover
+    from napari_sbd.batch import iter_recover_many, recover_many
     from napari_sbd.core.observation import Observation, observe
     from napari_sbd.core.parameters import Parameters, settings
     from napari_sbd.core.quality import kernel_similarity
@@ -29,11 +30,13 @@ _HOMES = {
     "State": "napari_sbd.core.recover",
     "Step": "napari_sbd.prepare.recipe",
     "iter_recover": "napari_sbd.api",
+    "iter_recover_many": "napari_sbd.batch",
     "kernel_similarity": "napari_sbd.core.quality",
     "load": "napari_sbd.api",
     "observe": "napari_sbd.core.observation",
     "read": "napari_sbd.io",
     "recover": "napari_sbd.api",
+    "recover_many": "napari_sbd.batch",
     "settings": "napari_sbd.core.parameters",
     "suggest_recipe": "napari_sbd.prepare.suggest",
 }
@@ -48,11 +51,13 @@ __all__ = [
     "State",
     "Step",
     "iter_recover",
+    "iter_recover_many",
     "kernel_similarity",
     "load",
     "observe",
     "read",
     "recover",
+    "recover_many",
     "settings",
     "suggest_recipe",
 ]
