@@ -40,7 +40,7 @@ def fit_maps(
 
 def crowded(maps: Real) -> bool:
     """Whether a support is too large for steps on it to pay."""
-    return int(np.count_nonzero(maps)) > LARGEST_SHARE * maps[0].size
+    return bool(np.count_nonzero(maps) > LARGEST_SHARE * maps[0].size)
 
 
 def fit_kernels_on_sphere(objective: Objective, kernels: Real, maps: Real) -> Real:

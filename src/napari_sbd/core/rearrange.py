@@ -56,7 +56,7 @@ def loosened(maps: Real) -> Real:
             size = map_[map_ > 0]
             typical = np.median(size[size >= WEAKEST * typical_amplitude(size)])
             weight[map_ > HELD * typical] = LIGHT
-            around = ndimage.binary_dilation(map_ > SUSPICIOUS * typical, np.ones((2 * REACH + 1,) * 2))
+            around = ndimage.binary_dilation(map_ > SUSPICIOUS * typical, np.ones((2 * REACH + 1,) * 2, bool))
             weight[around] = FREE
     return weights
 
@@ -193,10 +193,10 @@ class _Box:
         if top <= now + max(0.05 * self.puzzle.price, 1e-6 * abs(now)):
             return None
         if top == gain.max():
-            i, j = np.unravel_index(int(gain.argmax()), gain.shape)
-            return [self._atom(int(i), x[i, j]), self._atom(first + int(j), y[i, j])]
-        i = int(alone.argmax())
-        return [self._atom(i, value[i])]
+            i, j = divmod(int(gain.argmax()), second)
+            return [self._atom(i, x[i, j]), self._atom(first + j, y[i, j])]
+        single = int(alone.argmax())
+        return [self._atom(single, value[single])]
 
     def _number(self, group: int, atom: tuple[int, int, int, float]) -> int:
         return group * len(self.groups[0]) + self.groups[group].index(atom[:3])

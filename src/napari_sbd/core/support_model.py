@@ -88,7 +88,8 @@ class SupportModel:
         flat = table.reshape(-1, *table.shape[-2:])
         for number in np.unique(pick):
             here = pick == number
-            values[here] = ndimage.map_coordinates(flat[number], places[:, here], order=SPLINE)
+            part: Real = flat[number]
+            values[here] = ndimage.map_coordinates(part.astype(float), places[:, here], order=SPLINE)
         return values
 
     def _correlations(self, kernels: Real) -> Real:
@@ -110,7 +111,7 @@ class SupportModel:
         flat = hidden.at * slices + hidden.slices
         lost = np.bincount(flat, unseen.data, len(hidden.numbers) * slices).reshape(-1, slices)
         totals[hidden.numbers] -= lost.astype(totals.dtype)
-        return totals / np.sqrt(self.field.count).astype(totals.dtype)
+        return np.asarray(totals / np.sqrt(self.field.count).astype(totals.dtype))
 
     def quadratic(self, amplitudes: Real) -> KernelQuadratic:
         """The quadratic in the kernels for these amplitudes."""
@@ -177,11 +178,11 @@ class KernelQuadratic:
         size = flat.shape[1]
         read = painted[hidden.pixels] * self._weights
         back = np.bincount(self._kinds * size + hidden.places, read, types * size)
-        return back.reshape(kernels.shape).astype(kernels.dtype)
+        return np.asarray(back.reshape(kernels.shape).astype(kernels.dtype))
 
     def _of_means(self, kernels: Real) -> Real:
         sums = np.einsum("ksuv,ksuv->s", self._seen, kernels) / self.model.field.count
-        return self._seen * sums.astype(kernels.dtype)[None, :, None, None]
+        return np.asarray(self._seen * sums.astype(kernels.dtype)[None, :, None, None])
 
     def value(self, kernels: Real) -> float:
         """The quadratic at these kernels."""
