@@ -13,13 +13,28 @@ from numpy.typing import NDArray
 
 from napari_sbd.core import recover as core
 from napari_sbd.core.observation import Observation, observe
+from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.recover import State
 from napari_sbd.core.recovery import Recovery as CoreRecovery
 from napari_sbd.io import Channel
-from napari_sbd.layers import Source, boxes_of, is_image, is_layer, marked, source_of
+from napari_sbd.layers import (
+    Frame,
+    Source,
+    boxes_of,
+    in_handy_unit,
+    is_image,
+    is_layer,
+    marked,
+    ready,
+    source_of,
+)
+from napari_sbd.prepare.recipe import recipe_of
+from napari_sbd.prepare.suggest import suggest_recipe
 from napari_sbd.results import Recovery, load
 
 __all__ = ["Recovery", "follow", "iter_recover", "load", "read", "recover"]
+
+SUGGEST = "suggest"
 
 
 States = Generator[State, None, Recovery]
@@ -69,6 +84,7 @@ def iter_recover(
     at: int | Sequence[int] | None = None,
     mask: Any = None,
     leave_out: Any = None,
+    recipe: Any = None,
     start: Any = None,
     pixel_size: float | tuple[float, float] | None = None,
     unit: str | None = None,
@@ -89,6 +105,9 @@ def iter_recover(
         Pixels that count, and pixels that do not: where an array or a Labels layer is not zero, or inside the
         shapes of a Shapes layer. A Labels layer of the image's own shape is taken pixel by pixel; any other
         layer, as the viewer shows it over the image.
+    recipe : Recipe, str or path, optional
+        Steps that prepare the image first, as its JSON text or the path of its file, too; ``"suggest"``
+        takes those that `suggest_recipe` proposes. Results lie over the image as it is given.
     start : Shapes layer, array-like or Recovery, optional
         Where to begin instead of salient patches: boxes, each round a whole defect, as the shapes of a layer
         or as corners (n, 2, 2) in pixels, ((row, col), (row, col)); a kernel; or an earlier recovery.
@@ -124,7 +143,11 @@ def iter_recover(
         image, at=at, mask=mask, leave_out=leave_out, pixel_size=pixel_size, unit=unit, name=name
     )
     given = boxes_of(start, source, _index(at)) if is_layer(start) else start
-    return follow(seen, source, stop, start=given, **options)
+    if recipe is not None:
+        Parameters.from_options(options)  # what is wrong with them is said before the work
+    chosen = suggest_recipe(seen) if recipe == SUGGEST else recipe_of(recipe)
+    image = ready(seen, source, chosen, given)
+    return follow(image.seen, image.source, stop, **image.known(), **options)
 
 
 def read(
@@ -153,7 +176,8 @@ def read(
         # What the file says, unless something else is given.
         if image.pixel_size_nm and pixel_size is None and unit is None:
             pixel_size, unit = image.pixel_size_nm, "nm"
-        image, name = image.data, name or image.label
+        # In the unit in which napari shows it, so that amplitudes are the same everywhere.
+        image, name = in_handy_unit(image)[0], name or image.label
     if not is_layer(image):
         if at is not None:
             raise ValueError("at chooses a slice of a layer: index the array instead")
@@ -175,18 +199,26 @@ def read(
     return seen, source
 
 
-def follow(seen: Observation, source: Source, stop: Event | None = None, **options: Any) -> States:
-    """Recover from an Observation; the Recovery knows its Source."""
-    return _with_source(core.iter_recover(seen, stop=stop, **options), source)
+def follow(
+    seen: Observation,
+    source: Source,
+    stop: Event | None = None,
+    recipe: str | None = None,
+    frame: Frame | None = None,
+    **options: Any,
+) -> States:
+    """Recover from an Observation; the Recovery knows its Source, and the recipe that it went through."""
+    states = core.iter_recover(seen, stop=stop, **options)
+    return _with_source(states, source, recipe=recipe, frame=frame)
 
 
-def _with_source(states: Generator[State, None, CoreRecovery], source: Source) -> States:
+def _with_source(states: Generator[State, None, CoreRecovery], source: Source, **kept: Any) -> States:
     for state in states:
         if state.recovery is None:
             yield state
         else:
             plain = {item.name: getattr(state.recovery, item.name) for item in fields(CoreRecovery)}
-            recovery = Recovery(**plain, source=source)
+            recovery = Recovery(**plain, source=source, **kept)
             yield replace(state, recovery=recovery)
     return recovery
 
