@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sbd.io import Channel, convenient
-from napari_sbd.layers.slots import NAMESPACE
+from napari_sbd.layers.source import NAMESPACE
 
 LayerData = tuple[Any, dict[str, Any], str]
 

@@ -53,7 +53,7 @@ class Frame:
         new = table.copy()
         for axis, name in enumerate(("y", "x")):
             new[f"{name}_{unit}"] += begin[axis]
-        after = new.columns.get_loc(f"x_{unit}")
+        after = list(new.columns).index(f"x_{unit}")
         for axis, name in enumerate(("image_row", "image_col")):
             new.insert(after + 1 + axis, name, places[:, axis])
         return new

@@ -16,8 +16,10 @@ from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.recover import State
 from napari_sbd.core.start import given_starts
 from napari_sbd.layers import boxes_of
+from napari_sbd.prepare.recipe import Recipe
 from napari_sbd.widgets.image_choice import ImageChoice, sentence
 from napari_sbd.widgets.layer_choice import MaskChoice, StartChoice
+from napari_sbd.widgets.prepare import PrepareSection
 from napari_sbd.widgets.preview import KernelPreview
 from napari_sbd.widgets.progress_view import ProgressView
 from napari_sbd.widgets.run import Failure, Run, RunState
@@ -68,6 +70,7 @@ class RecoverWidget(QWidget):
         self._answered: tuple[Any, ...] = ()
         self.mask_choice, self.start_choice = MaskChoice(napari_viewer), StartChoice(napari_viewer)
         self.image = ImageChoice(napari_viewer, self.mask_choice)
+        self.prepare = PrepareSection(napari_viewer, self.image)
         self.form = SettingsForm(self._rows_above())
         self.progress, self.preview = ProgressView(), KernelPreview()
         self.save_bar = SaveBar(napari_viewer)
@@ -76,6 +79,7 @@ class RecoverWidget(QWidget):
         self.image.changed.connect(self._refresh)
         self.start_choice.changed.connect(self._refresh)
         self.form.changed.connect(self._refresh)
+        self.prepare.changed.connect(self._refresh)
         napari_viewer.events.theme.connect(self._follow_theme)
         self._follow_theme()
         self._refresh()
@@ -97,16 +101,16 @@ class RecoverWidget(QWidget):
         if self.image.observation is None or self.image.source is None or not self.button.isEnabled():
             return
         self._asked = self._request()
-        watch = WindowWatch(self)
+        watch, recipe = WindowWatch(self), self.prepare.recipe
         options = self.form.options() | {"start": self._boxes()}
-        run = Run(self.viewer, self.image.observation, self.image.source, options, watch)
+        run = Run(self.viewer, self.image.observation, self.image.source, options, watch, recipe)
         run.state_changed.connect(self._show_state)
         run.progressed.connect(self._show_progress)
         run.finished.connect(self._end)
         self._run = run
         # Should the widget be collected, the run still ends; more than the event must not be kept for that.
         weakref.finalize(self, run.stop.set)
-        self.progress.begin()
+        self.progress.begin("Preparing the image…" if recipe.taken else "Looking at the image…")
         self.preview.clear()
         run.start()
 
@@ -124,6 +128,7 @@ class RecoverWidget(QWidget):
     def restore_defaults(self) -> None:
         """Set all settings to their defaults."""
         self.form.restore_defaults()
+        self.prepare.show_recipe(Recipe())
         self.mask_choice.restore_default()
         self.start_choice.restore_default()
 
@@ -140,7 +145,7 @@ class RecoverWidget(QWidget):
         changed = Parameters(**self.form.options()).changed()
         named = self.mask_choice.named() | self.start_choice.named()
         others = {argument: layer.name for argument, layer in named.items()}
-        return python_lines(self.image.layer.name, changed, self.image.at, others)
+        return python_lines(self.image.layer.name, changed, self.image.at, others, self.prepare.recipe)
 
     def sizeHint(self) -> QSize:
         """Width at which nothing is cut off."""
@@ -163,6 +168,8 @@ class RecoverWidget(QWidget):
             label.setToolTip(f"<p>{choice.combo.tooltip}</p>")
             rows.append((label, choice.native))
         rows.insert(1, (None, self.image.hint))
+        self.prepare.setObjectName("section")
+        rows.insert(-1, (None, self.prepare))
         return rows
 
     def _add_buttons(self) -> None:
@@ -206,7 +213,7 @@ class RecoverWidget(QWidget):
         if image.layer is None:
             return ()
         chosen = (image.layer, image.revision, image.at, self.mask_choice.named(), self.mask_choice.request)
-        return (*chosen, self.start_choice.request, self.form.options())
+        return (*chosen, self.start_choice.request, self.form.options(), self.prepare.recipe)
 
     def _is_up_to_date(self) -> bool:
         """Whether Recover would give the result that is shown."""
@@ -296,7 +303,9 @@ class RecoverWidget(QWidget):
             self.progress.tell("")
             return
         summary = self.recovery.summary
-        self.progress.tell(f"{summary[0].upper()}{summary[1:]}.", "result")
+        steps = len(Recipe.from_json(self.recovery.recipe).taken) if self.recovery.recipe else 0
+        prepared = f" Prepared first, by {steps} step{'' if steps == 1 else 's'}." if steps else ""
+        self.progress.tell(f"{summary[0].upper()}{summary[1:]}.{prepared}", "result")
 
     def _tell_error(self, error: Exception) -> None:
         if isinstance(error, ValueError):
