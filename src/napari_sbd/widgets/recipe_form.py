@@ -161,6 +161,7 @@ class StepRow(QWidget):
         for number, setting in enumerate(self.operation.settings):
             label = QLabel(setting.label)
             label.setToolTip(tooltip(setting))
+            label.setWordWrap(True)
             grid.addWidget(label, number, 0)
             grid.addWidget(self.fields[setting.name], number, 1)
         self.found.setContentsMargins(INDENT, 0, 0, 2)
