@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from napari.layers import Image
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QApplication, QDialogButtonBox, QFileDialog, QLineEdit, QMessageBox
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
 
 import napari_sbd as sbd
 from napari_sbd.io.compare import differences
@@ -15,7 +15,6 @@ from napari_sbd.layers import recovery_of
 from napari_sbd.widgets.recover import RecoverWidget
 
 from .conftest import QUICK
-
 
 pytestmark = pytest.mark.usefixtures("own_dialogs")
 

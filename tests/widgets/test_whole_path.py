@@ -1,4 +1,4 @@
-"""Raw file → recipe → recovery → CSV in nm: by clicks, by console and by command line the same, to the byte."""
+"""Raw file → recipe → recovery → CSV in nm: by clicks, console and command line the same, to the byte."""
 
 import importlib.util
 import os

@@ -17,7 +17,7 @@ def style_sheet(theme_name: str) -> str:
     primary = _mixed(theme.current, theme.highlight, 0.5)
     return f"""
         QLabel#hint {{ color: {hint}; }}
-        QLabel#problem {{ color: {_css(theme.warning)}; }}
+        QLabel#problem {{ color: {_mixed(theme.error, theme.text, 0.6)}; }}
         QToolButton#small {{ background: transparent; border: none; min-width: 20px; min-height: 20px; }}
         QToolButton#small:hover {{ background: {_css(theme.foreground)}; }}
         QToolButton#small:disabled {{ color: {_mixed(theme.text, theme.background, HINT_STRENGTH / 3)}; }}
