@@ -6,7 +6,7 @@ from napari.components import ViewerModel
 from napari.layers import Image
 
 import napari_sbd as sbd
-from napari_sbd.layers import Ready, Source, ready
+from napari_sbd.layers import Source, ready
 from napari_sbd.prepare.recipe import Recipe, Step
 
 RECIPE = Recipe((Step("crop", {"top": 3}), Step("background")))
@@ -61,7 +61,7 @@ def test_steps_that_are_off_change_nothing():
 def test_results_lie_over_a_distorted_image_with_true_lengths(lattice):
     source = Source("topo", scale=(0.2, 0.2), translate=(5, 7), units=("nm", "nm"), unit="nm")
     seen = sbd.observe(lattice, pixel_size=0.2, unit="nm")
-    done: Ready = ready(seen, source, Recipe((Step("drift", {"symmetry": "square"}),)))
+    done = ready(seen, source, Recipe((Step("drift", {"symmetry": "square"}),)))
     viewer = ViewerModel()
     below = viewer.add_image(lattice, **source.placed())
     above = viewer.add_image(done.seen.data[0], **done.source.placed())
