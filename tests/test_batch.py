@@ -19,7 +19,6 @@ from napari_sbd.batch import processes, schedulers
 from napari_sbd.batch.images import tasks_of
 from napari_sbd.batch.plan import Plan
 from napari_sbd.batch.shared_kernel import recover_with_one_kernel
-from napari_sbd.batch.work import moved
 from napari_sbd.io.compare import differences
 from napari_sbd.layers import Source
 from napari_sbd.simulate import ldos_kernel, random_field
@@ -408,15 +407,6 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
     monkeypatch.setattr(schedulers, "CONNECT", 0.5)
     with pytest.raises(ConnectionError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         sbd.recover_many([np.eye(8)], scheduler="tcp://127.0.0.1:9")
-
-
-def test_a_prepared_image_stays_where_it_was():
-    source = Source(scale=(0.1, 0.2), translate=(3, 4), rotate=((0.0, -1.0), (1.0, 0.0)), unit="nm")
-    matrix = np.array([[2.0, 0, 5], [0, 2.0, 7], [0, 0, 1]])
-    after = moved(source, (0.2, 0.4), matrix)
-    np.testing.assert_allclose(after.matrix, source.matrix @ matrix)
-    assert after.pixel_size == pytest.approx((0.2, 0.4))
-    assert moved(source, (0.1, 0.2), np.eye(3)) is source
 
 
 @needs_prepare

@@ -13,25 +13,33 @@ from numpy.typing import NDArray
 
 from napari_sbd.core import recover as core
 from napari_sbd.core.observation import Observation, observe
+from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.recover import State
 from napari_sbd.core.recovery import Recovery as CoreRecovery
 from napari_sbd.io import Channel
 from napari_sbd.layers import (
+    Frame,
     Source,
     energies_of,
     energy_axis,
+    in_handy_unit,
     is_image,
     is_layer,
     marked,
+    ready,
     source_of,
     start_of,
 )
+from napari_sbd.prepare.recipe import recipe_of
+from napari_sbd.prepare.suggest import suggest_recipe
 from napari_sbd.results import Recovery, load
 
 __all__ = ["ALL", "At", "Recovery", "follow", "iter_recover", "load", "read", "recover"]
 
 ALL = "all"
 At = int | Sequence[int] | str | None
+
+SUGGEST = "suggest"
 
 
 States = Generator[State, None, Recovery]
@@ -81,6 +89,7 @@ def iter_recover(
     at: At = None,
     mask: Any = None,
     leave_out: Any = None,
+    recipe: Any = None,
     start: Any = None,
     pixel_size: float | tuple[float, float] | None = None,
     unit: str | None = None,
@@ -105,6 +114,9 @@ def iter_recover(
         Pixels that count, and pixels that do not: where an array or a Labels layer is not zero, or inside the
         shapes of a Shapes layer. A Labels layer of the image's own shape is taken pixel by pixel; any other
         layer, as the viewer shows it over the image.
+    recipe : Recipe, str or path, optional
+        Steps that prepare the image first, as its JSON text or the path of its file, too; ``"suggest"``
+        takes those that `suggest_recipe` proposes. Results lie over the image as it is given.
     start : Shapes or kernel layer, array-like or Recovery, optional
         Where to begin instead of salient patches: boxes, each round a whole defect, as the shapes of a layer
         or as corners (n, 2, 2) in pixels, ((row, col), (row, col)); a kernel, as an array or the layer of an
@@ -153,7 +165,11 @@ def iter_recover(
         name=name,
     )
     given = start_of(start, source, _index(at)) if is_layer(start) else start
-    return follow(seen, source, stop, start=given, **options)
+    if recipe is not None:
+        Parameters.from_options(options)  # what is wrong with them is said before the work
+    chosen = suggest_recipe(seen) if recipe == SUGGEST else recipe_of(recipe)
+    image = ready(seen, source, chosen, given)
+    return follow(image.seen, image.source, stop, **image.known(), **options)
 
 
 def read(
@@ -186,7 +202,8 @@ def read(
             pixel_size, unit = image.pixel_size_nm, "nm"
         if image.energies is not None and energies is None and image.data.ndim == 3:
             energies, energy_unit = image.energies.tolist(), energy_unit or image.energy_unit
-        image, name = image.data, name or image.label
+        # In the unit in which napari shows it, so that amplitudes are the same everywhere.
+        image, name = in_handy_unit(image)[0], name or image.label
     if not is_layer(image):
         if at not in (None, ALL):
             raise ValueError("at chooses a slice of a layer: index the array instead")
@@ -219,18 +236,26 @@ def _with_energies(source: Source, slices: int, energies: Sequence[float] | None
     return source if unit is None else replace(source, energy_unit=unit)
 
 
-def follow(seen: Observation, source: Source, stop: Event | None = None, **options: Any) -> States:
-    """Recover from an Observation; the Recovery knows its Source."""
-    return _with_source(core.iter_recover(seen, stop=stop, **options), source)
+def follow(
+    seen: Observation,
+    source: Source,
+    stop: Event | None = None,
+    recipe: str | None = None,
+    frame: Frame | None = None,
+    **options: Any,
+) -> States:
+    """Recover from an Observation; the Recovery knows its Source, and the recipe that it went through."""
+    states = core.iter_recover(seen, stop=stop, **options)
+    return _with_source(states, source, recipe=recipe, frame=frame)
 
 
-def _with_source(states: Generator[State, None, CoreRecovery], source: Source) -> States:
+def _with_source(states: Generator[State, None, CoreRecovery], source: Source, **kept: Any) -> States:
     for state in states:
         if state.recovery is None:
             yield state
         else:
             plain = {item.name: getattr(state.recovery, item.name) for item in fields(CoreRecovery)}
-            recovery = Recovery(**plain, source=source)
+            recovery = Recovery(**plain, source=source, **kept)
             yield replace(state, recovery=recovery)
     return recovery
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from napari_sbd.core.recovery import Recovery as CoreRecovery
-from napari_sbd.layers import Source, add_layer, free_slot, layer_data_of, looks_of, result_layers
+from napari_sbd.layers import Frame, Source, add_layer, free_slot, layer_data_of, looks_of, result_layers
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +25,8 @@ class Recovery(CoreRecovery):
         Name, place and look of the image.
     recipe : str, optional
         JSON text of the recipe that prepared the image.
+    frame : Frame, optional
+        Where the pixels of the observation lie in the image as it was given, where the recipe has moved them.
 
     Examples
     --------
@@ -37,6 +42,18 @@ class Recovery(CoreRecovery):
 
     source: Source = field(default_factory=Source)
     recipe: str | None = None
+    frame: Frame | None = None
+
+    @cached_property
+    def defects(self) -> pd.DataFrame:
+        """Table of the defects inside the frame, see `napari_sbd.core.defects.defect_table`.
+
+        Where a recipe has cropped, resampled or sheared the image, `row` and `col` are positions in
+        `observation`, `image_row` and `image_col` in the image as it was given, from whose first pixel the
+        lengths count, too.
+        """
+        table = super().defects
+        return table if self.frame is None else self.frame.placed(table, self.observation.unit)
 
     def add_to(self, viewer: Any) -> list[Any]:
         """Add kernel, activation map, defects, reconstruction and residual to a napari viewer.

@@ -3,7 +3,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 from qtpy.QtCore import QEvent, Qt
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QDialogButtonBox, QLineEdit
 
 from napari_sbd.simulate import ldos_kernel, random_field
 from napari_sbd.widgets.recover import RecoverWidget
@@ -73,3 +73,33 @@ def running(viewer, large_image, qtbot, click):
     with suppress(RuntimeError):
         widget.deleteLater()
         QApplication.sendPostedEvents(widget, QEvent.Type.DeferredDelete)
+
+
+@pytest.fixture
+def own_dialogs():
+    """Qt's own dialogs, which a test can click in."""
+    QApplication.setAttribute(Qt.ApplicationAttribute.AA_DontUseNativeDialogs, True)
+    yield
+    QApplication.setAttribute(Qt.ApplicationAttribute.AA_DontUseNativeDialogs, False)
+
+
+@pytest.fixture
+def accept(qtbot):
+    """Type a name into the file dialog that is open and press its button, as a user does."""
+
+    def fill(bar, name):
+        dialog = bar.dialog
+        qtbot.waitUntil(dialog.isVisible, timeout=30_000)
+        [line] = dialog.findChildren(QLineEdit, "fileNameEdit")
+        qtbot.waitUntil(line.hasFocus, timeout=30_000)
+        line.selectAll()
+        qtbot.keyClicks(line, str(name))
+        # What is suggested while typing takes the first click, to go away.
+        if (completer := line.completer()) is not None:
+            completer.popup().hide()
+        box = dialog.findChild(QDialogButtonBox)
+        [button] = [b for b in box.buttons() if box.buttonRole(b) == QDialogButtonBox.ButtonRole.AcceptRole]
+        qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+        qtbot.waitUntil(lambda: bar.dialog is None, timeout=30_000)
+
+    return fill

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from napari.layers import Image
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QApplication, QDialogButtonBox, QFileDialog, QLineEdit, QMessageBox
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
 
 import napari_sbd as sbd
 from napari_sbd.io.compare import differences
@@ -16,13 +16,7 @@ from napari_sbd.widgets.recover import RecoverWidget
 
 from .conftest import QUICK
 
-
-@pytest.fixture(autouse=True)
-def own_dialogs():
-    """Qt's own dialogs, which a test can click in."""
-    QApplication.setAttribute(Qt.ApplicationAttribute.AA_DontUseNativeDialogs, True)
-    yield
-    QApplication.setAttribute(Qt.ApplicationAttribute.AA_DontUseNativeDialogs, False)
+pytestmark = pytest.mark.usefixtures("own_dialogs")
 
 
 @pytest.fixture(scope="session")
@@ -37,28 +31,6 @@ def bar(viewer, widget, result):
     result.add_to(viewer)
     viewer.layers.selection.active = viewer.layers["topo · kernel"]
     return widget.save_bar
-
-
-@pytest.fixture
-def accept(qtbot):
-    """Type a name into the file dialog that is open and press its button, as a user does."""
-
-    def fill(bar, name):
-        dialog = bar.dialog
-        qtbot.waitUntil(dialog.isVisible, timeout=30_000)
-        [line] = dialog.findChildren(QLineEdit, "fileNameEdit")
-        qtbot.waitUntil(line.hasFocus, timeout=30_000)
-        line.selectAll()
-        qtbot.keyClicks(line, str(name))
-        # What is suggested while typing takes the first click, to go away.
-        if (completer := line.completer()) is not None:
-            completer.popup().hide()
-        box = dialog.findChild(QDialogButtonBox)
-        [button] = [b for b in box.buttons() if box.buttonRole(b) == QDialogButtonBox.ButtonRole.AcceptRole]
-        qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
-        qtbot.waitUntil(lambda: bar.dialog is None, timeout=30_000)
-
-    return fill
 
 
 def choose(bar, text):

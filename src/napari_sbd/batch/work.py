@@ -19,10 +19,10 @@ from napari_sbd.batch.images import image_of_file
 from napari_sbd.batch.outcome import ImageOutcome, figures_of
 from napari_sbd.batch.plan import SUGGEST, Plan, Task, frame_name, suggested
 from napari_sbd.batch.shared_kernel import last, recover_with_one_kernel
-from napari_sbd.core.observation import Observation
 from napari_sbd.io.recovery_file import ENDING
 from napari_sbd.io.table import save_csv
-from napari_sbd.layers import Source
+from napari_sbd.layers import Ready, ready
+from napari_sbd.prepare.recipe import Recipe
 from napari_sbd.results import Recovery, load
 
 FINGERPRINT = "fingerprint"  # what --resume knows a result by, in its source's origin
@@ -92,10 +92,8 @@ def _told(error: Exception) -> tuple[str, str]:
     return f"{UNEXPECTED}: {type(error).__name__}: {text}", "".join(traceback.format_exception(error))
 
 
-def prepared_image(
-    image: Any, plan: Plan, frame: int | None = None
-) -> tuple[Observation, Source, str | None, Any]:
-    """An image after the plan's recipe, where it lies then, the recipe as JSON, the slices' energies.
+def prepared_image(image: Any, plan: Plan, frame: int | None = None) -> Ready:
+    """An image after the plan's recipe, and where it lies then.
 
     Parameters
     ----------
@@ -112,7 +110,8 @@ def prepared_image(
     if isinstance(image, str):
         raise ValueError(image)
     seen, source = image_of_file(image, plan, frame) if isinstance(image, Path) else image
-    return *_prepared(seen, source, plan), source.origin.get("energies")
+    recipe = suggested(seen) if plan.recipe == SUGGEST else plan.recipe
+    return ready(seen, source, recipe or Recipe(), plan.start)
 
 
 def _results(task: Task, plan: Plan, stop: Stop) -> Iterator[ImageOutcome]:
@@ -125,17 +124,17 @@ def _results(task: Task, plan: Plan, stop: Stop) -> Iterator[ImageOutcome]:
         if plan.resume and (done := _done_before(task, plan, fingerprint)):
             yield from done
             return
-    seen, source, recipe, _ = prepared_image(task.image, plan, task.frame)
+    image = prepared_image(task.image, plan, task.frame)
+    source = image.source
     if fingerprint:
         source = replace(source, origin={**source.origin, FINGERPRINT: fingerprint})
-    options = {"start": plan.start, **plan.options}
-    if plan.stack == "kernel" and len(seen.data) > 1:
-        frames = recover_with_one_kernel(seen, source, stop, **options)
+    if plan.stack == "kernel" and len(image.seen.data) > 1:
+        frames = recover_with_one_kernel(image.seen, source, stop, start=image.start, **plan.options)
         for frame, recovery in enumerate(frames):
-            yield _outcome(task, plan, frame, replace(recovery, recipe=recipe))
+            yield _outcome(task, plan, frame, replace(recovery, recipe=image.recipe, frame=image.frame))
     else:
-        recovery = last(api.follow(seen, source, cast(Event, stop), **options))
-        yield _outcome(task, plan, task.frame, replace(recovery, recipe=recipe))
+        states = api.follow(image.seen, source, cast(Event, stop), **{**plan.options, **image.known()})
+        yield _outcome(task, plan, task.frame, last(states))
 
 
 def fingerprint_of(path: Path, plan: Plan, frame: int | None) -> str:
@@ -144,39 +143,6 @@ def fingerprint_of(path: Path, plan: Plan, frame: int | None) -> str:
         return plan.fingerprint(path.read_bytes(), frame)
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no file {path}: check its name and folder") from None
-
-
-def _prepared(seen: Observation, source: Source, plan: Plan) -> tuple[Observation, Source, str | None]:
-    """The image after the recipe, where it lies then, and the recipe as JSON."""
-    if plan.recipe is None:
-        return seen, source, None
-    recipe = suggested(seen) if plan.recipe == SUGGEST else plan.recipe
-    done = recipe.run(seen)
-    return done.observation, moved(source, done.observation.pixel_size, done.matrix), recipe.to_json()
-
-
-def moved(source: Source, pixel_size: tuple[float, float], matrix: Any) -> Source:
-    """Source of an image whose pixels (row, col, 1) a matrix takes to those of the image it was made from.
-
-    Examples
-    --------
-    >>> half = moved(Source(scale=(0.1, 0.1), unit="nm"), (0.2, 0.2), np.diag([2.0, 2.0, 1.0]))
-    >>> half.pixel_size, (half.matrix @ (3, 4, 1)).round(6).tolist()
-    ((0.2, 0.2), [0.6, 0.8, 1.0])
-    """
-    if np.array_equal(matrix, np.eye(3)):
-        return source
-    whole = source.matrix @ np.asarray(matrix, float)
-    size = np.linalg.norm(whole[:2, :2], axis=0)
-    affine = whole @ np.diag([*(1 / size), 1.0])
-    return replace(
-        source,
-        scale=tuple(size.tolist()),
-        translate=(0.0, 0.0),
-        rotate=((1.0, 0.0), (0.0, 1.0)),
-        shear=0.0,
-        affine=tuple(tuple(row) for row in affine.tolist()),
-    )
 
 
 def _outcome(task: Task, plan: Plan, frame: int | None, recovery: Recovery) -> ImageOutcome:

@@ -85,12 +85,12 @@ def prepare_file(image: Any, plan: Any, target: Path, stop: Any) -> str:
     if stop.is_set():
         return "cancelled before it began"
     try:
-        seen, _, recipe, energies = prepared_image(image, plan)
-        _write(seen, target, energies)
+        done = prepared_image(image, plan)
+        _write(done.seen, target, done.source.energies or None)
         if plan.recipe == SUGGEST:
             from napari_sbd.io.whole import write_whole
 
-            write_whole(target.with_name(f"{target.stem}.recipe.json"), f"{recipe}\n".encode())
+            write_whole(target.with_name(f"{target.stem}.recipe.json"), f"{done.recipe}\n".encode())
     except Exception as error:  # one file costs no other
         return " ".join(str(error).split()) or type(error).__name__
     return ""

@@ -109,7 +109,7 @@ class Field:
         (rows, cols), (k1, k2) = self.target.shape[1:], self.window
         inside = (sites.rows >= k1 - 1) & (sites.rows <= rows - 2 * k1 + 1)
         inside &= (sites.cols >= k2 - 1) & (sites.cols <= cols - 2 * k2 + 1)
-        return ~inside
+        return np.asarray(~inside)
 
     @cached_property
     def _covered(self) -> NDArray[np.bool_]:

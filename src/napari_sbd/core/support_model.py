@@ -16,7 +16,6 @@ from napari_sbd.core.sphere_quadratic import minimise_on_sphere
 
 Real = NDArray[np.floating]
 
-SPLINE = 3  # order of the interpolation between lags
 DENSE = 500  # sites up to which their Gram matrix is a full array
 
 
@@ -88,8 +87,7 @@ class SupportModel:
         flat = table.reshape(-1, *table.shape[-2:])
         for number in np.unique(pick):
             here = pick == number
-            part: Real = flat[number]
-            values[here] = ndimage.map_coordinates(part.astype(float), places[:, here], order=SPLINE)
+            values[here] = ndimage.map_coordinates(flat[number], places[:, here], order=3)
         return values
 
     def _correlations(self, kernels: Real) -> Real:
@@ -197,7 +195,7 @@ class KernelQuadratic:
 
             def product(flat: Real, kind: int = kind, alone: Real = alone) -> Real:
                 alone[kind] = flat.reshape(alone.shape[1:])
-                return self.product(alone)[kind].ravel()
+                return np.asarray(self.product(alone)[kind].ravel())
 
             linear = self.linear[kind].ravel()
             if len(kernels) > 1:

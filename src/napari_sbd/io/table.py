@@ -9,7 +9,7 @@ import pandas as pd
 
 from napari_sbd.io.whole import write_whole
 
-PIXELS = ("row", "col")
+PIXELS = ("row", "col", "image_row", "image_col")
 LENGTHS = ("x", "y")
 
 

@@ -1,9 +1,11 @@
 """Layers: a Recovery and the layer it came from, as layer data for napari. Knows neither Qt nor napari."""
 
-from napari_sbd.layers.channels import channel_layers
+from napari_sbd.layers.channels import channel_layers, in_handy_unit
+from napari_sbd.layers.frame import Frame
 from napari_sbd.layers.handle import Handle, exchange_recovery, handle_in, recovery_of
 from napari_sbd.layers.looks import layer_data_of, looks_of, opened_layers
 from napari_sbd.layers.marks import boxes_of, is_image, is_layer, is_shapes, marked, start_of
+from napari_sbd.layers.ready import PREPARED, Ready, prepared_layer, ready
 from napari_sbd.layers.result import (
     DIVERGING,
     RING_COLOURS,
@@ -21,10 +23,13 @@ from napari_sbd.layers.source import NAMESPACE, Source, energies_of, energy_axis
 __all__ = [
     "DIVERGING",
     "NAMESPACE",
+    "PREPARED",
     "RING_COLOURS",
     "SPARSE_NAMES",
+    "Frame",
     "Handle",
     "LayerData",
+    "Ready",
     "Slot",
     "Source",
     "add_layer",
@@ -36,6 +41,7 @@ __all__ = [
     "exchange_recovery",
     "free_slot",
     "handle_in",
+    "in_handy_unit",
     "is_image",
     "is_layer",
     "is_shapes",
@@ -44,6 +50,8 @@ __all__ = [
     "looks_of",
     "marked",
     "opened_layers",
+    "prepared_layer",
+    "ready",
     "recovery_of",
     "result_layers",
     "role_of",

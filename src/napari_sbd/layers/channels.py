@@ -34,8 +34,7 @@ def channel_layers(channels: tuple[Channel, ...], path: Path) -> list[LayerData]
 
 
 def _layer(channel: Channel, path: Path, *, visible: bool) -> LayerData:
-    factor, unit = convenient(channel.unit, channel.data)
-    data = channel.data if factor == 1 else _scaled(channel.data, factor)
+    data, unit = in_handy_unit(channel)
     slices = data.ndim - 2
     size = channel.pixel_size_nm
     axis = _energy_axis(channel)
@@ -63,6 +62,18 @@ def _energy_axis(channel: Channel) -> dict[str, Any]:
     if energies is None or channel.data.ndim != 3 or len(energies) != len(channel.data):
         return {}
     return energy_axis(energies.tolist(), channel.energy_unit)
+
+
+def in_handy_unit(channel: Channel) -> tuple[NDArray[Any], str]:
+    """Values of a channel in a unit that suits them, and that unit.
+
+    Examples
+    --------
+    >>> in_handy_unit(Channel("Z", 1e-9 * np.eye(2), "m"))[1]
+    'nm'
+    """
+    factor, unit = convenient(channel.unit, channel.data)
+    return (channel.data if factor == 1 else _scaled(channel.data, factor)), unit
 
 
 def _scaled(data: NDArray[Any], factor: float) -> NDArray[Any]:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from napari_sbd.layers.handle import recovery_of
+from napari_sbd.layers.ready import PREPARED
 from napari_sbd.layers.result import LayerData, result_layers
 from napari_sbd.layers.source import NAMESPACE, Source
 
@@ -94,11 +95,13 @@ def image_layer(recovery: Any) -> LayerData:
     seen = recovery.observation
     data = np.where(seen.mask, seen.data, np.nan)
     stacked = len(data) > 1
+    prepared = getattr(recovery, "recipe", None)
+    own = {"role": PREPARED, "source": source.name, "recipe": prepared}
     attributes = source.placed(stacked=stacked) | {
-        "name": source.name,
+        "name": f"{source.name} · {PREPARED}" if prepared else source.name,
         "colormap": source.colormap,
         "contrast_limits": source.contrast_limits or _limits(data),
-        "metadata": {NAMESPACE: source.origin | source.energy_metadata},
+        "metadata": {NAMESPACE: source.origin | source.energy_metadata | (own if prepared else {})},
     }
     return data if stacked else data[0], attributes, "image"
 

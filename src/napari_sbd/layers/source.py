@@ -14,7 +14,7 @@ Matrix = tuple[tuple[float, ...], ...]
 
 NAMESPACE = "napari-sbd"  # of what is ours in a layer's metadata
 # What a reader says of the file that a layer comes from.
-OF_THE_FILE = ("file", "channel", "direction", "value_unit", "angle")
+OF_THE_FILE = ("file", "channel", "direction", "value_unit", "angle", "recipe")
 
 UNIT_SYMBOLS = {
     "": "px",
@@ -78,6 +78,8 @@ class Source:
         Unit of the energies, such as "mV".
     origin : dict
         What is known of the file: its name, the channel.
+    true_size : tuple of float, optional
+        Length of a pixel where it is another than the viewer shows, as once a drift is undone.
 
     Examples
     --------
@@ -103,13 +105,17 @@ class Source:
     energies: tuple[float, ...] = ()
     energy_unit: str = ""
     origin: dict[str, Any] = field(default_factory=dict)
+    true_size: tuple[float, float] | None = None
 
     @property
     def pixel_size(self) -> tuple[float, float]:
         """Length of a pixel along rows and columns, in `unit`; 1 where that is the pixel itself."""
+        if self.true_size is not None:
+            return self.true_size
         if self.unit == "px":
             return 1.0, 1.0
-        rows, cols = np.linalg.norm(np.array(self.affine)[:2, :2] @ self._linear, axis=0)
+        # Unlike a norm, this leaves an upright pixel's length as it is, to the bit.
+        rows, cols = np.hypot(*(np.array(self.affine)[:2, :2] @ self._linear))
         return float(rows), float(cols)
 
     @property

@@ -164,6 +164,11 @@ class Recipe:
                 raise ValueError(f"step {number} of the recipe must be a Step, not {step!r}")
         object.__setattr__(self, "steps", steps)
 
+    @property
+    def taken(self) -> tuple[Step, ...]:
+        """The steps that are on."""
+        return tuple(step for step in self.steps if step.on)
+
     def apply(self, image: Any) -> Observation:
         """The Observation, or the image given as an array, after all steps."""
         return self.run(image).observation
@@ -248,6 +253,35 @@ class Recipe:
             return cls.from_json(Path(path).read_bytes())
         except ValueError as error:
             raise ValueError(f"{Path(path).name}: {error}") from None
+
+
+def recipe_of(given: Any) -> Recipe:
+    """A recipe from whatever a user gives as one: itself, its JSON text, the path of its file, or None.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these; the message names the remedy.
+
+    Examples
+    --------
+    >>> recipe = Recipe([Step("background")])
+    >>> recipe_of(recipe.to_json()) == recipe_of(recipe) == recipe, recipe_of(None).steps
+    (True, ())
+    """
+    if given is None:
+        return Recipe()
+    if isinstance(given, Recipe):
+        return given
+    if isinstance(given, str) and given.lstrip().startswith("{"):
+        return Recipe.from_json(given)
+    if not isinstance(given, (str, os.PathLike)):
+        raise ValueError(f"recipe must be a Recipe, its JSON text or the path of its file, not {given!r}")
+    try:
+        return Recipe.load(given)
+    except OSError as error:
+        cause = (error.strerror or str(error)).lower()
+        raise ValueError(f"recipe {os.fspath(given)} cannot be read ({cause}): check its name") from error
 
 
 def observed(image: Any) -> Observation:

@@ -43,11 +43,11 @@ class ProgressView(QWidget):
         """Level of the message that is shown."""
         return str(self.message.property("level")) if self.message.text() else ""
 
-    def begin(self) -> None:
-        """Show an empty bar."""
+    def begin(self, text: str = "Looking at the image…") -> None:
+        """Show an empty bar, and what is done before the recovery's first step."""
         self.tell("")
         self.bar.setValue(0)
-        self.text.setText("Looking at the image…<br>&nbsp;")
+        self.text.setText(f"{text}<br>&nbsp;")
         self.bar.show()
         self.text.show()
 

@@ -17,10 +17,12 @@ from napari_sbd.core.recover import State
 from napari_sbd.core.start import given_starts
 from napari_sbd.core.threshold import Threshold
 from napari_sbd.layers import start_of
+from napari_sbd.prepare.recipe import Recipe
 from napari_sbd.widgets.errors import ErrorsRun
 from napari_sbd.widgets.image_choice import ImageChoice, sentence
 from napari_sbd.widgets.layer_choice import MaskChoice, StartChoice
 from napari_sbd.widgets.live import LiveLayers
+from napari_sbd.widgets.prepare import PrepareSection
 from napari_sbd.widgets.preview import KernelPreview
 from napari_sbd.widgets.progress_view import ProgressView
 from napari_sbd.widgets.result_view import ResultView
@@ -74,6 +76,7 @@ class RecoverWidget(QWidget):
         self._answered: tuple[Any, ...] = ()
         self.mask_choice, self.start_choice = MaskChoice(napari_viewer), StartChoice(napari_viewer)
         self.image = ImageChoice(napari_viewer, self.mask_choice)
+        self.prepare = PrepareSection(napari_viewer, self.image)
         self.form = SettingsForm(self._rows_above())
         self.progress, self.preview, self.result = ProgressView(), KernelPreview(), ResultView()
         self.save_bar = SaveBar(napari_viewer)
@@ -85,6 +88,7 @@ class RecoverWidget(QWidget):
         self.result.threshold_changed.connect(self._change_threshold)
         self.result.errors_wanted.connect(self._add_errors)
         napari_viewer.dims.events.point.connect(self._follow_slice)
+        self.prepare.changed.connect(self._refresh)
         napari_viewer.events.theme.connect(self._follow_theme)
         self._follow_theme()
         self._refresh()
@@ -106,16 +110,16 @@ class RecoverWidget(QWidget):
         if self.image.observation is None or self.image.source is None or not self.button.isEnabled():
             return
         self._asked = self._request()
-        watch = WindowWatch(self)
+        watch, recipe = WindowWatch(self), self.prepare.recipe
         options = self.form.options() | {"start": self._given_start()}
-        run = Run(self.viewer, self.image.observation, self.image.source, options, watch)
+        run = Run(self.viewer, self.image.observation, self.image.source, options, watch, recipe)
         run.state_changed.connect(self._show_state)
         run.progressed.connect(self._show_progress)
         run.finished.connect(self._end)
         self._run = run
         # Should the widget be collected, the run still ends; more than the event must not be kept for that.
         weakref.finalize(self, run.stop.set)
-        self.progress.begin()
+        self.progress.begin("Preparing the image…" if recipe.taken else "Looking at the image…")
         self.preview.clear()
         self.result.hide()
         run.start()
@@ -134,6 +138,7 @@ class RecoverWidget(QWidget):
     def restore_defaults(self) -> None:
         """Set all settings to their defaults."""
         self.form.restore_defaults()
+        self.prepare.show_recipe(Recipe())
         self.mask_choice.restore_default()
         self.start_choice.restore_default()
 
@@ -150,7 +155,7 @@ class RecoverWidget(QWidget):
         changed = Parameters(**self.form.options()).changed()
         named = self.mask_choice.named() | self.start_choice.named()
         others = {argument: layer.name for argument, layer in named.items()}
-        return python_lines(self.image.layer.name, changed, self.image.at, others)
+        return python_lines(self.image.layer.name, changed, self.image.at, others, self.prepare.recipe)
 
     def sizeHint(self) -> QSize:
         """Width at which nothing is cut off."""
@@ -174,6 +179,8 @@ class RecoverWidget(QWidget):
             rows.append((label, choice.native))
         rows.insert(1, (None, self.image.hint))
         rows.insert(1, (self.image.slices_label, self.image.slices))
+        self.prepare.setObjectName("section")
+        rows.insert(-1, (None, self.prepare))
         return rows
 
     def _add_buttons(self) -> None:
@@ -218,7 +225,7 @@ class RecoverWidget(QWidget):
         if image.layer is None:
             return ()
         chosen = (image.layer, image.revision, image.at, self.mask_choice.named(), self.mask_choice.request)
-        return (*chosen, self.start_choice.request, self.form.options())
+        return (*chosen, self.start_choice.request, self.form.options(), self.prepare.recipe)
 
     def _is_up_to_date(self) -> bool:
         """Whether Recover would give the result that is shown."""
@@ -353,7 +360,9 @@ class RecoverWidget(QWidget):
             self.progress.tell("")
             return
         summary = self.recovery.summary
-        self.progress.tell(f"{summary[0].upper()}{summary[1:]}.", "result")
+        steps = len(Recipe.from_json(self.recovery.recipe).taken) if self.recovery.recipe else 0
+        prepared = f" Prepared first, by {steps} step{'' if steps == 1 else 's'}." if steps else ""
+        self.progress.tell(f"{summary[0].upper()}{summary[1:]}.{prepared}", "result")
 
     def _tell_error(self, error: Exception) -> None:
         if isinstance(error, ValueError):

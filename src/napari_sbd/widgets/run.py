@@ -16,7 +16,8 @@ from qtpy.QtCore import QTimer
 from napari_sbd.api import Recovery, follow
 from napari_sbd.core.observation import Observation
 from napari_sbd.core.recover import State
-from napari_sbd.layers import Source
+from napari_sbd.layers import Ready, Source, ready
+from napari_sbd.prepare.recipe import Recipe
 from napari_sbd.widgets.live import LiveLayers
 from napari_sbd.widgets.window_watch import WindowWatch
 
@@ -63,6 +64,8 @@ class Run:
     options : dict
     watch : WindowWatch
         Tells when the viewer's window closes.
+    recipe : Recipe
+        Taken first, in the background, too.
     """
 
     state_changed = Signal(RunState)
@@ -70,8 +73,16 @@ class Run:
     finished = Signal(object)
 
     def __init__(
-        self, viewer: Any, seen: Observation, source: Source, options: dict[str, Any], watch: WindowWatch
+        self,
+        viewer: Any,
+        seen: Observation,
+        source: Source,
+        options: dict[str, Any],
+        watch: WindowWatch,
+        recipe: Recipe | None = None,
     ) -> None:
+        self.viewer = viewer
+        self.recipe = recipe or Recipe()
         self.state = RunState.IDLE
         self.source = source
         self._start = (seen, options)
@@ -87,6 +98,7 @@ class Run:
             seen,
             self.source,
             options,
+            self.recipe,
             self.stop,
             self._unseen,
             _worker_class=Worker,
@@ -110,7 +122,12 @@ class Run:
         if not self._watch.is_closed:
             self.state_changed.emit(state)
 
-    def _show(self, state: State) -> None:
+    def _show(self, state: State | Ready) -> None:
+        if isinstance(state, Ready):
+            # Where the results lie is known only now.
+            self.source = state.source
+            self.layers = LiveLayers(self.viewer, state.source)
+            return
         began = time.perf_counter()
         if not self._watch.is_closed:
             self.layers.show(state)
@@ -148,11 +165,18 @@ def _worked_out(recovery: Recovery) -> Recovery:
 
 
 def _states(
-    seen: Observation, source: Source, options: dict[str, Any], stop: Event, unseen: Event
-) -> Generator[State, None, Recovery | Failure]:
+    seen: Observation,
+    source: Source,
+    options: dict[str, Any],
+    recipe: Recipe,
+    stop: Event,
+    unseen: Event,
+) -> Generator[State | Ready, None, Recovery | Failure]:
     """Follow a recovery in the worker's thread; a state is left out while the one before is not yet shown."""
     try:
-        for state in follow(seen, source, stop, **options):
+        image = ready(seen, source, recipe, options.get("start"))
+        yield image
+        for state in follow(image.seen, image.source, stop, **options | image.known()):
             if isinstance(state.recovery, Recovery):
                 return _worked_out(state.recovery)
             if not unseen.is_set():

@@ -21,7 +21,7 @@ class SettingsForm(QWidget):
     Parameters
     ----------
     above : sequence of (label or None, widget)
-        Rows to begin with, in the same columns.
+        Rows to begin with, in the same columns; a widget named *section* takes both.
     """
 
     changed = Signal()
@@ -74,6 +74,9 @@ class SettingsForm(QWidget):
 
     def _add(self, label: QLabel | None, widget: QWidget) -> None:
         row = self._grid.rowCount()
+        if widget.objectName() == "section":
+            self._grid.addWidget(widget, row, 0, 1, 2)
+            return
         if label is not None:
             self._grid.addWidget(label, row, 0, Qt.AlignmentFlag.AlignTop)
             label.setMinimumHeight(ROW_HEIGHT)

@@ -17,6 +17,10 @@ def style_sheet(theme_name: str) -> str:
     primary = _mixed(theme.current, theme.highlight, 0.5)
     return f"""
         QLabel#hint {{ color: {hint}; }}
+        QLabel#problem {{ color: {_mixed(theme.error, theme.text, 0.6)}; }}
+        QToolButton#small {{ background: transparent; border: none; min-width: 20px; min-height: 20px; }}
+        QToolButton#small:hover {{ background: {_css(theme.foreground)}; }}
+        QToolButton#small:disabled {{ color: {_mixed(theme.text, theme.background, HINT_STRENGTH / 3)}; }}
         QLabel#hint:disabled {{ color: {_mixed(theme.text, theme.background, HINT_STRENGTH / 2)}; }}
         QLabel#message {{ padding: 6px 8px; background: {_css(theme.foreground)}; border-radius: 2px; }}
         QLabel#message[level="warning"] {{ border-left: 4px solid {_css(theme.warning)}; }}

@@ -36,7 +36,7 @@ class WindowWatch(QObject):
     def is_closed(self) -> bool:
         """Whether the window has been closed."""
         window = self._window()
-        if window is None or not _is_alive(window):
+        if window is None or not is_alive(window):
             return True
         return self._asked and not window.isVisible()
 
@@ -55,7 +55,7 @@ class WindowWatch(QObject):
             self.closed.emit()
 
 
-def _is_alive(widget: QWidget) -> bool:
+def is_alive(widget: QWidget) -> bool:
     """Whether Qt has not yet deleted it."""
     try:
         widget.objectName()
