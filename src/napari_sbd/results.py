@@ -75,7 +75,7 @@ class Recovery(CoreRecovery):
         >>> import numpy as np
         >>> from napari_sbd import recover
         >>> from napari.components import ViewerModel
-        >>> recovery = recover(np.eye(32), kernel_size=5, starts=1, refinements=0, name="topo")
+        >>> recovery = recover(np.eye(32), kernel_size=5, types=1, starts=1, refinements=0, name="topo")
         >>> [layer.name for layer in recovery.add_to(ViewerModel())][2:]
         ['topo · kernel', 'topo · activation', 'topo · defects']
         """
@@ -105,7 +105,7 @@ class Recovery(CoreRecovery):
         >>> import numpy as np
         >>> from napari_sbd import recover
         >>> from tempfile import mkdtemp
-        >>> recovery = recover(np.eye(32), kernel_size=5, starts=1, refinements=0)
+        >>> recovery = recover(np.eye(32), kernel_size=5, types=1, starts=1, refinements=0)
         >>> path = recovery.save(Path(mkdtemp()) / "topo")
         >>> path.name, bool((load(path).kernels == recovery.kernels).all())
         ('topo.sbd.h5', True)
@@ -150,7 +150,7 @@ class Recovery(CoreRecovery):
         >>> import numpy as np
         >>> from napari_sbd import recover
         >>> from tempfile import mkdtemp
-        >>> recovery = recover(np.eye(32), kernel_size=5, starts=1, refinements=0, name="topo")
+        >>> recovery = recover(np.eye(32), kernel_size=5, types=1, starts=1, refinements=0, name="topo")
         >>> [path.name for path in recovery.export(mkdtemp(), ["csv", "tiff"])]
         ['topo_defects.csv', 'topo_kernel.tif', 'topo_activation.tif']
         """
@@ -175,7 +175,7 @@ class Recovery(CoreRecovery):
         >>> import numpy as np
         >>> from napari_sbd import recover
         >>> from tempfile import mkdtemp
-        >>> recovery = recover(np.eye(32), kernel_size=5, starts=1, refinements=0, pixel_size=0.1, unit="nm")
+        >>> recovery = recover(np.eye(32), kernel_size=5, types=1, starts=1, refinements=0, pixel_size=0.1, unit="nm")
         >>> recovery.to_csv(Path(mkdtemp()) / "defects").read_text()[:37]
         'type,row (px),col (px),y (nm),x (nm),'
         """
@@ -202,7 +202,7 @@ class Recovery(CoreRecovery):
         >>> import numpy as np
         >>> from napari_sbd import recover
         >>> from tempfile import mkdtemp
-        >>> recovery = recover(np.eye(32), kernel_size=5, starts=1, refinements=0)
+        >>> recovery = recover(np.eye(32), kernel_size=5, types=1, starts=1, refinements=0)
         >>> recovery.to_tiff(Path(mkdtemp()) / "residual", "residual").name
         'residual.tif'
         """
@@ -234,7 +234,7 @@ class Recovery(CoreRecovery):
         >>> import numpy as np
         >>> from napari_sbd import recover
         >>> from tempfile import mkdtemp
-        >>> recovery = recover(np.eye(32), kernel_size=5, starts=1, refinements=0)
+        >>> recovery = recover(np.eye(32), kernel_size=5, types=1, starts=1, refinements=0)
         >>> recovery.to_figure(Path(mkdtemp()) / "kernel.svg", "kernel").name
         'kernel.svg'
         """
@@ -266,7 +266,7 @@ def load(path: str | os.PathLike[str]) -> Recovery:
     >>> import numpy as np
     >>> from napari_sbd import recover
     >>> from tempfile import mkdtemp
-    >>> recovery = recover(np.eye(32), kernel_size=5, starts=1, refinements=0, name="topo")
+    >>> recovery = recover(np.eye(32), kernel_size=5, types=1, starts=1, refinements=0, name="topo")
     >>> load(recovery.save(Path(mkdtemp()) / "topo.sbd.h5")).summary == recovery.summary
     True
     """

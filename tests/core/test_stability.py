@@ -17,9 +17,7 @@ def actual_error(found, truth):
     return found - truth * np.vdot(found, truth) / np.vdot(truth, truth)
 
 
-@pytest.mark.parametrize(
-    ("density", "snr_db", "seed"), [(1.5e-3, 20, 1), (1.5e-3, 5, 3), (1e-2, 10, 2), (3e-2, 10, 4)]
-)
+@pytest.mark.parametrize(("density", "snr_db", "seed"), [(1.5e-3, 20, 1), (1.5e-3, 5, 3), (1e-2, 10, 2)])
 def test_errors_are_the_actual_ones(density, snr_db, seed):
     field = random_field(KERNEL, (128, 128), density, snr_db=snr_db, seed=seed)
     found = recover(field.image, kernel_size=15, **QUICK)

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+
+from napari_sbd.core.descent import Iterate
+from napari_sbd.core.objective import Objective
+from napari_sbd.core.rearrange import loosened, rearranged, tangled
+from napari_sbd.simulate import ldos_kernel
+from napari_sbd.simulate.fields import convolved
+
+NOISE = 0.02
+
+
+@pytest.fixture(scope="module")
+def scene():
+    kernel = ldos_kernel(11, -1.8)
+    maps = np.zeros((1, 50, 52))
+    maps[0, [20, 22, 30], [20, 21, 40]] = 1
+    image = convolved(maps, kernel[None]) + np.random.default_rng(0).normal(0, NOISE, (40, 42))
+    return Objective(image[None], np.ones((1, *image.shape), bool), (11, 11)), kernel[None, None], maps
+
+
+def started(scene, places, amplitudes):
+    _, kernels, maps = scene
+    begin = np.zeros_like(maps)
+    begin[0, *np.transpose(places)] = amplitudes
+    return Iterate(kernels, begin, np.zeros(1), np.inf)
+
+
+@pytest.mark.parametrize(
+    ("places", "amplitudes"),
+    [
+        ([(21, 20), (30, 40)], [2.0, 1.0]),  # two that were taken for one
+        ([(20, 20), (22, 21), (30, 41)], [1.0, 1.0, 1.0]),  # one beside its pixel
+        ([(20, 20), (22, 21), (30, 40), (30, 41)], [1.0, 1.0, 0.9, 0.1]),  # one that was split
+    ],
+)
+def test_defects_find_their_places(scene, places, amplitudes):
+    objective, _, truth = scene
+    found = rearranged(objective, started(scene, places, amplitudes), NOISE, nonnegative=True)
+    np.testing.assert_array_equal(np.argwhere(found.maps), np.argwhere(truth))
+
+
+def test_what_is_right_stays(scene):
+    objective, _, truth = scene
+    begin = started(scene, np.argwhere(truth[0]), 1.0)
+    np.testing.assert_array_equal(rearranged(objective, begin, NOISE, True).maps, begin.maps)
+
+
+def test_only_close_defects_are_tangled(scene):
+    assert tangled(started(scene, [(10, 10), (10, 14), (30, 30)], 1.0))
+    assert not tangled(started(scene, [(10, 10), (10, 30), (30, 30)], 1.0))
+
+
+def test_only_what_may_be_several_is_let_go(scene):
+    begin = started(scene, [(10, 10), (10, 30), (30, 30)], [1.0, 1.0, 2.0])
+    weights = loosened(begin.maps)[0]
+    assert weights[30, 30] == weights[31, 29] < 1
+    assert weights[20, 20] == 1
