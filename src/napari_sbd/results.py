@@ -175,7 +175,8 @@ class Recovery(CoreRecovery):
         >>> import numpy as np
         >>> from napari_sbd import recover
         >>> from tempfile import mkdtemp
-        >>> recovery = recover(np.eye(32), kernel_size=5, types=1, starts=1, refinements=0, pixel_size=0.1, unit="nm")
+        >>> options = {"kernel_size": 5, "types": 1, "starts": 1, "refinements": 0}
+        >>> recovery = recover(np.eye(32), pixel_size=0.1, unit="nm", **options)
         >>> recovery.to_csv(Path(mkdtemp()) / "defects").read_text()[:37]
         'type,row (px),col (px),y (nm),x (nm),'
         """

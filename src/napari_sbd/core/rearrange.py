@@ -22,6 +22,7 @@ from napari_sbd.core.objective import Objective
 Real = NDArray[np.floating]
 
 REACH = 2  # px, how far a defect may move at a time
+CROWDED = 0.02  # defects per place, above which moves of pairs do not help any more
 TANGLED = 0.1  # close pairs per defect, above which rearranging is worth it
 SUSPICIOUS, HELD = 1.3, 0.2  # of a typical amplitude: what may be several defects, and what is one
 FREE, LIGHT = 0.2, 0.1  # weights around the former, and of the latter
@@ -33,11 +34,13 @@ RIDGE = 1e-3
 
 
 def tangled(found: Iterate) -> bool:
-    """Whether more than a few defects sit close to another."""
+    """Whether more than a few defects sit close to another, yet not so many that moves of pairs are lost."""
     atoms = atoms_of(found)
     if len(atoms.kinds) < 2:
         return False
     strong = np.abs(atoms.amplitudes) >= WEAKEST * typical_amplitude(atoms.amplitudes)
+    if int(strong.sum()) > CROWDED * found.maps.size:
+        return False
     near = max(NEAREST, NEAR * max(found.kernels.shape[-2:]))
     places = spatial.KDTree(atoms.centres[strong])
     pairs = len(places.query_pairs(near, p=np.inf))
