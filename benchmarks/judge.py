@@ -11,13 +11,14 @@ from scipy.optimize import linear_sum_assignment
 from scipy.signal import fftconvolve
 
 from benchmarks import yardsticks
-from napari_sbd.core.defects import Peaks, defect_table, find_peaks
+from napari_sbd.core.defects import WEAKEST, Peaks, candidate_table, chosen_rows, find_peaks
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.recovery import Recovery
 
 Real = NDArray[np.floating]
 
 WITHIN = 1.0  # px
+SNR = 4.0  # amplitude over its standard error, from which the true map's peaks count
 
 
 def with_types(number: int) -> dict[str, int]:
@@ -85,7 +86,8 @@ def ceiling(
     window = (kernels.shape[2], kernels.shape[3])
     peaks: Sequence[Peaks] = [find_peaks(x, window) for x in maps]
     frame = [n - k + 1 for n, k in zip(maps.shape[1:], window, strict=True)]
-    table = defect_table(peaks, kernels, np.ones((kernels.shape[1], *frame), bool), noise)
+    mask = np.ones((kernels.shape[1], *frame), bool)
+    table = chosen_rows(candidate_table(peaks, kernels, mask, noise), SNR, WEAKEST)
     scores = []
     for kind in range(len(kernels)):
         points = table[table["type"] == kind][["row", "col"]].to_numpy()

@@ -46,7 +46,7 @@ class Recovery(CoreRecovery):
 
     @cached_property
     def defects(self) -> pd.DataFrame:
-        """Table of the defects inside the frame, see `napari_sbd.core.defects.defect_table`.
+        """Table of the defects inside the frame, see `napari_sbd.core.defects.candidate_table`.
 
         Where a recipe has cropped, resampled or sheared the image, `row` and `col` are positions in
         `observation`, `image_row` and `image_col` in the image as it was given, from whose first pixel the

@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 
 from napari_sbd.core.defects import (
+    WEAKEST,
     Peaks,
     autocorrelation,
-    defect_table,
+    candidate_table,
+    chosen_rows,
     find_peaks,
     standard_errors,
     typical_amplitude,
@@ -27,7 +29,8 @@ def table(extended, shape=(40, 50), window=WINDOW, noise=0.01, **options):
     kernels = ldos_kernel(9, -2.0)[1 : 1 + window[0], 1 : 1 + window[1]]
     kernels = (kernels / np.linalg.norm(kernels))[None, None].repeat(len(extended), 0)
     peaks = [find_peaks(map_, window) for map_ in extended]
-    return defect_table(peaks, kernels, np.ones((1, *shape), bool), noise, **options)
+    found = candidate_table(peaks, kernels, np.ones((1, *shape), bool), noise, **options)
+    return chosen_rows(found, 4.0, WEAKEST)
 
 
 def test_an_empty_map_gives_an_empty_table_with_all_columns():

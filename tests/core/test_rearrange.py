@@ -23,7 +23,7 @@ def started(scene, places, amplitudes):
     _, kernels, maps = scene
     begin = np.zeros_like(maps)
     begin[0, *np.transpose(places)] = amplitudes
-    return Iterate(kernels, begin, np.zeros(1), np.inf)
+    return Iterate(kernels, begin, np.inf)
 
 
 @pytest.mark.parametrize(
@@ -36,14 +36,15 @@ def started(scene, places, amplitudes):
 )
 def test_defects_find_their_places(scene, places, amplitudes):
     objective, _, truth = scene
-    found = rearranged(objective, started(scene, places, amplitudes), NOISE, nonnegative=True)
+    *_, found = rearranged(objective, started(scene, places, amplitudes), NOISE, nonnegative=True)
     np.testing.assert_array_equal(np.argwhere(found.maps), np.argwhere(truth))
 
 
 def test_what_is_right_stays(scene):
     objective, _, truth = scene
     begin = started(scene, np.argwhere(truth[0]), 1.0)
-    np.testing.assert_array_equal(rearranged(objective, begin, NOISE, True).maps, begin.maps)
+    *_, found = rearranged(objective, begin, NOISE, nonnegative=True)
+    np.testing.assert_array_equal(found.maps, begin.maps)
 
 
 def test_only_close_defects_are_tangled(scene):

@@ -7,6 +7,7 @@ that to pay, the plain descent takes over.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ Real = NDArray[np.floating]
 
 LARGEST_SHARE = 0.04  # of the map's places that may be sites
 SCREENING = 3  # steps from one screening to the next, at most
+TINY = 1e-30
 SLACK = 1e-3  # of λ, by which a correlation must exceed it to be a candidate
 
 
@@ -28,19 +30,19 @@ def alternate(
     objective: Objective, kernels: Real, maps: Real, penalty: Penalty, schedule: Schedule
 ) -> Iterator[Iterate]:
     """Minimise ψ in maps and kernels by exact steps in turn, from these on; yields every iterate."""
-    return _run(objective, kernels, maps, penalty, schedule, held=False)
+    return _Alternation(objective, kernels, maps, penalty, held=False).run(schedule)
 
 
 def fit_maps(
     objective: Objective, kernels: Real, maps: Real, penalty: Penalty, schedule: Schedule
 ) -> Iterator[Iterate]:
     """Minimise ψ in the maps for kernels that stay; yields every iterate."""
-    return _run(objective, kernels, maps, penalty, schedule, held=True)
+    return _Alternation(objective, kernels, maps, penalty, held=True).run(schedule)
 
 
-def crowded(maps: Real) -> bool:
-    """Whether a support is too large for steps on it to pay."""
-    return bool(np.count_nonzero(maps) > LARGEST_SHARE * maps[0].size)
+def crowded(sites: int, maps: Real) -> bool:
+    """Whether so many sites are too many for steps on them to pay."""
+    return bool(sites > LARGEST_SHARE * maps[0].size)
 
 
 def fit_kernels_on_sphere(objective: Objective, kernels: Real, maps: Real) -> Real:
@@ -51,73 +53,90 @@ def fit_kernels_on_sphere(objective: Objective, kernels: Real, maps: Real) -> Re
     return SupportModel(objective.field, sites, len(kernels)).quadratic(sites.read(maps)).minimised(kernels)
 
 
-def _run(
-    objective: Objective, kernels: Real, maps: Real, penalty: Penalty, schedule: Schedule, held: bool
-) -> Iterator[Iterate]:
-    field, types = objective.field, len(kernels)
-    sites = Sites.of(maps)
-    amplitudes = sites.read(maps)
-    model: SupportModel | None = None
-    since, moved = SCREENING, np.inf
-    last = Iterate(kernels, maps, np.zeros(len(objective.data)), np.inf)
-    for _ in range(schedule.steps):
-        settled = moved < schedule.tolerance
-        if since >= SCREENING or settled:
-            fresh = _candidates(objective, kernels, sites, amplitudes, maps, penalty)
-            if settled and not len(fresh):
-                return
-            kept = amplitudes != 0
-            sites, amplitudes = (
-                sites.chosen(kept).joined(fresh),
-                np.append(amplitudes[kept], np.zeros(len(fresh), amplitudes.dtype)),
-            )
-            if len(sites) > LARGEST_SHARE * maps[0].size:
-                plain = solve_maps if held else descend
-                yield from plain(objective, kernels, sites.write(amplitudes, maps), penalty, schedule)
-                return
-            model, since = SupportModel(field, sites, types), 0
-        if model is None or not len(sites):
-            yield Iterate(kernels, sites.write(amplitudes, maps), last.bias, field.energy)
-            return
-        since += 1
-        price = penalty.lam * (1 if penalty.weights is None else sites.read(penalty.weights))
-        price = np.broadcast_to(np.asarray(price, amplitudes.dtype), amplitudes.shape)
-        reach = model.reach(kernels)
-        gram = model.gram(kernels)
-        before = amplitudes
-        amplitudes = solve_amplitudes(gram, reach, price, amplitudes, penalty.nonnegative)
-        if held:
-            value = 0.5 * float(np.vdot(amplitudes, gram @ amplitudes)) - float(np.vdot(amplitudes, reach))
-            moved = float(np.linalg.norm(amplitudes - before)) / max(float(np.linalg.norm(amplitudes)), 1e-30)
-            since = SCREENING
-        else:
-            quadratic = model.quadratic(amplitudes)
-            turned = quadratic.minimised(kernels)
-            value = quadratic.value(turned)
-            moved = float(np.linalg.norm((turned - kernels).reshape(types, -1), axis=1).max())
-            kernels = turned
-        value += field.energy + float(np.vdot(price, np.abs(amplitudes)))
-        last = Iterate(kernels, sites.write(amplitudes, maps), last.bias, value)
-        yield last
+class _Alternation:
+    """Kernels, sites and amplitudes on their way; `held` keeps the kernels."""
+
+    def __init__(self, objective: Objective, kernels: Real, maps: Real, penalty: Penalty, held: bool) -> None:
+        self.objective, self.penalty, self.held = objective, penalty, held
+        self.kernels, self.like = kernels, maps
+        self.sites = Sites.of(maps)
+        self.amplitudes = self.sites.read(maps)
+
+    def run(self, schedule: Schedule) -> Iterator[Iterate]:
+        since, moved = SCREENING, np.inf
+        for step in range(schedule.steps):
+            settled = moved < schedule.tolerance
+            if since >= SCREENING or settled:
+                fresh = self._candidates()
+                if settled and not len(fresh):
+                    return
+                self._work_on(fresh)
+                since = 0
+                if crowded(len(self.sites), self.like):
+                    rest = replace(schedule, steps=schedule.steps - step)
+                    plain = solve_maps if self.held else descend
+                    yield from plain(self.objective, self.kernels, self._maps(), self.penalty, rest)
+                    return
+                if not len(self.sites):
+                    yield Iterate(self.kernels, self._maps(), self.objective.field.energy)
+                    return
+            value, moved = self._step()
+            since = SCREENING if self.held else since + 1
+            yield Iterate(self.kernels, self._maps(), value)
+
+    def _maps(self) -> Real:
+        return self.sites.write(self.amplitudes, self.like)
+
+    def _work_on(self, fresh: Sites) -> None:
+        """Go on with the sites that are active and with fresh ones."""
+        kept = self.amplitudes != 0
+        self.sites = self.sites.chosen(kept).joined(fresh)
+        none = np.zeros(len(fresh), self.amplitudes.dtype)
+        self.amplitudes = np.append(self.amplitudes[kept], none)
+        if len(self.sites) and not crowded(len(self.sites), self.like):
+            self.model = SupportModel(self.objective.field, self.sites, len(self.kernels))
+
+    def _step(self) -> tuple[float, float]:
+        """Solve amplitudes, then kernels; returns ψ and how far what was solved last has moved."""
+        price = self._price()
+        reach, gram = self.model.reach(self.kernels), self.model.gram(self.kernels)
+        before = self.amplitudes
+        now = solve_amplitudes(gram, reach, price, before, self.penalty.nonnegative)
+        self.amplitudes = now
+        rest = self.objective.field.energy + float(np.vdot(price, np.abs(now)))
+        if self.held:
+            moved = float(np.linalg.norm(now - before)) / max(float(np.linalg.norm(now)), TINY)
+            return rest + 0.5 * float(np.vdot(now, gram @ now)) - float(np.vdot(now, reach)), moved
+        quadratic = self.model.quadratic(now)
+        turned = quadratic.minimised(self.kernels)
+        moved = float(np.linalg.norm((turned - self.kernels).reshape(len(turned), -1), axis=1).max())
+        self.kernels = turned
+        return rest + quadratic.value(turned), moved
+
+    def _price(self) -> Real:
+        weights = self.penalty.weights
+        price = self.penalty.lam * (1 if weights is None else self.sites.read(weights))
+        return np.broadcast_to(np.asarray(price, self.amplitudes.dtype), self.amplitudes.shape)
+
+    def _candidates(self) -> Sites:
+        """Places off the support where the residual's correlation exceeds λ, of neighbours the best."""
+        model, penalty = self.objective.convolution, self.penalty
+        spectra = model.kernel_spectra(self.kernels)
+        residual, _ = self.objective.residual(spectra, model.map_spectra(self._maps()))
+        slope = -model.correlate_kernels(spectra, residual)
+        size = slope if penalty.nonnegative else np.abs(slope)
+        price = penalty.lam if penalty.weights is None else penalty.lam * penalty.weights
+        above = size > price * (1 + SLACK)
+        above[self.sites.kinds, self.sites.rows, self.sites.cols] &= self.amplitudes == 0
+        return _largest_of_neighbours(above, size - price)
 
 
-def _candidates(
-    objective: Objective, kernels: Real, sites: Sites, amplitudes: Real, maps: Real, penalty: Penalty
-) -> Sites:
-    """Places off the support where the residual's correlation exceeds λ, of neighbours the best."""
-    model = objective.convolution
-    spectra = model.kernel_spectra(kernels)
-    residual, _ = objective.residual(spectra, model.map_spectra(sites.write(amplitudes, maps)))
-    slope = -model.correlate_kernels(spectra, residual)
-    size = slope if penalty.nonnegative else np.abs(slope)
-    price = penalty.lam if penalty.weights is None else penalty.lam * penalty.weights
-    above = size > price * (1 + SLACK)
-    above[sites.kinds, sites.rows, sites.cols] &= amplitudes == 0
+def _largest_of_neighbours(above: NDArray[np.bool_], excess: Real) -> Sites:
     kinds, rows, cols = np.nonzero(above)
     best = np.ones(len(kinds), bool)
-    excess = np.pad(size - price, ((0, 0), (1, 1), (1, 1)), constant_values=-np.inf)
-    here = excess[kinds, rows + 1, cols + 1]
+    framed = np.pad(excess, ((0, 0), (1, 1), (1, 1)), constant_values=-np.inf)
+    here = framed[kinds, rows + 1, cols + 1]
     for down in range(3):
         for right in range(3):
-            best &= here >= excess[kinds, rows + down, cols + right]
+            best &= here >= framed[kinds, rows + down, cols + right]
     return Sites(kinds[best], rows[best], cols[best])

@@ -16,7 +16,6 @@ SMOOTHING = 0.7  # px, of the map in which peaks are sought: joins what one defe
 REACH = 1.5  # px around a peak whose activations are one defect
 SPARSE_REACH = 2.3  # the same where defects are far apart
 WEAKEST = 0.3  # amplitude over the typical one below which an activation is no defect
-SMALLEST_SNR = 4.0
 NEIGHBOURS = 60  # that take part in one amplitude's standard error
 CANDIDATE_COLUMNS = ["strength", "left_out", "outside"]
 SMALLEST_SHARE = 1e-3  # of a kernel, below which its error is not told from infinite
@@ -157,33 +156,6 @@ def _visible_energy(centres: Real, kernel: Real, mask: NDArray[np.bool_]) -> Rea
     return np.asarray(np.maximum(share[tuple(places.T)], SMALLEST_SHARE))
 
 
-def defect_table(
-    peaks: Sequence[Peaks],
-    kernels: Real,
-    mask: NDArray[np.bool_],
-    noise: float | Sequence[float],
-    pixel_size: tuple[float, float] = (1.0, 1.0),
-    unit: str = "px",
-) -> pd.DataFrame:
-    """Table of the defects inside the frame, by type and falling amplitude.
-
-    Parameters
-    ----------
-    peaks : sequence of Peaks
-        Candidates of each type, amplitudes in the image's unit; weak ones and those outside are left out.
-    kernels, mask, noise, pixel_size, unit
-        See `candidate_table`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns type, row, col (pixels, between them), y and x in `unit`, amplitude, amplitude_error, snr, and
-        near_border, which is true where part of the kernel lies outside the frame.
-    """
-    table = candidate_table(peaks, kernels, mask, noise, pixel_size=pixel_size, unit=unit)
-    return chosen_rows(table, SMALLEST_SNR, WEAKEST)
-
-
 def chosen_rows(table: pd.DataFrame, snr: float, strength: float, outside: bool = False) -> pd.DataFrame:
     """The candidates that are defects by these thresholds, by type and falling amplitude.
 
@@ -229,8 +201,9 @@ def candidate_table(
     Returns
     -------
     pandas.DataFrame
-        The columns of `defect_table`, strength (amplitude over the typical one of the type), left_out (not
-        part of the model) and outside (of the frame).
+        By type and falling amplitude: type, row, col (pixels, between them), y and x in `unit`, amplitude,
+        amplitude_error, snr, near_border (part of the kernel lies outside the frame), strength (amplitude
+        over the typical one of the type), left_out (not part of the model) and outside (of the frame).
     """
     tables = []
     levels = np.broadcast_to(np.asarray(noise, float), len(kernels))

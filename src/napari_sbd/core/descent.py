@@ -1,7 +1,8 @@
 """The descent at one λ: alternating inertial steps in the maps and, on the sphere, in the kernels.
 
 Proximal alternating linearised minimisation with inertia (iPALM; Lau et al., ICLR 2020), the bias in
-closed form. Slow and plain: the reference against which faster engines are tested.
+closed form. Slow and plain: the reference of the engine's tests, and what takes over where defects crowd so
+much that steps on the support do not pay.
 """
 
 from __future__ import annotations
@@ -23,11 +24,10 @@ LARGEST_INERTIA = 0.95
 
 @dataclass(frozen=True)
 class Iterate:
-    """Where a descent stands after a step: kernels, extended maps, bias of each slice, and ψ."""
+    """Where a descent stands after a step: kernels, extended maps, and ψ, the bias in closed form."""
 
     kernels: Real
     maps: Real
-    bias: Real
     objective: float
 
 
@@ -66,7 +66,7 @@ def descend(
         turned_spectra = (kernel_spectra + inertia * (kernel_spectra - last_kernel_spectra)) / length
         turned = turned / length
         last_kernels, last_kernel_spectra = kernels, kernel_spectra
-        residual, bias = objective.residual(turned_spectra, map_spectra)
+        residual, _ = objective.residual(turned_spectra, map_spectra)
         gain = largest_gain(map_spectra)
         if gain > 0:
             slope = tangent(turned, model.correlate_maps(map_spectra, residual))
@@ -76,7 +76,7 @@ def descend(
         value = misfit(residual) + penalty.value(maps)
         age = 0 if value > last_value else age + 1
         last_value = value
-        yield Iterate(kernels, maps, bias, value)
+        yield Iterate(kernels, maps, value)
         if np.linalg.norm(kernels - last_kernels) < schedule.tolerance:
             return
 
@@ -94,12 +94,12 @@ def solve_maps(
     last_maps, age = maps, 0
     for _ in range(schedule.steps):
         ahead = maps + age / (age + 3) * (maps - last_maps)
-        residual, bias = objective.residual(kernel_spectra, model.map_spectra(ahead))
+        residual, _ = objective.residual(kernel_spectra, model.map_spectra(ahead))
         last_maps = maps
         maps = penalty.prox(ahead - step * model.correlate_kernels(kernel_spectra, residual), step)
         moved = maps - last_maps
         uphill = float(np.vdot(ahead - maps, moved)) > 0
         age = 0 if uphill else age + 1
-        yield Iterate(kernels, maps, bias, misfit(residual) + penalty.value(ahead))
+        yield Iterate(kernels, maps, misfit(residual) + penalty.value(ahead))
         if np.linalg.norm(moved) <= schedule.tolerance * np.linalg.norm(maps):
             return

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sbd.core.descent import Iterate, Schedule, solve_maps
+from napari_sbd.core.alternation import fit_maps
+from napari_sbd.core.descent import Iterate, Schedule
 from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.region import Region, search_region
@@ -65,7 +66,7 @@ class Domain:
         unit = project(kernels).astype(self.raw.data.dtype)
         penalty = Penalty(SHARE_OF_PEAKS * largest_penalty(self.raw, unit, nonnegative=True))
         maps = np.zeros((1, *self.raw.convolution.map_shape), unit.dtype)
-        solved = deque(solve_maps(self.raw, unit, maps, penalty, MAPS), maxlen=1)
+        solved = deque(fit_maps(self.raw, unit, maps, penalty, MAPS), maxlen=1)
         return fit_kernels(self.whole, solved[0].maps).kernels
 
 

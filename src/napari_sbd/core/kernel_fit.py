@@ -43,4 +43,4 @@ def fit_kernels(objective: Objective, maps: Real) -> Iterate:
     safe = np.where(norms > 0, norms, 1)
     unit = (kernels / safe[:, None, None, None]).astype(data.dtype)
     scaled = maps * norms.astype(data.dtype)[:, None, None]
-    return Iterate(unit, scaled, np.zeros(len(data)), np.inf)
+    return Iterate(unit, scaled, np.inf)

@@ -71,13 +71,7 @@ class MoreTypes:
         while taken is not None and self._open():
             number = len(self.accepted.kernels) + 1
             attempt = self._attempt(self.accepted, progress)
-            while True:
-                try:
-                    snapshot = next(attempt)
-                except StopIteration as end:
-                    taken = end.value
-                    break
-                yield replace(snapshot, stage=f"type {number}, {snapshot.stage}", iterate=self.accepted)
+            taken = yield from stages.shown_as(self.accepted, attempt, f"type {number}, ")
             self.accepted = taken or self.accepted
 
     def _open(self) -> bool:
@@ -121,7 +115,6 @@ class MoreTypes:
         both = Iterate(
             np.concatenate([best.kernels, new.kernels]),
             np.concatenate([best.maps, new.maps]),
-            best.bias,
             np.inf,
         )
         penalty = self.penalty.at(self.levels.last)
@@ -143,7 +136,7 @@ class MoreTypes:
         maps = both.maps[:-1].copy()
         offset = best_shift(new, others[number])
         maps[number] -= shift(both.maps[-1], offset)
-        begin = Iterate(both.kernels[:-1], maps, best.bias, np.inf)
+        begin = Iterate(both.kernels[:-1], maps, np.inf)
         free = replace(self.penalty, nonnegative=False)
         begin = yield from stages.polish(self.raw, begin, free.at(self.levels.last))
         rounds = self.parameters.refinements

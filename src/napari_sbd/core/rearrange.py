@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import product
+from itertools import islice, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ FREE, LIGHT = 0.2, 0.1  # weights around the former, and of the latter
 NEAR = 0.2  # of the window: neighbours that are tried together
 NEAREST = 4  # px, at least
 SWEEPS = 4
+BATCH = 100  # pairs between two chances to stop
 PRICE = 4.0  # of a second defect, times ln N σ²
 RIDGE = 1e-3
 
@@ -64,8 +65,8 @@ def loosened(maps: Real) -> Real:
     return weights
 
 
-def rearranged(objective: Objective, found: Iterate, noise: float, nonnegative: bool) -> Iterate:
-    """Maps whose close neighbours were tried at other places; kernels stay.
+def rearranged(objective: Objective, found: Iterate, noise: float, nonnegative: bool) -> Iterator[Iterate]:
+    """Try close neighbours at other places; yields the maps after each batch of pairs; kernels stay.
 
     Parameters
     ----------
@@ -78,16 +79,22 @@ def rearranged(objective: Objective, found: Iterate, noise: float, nonnegative: 
     """
     puzzle = _Puzzle(objective, found, noise, nonnegative)
     for _ in range(SWEEPS):
-        if not puzzle.sweep():
-            break
-    return replace(found, maps=puzzle.maps())
+        before = puzzle.changes
+        for batch in _batches(puzzle.pairs()):
+            for pair in batch:
+                puzzle.improve(pair)
+            yield replace(found, maps=puzzle.maps())
+        if puzzle.changes == before:
+            return
 
 
 class _Puzzle:
+    """Defects on a board: their places and amplitudes, and what they leave of the image."""
+
     def __init__(self, objective: Objective, found: Iterate, noise: float, nonnegative: bool) -> None:
         field, model = objective.field, objective.convolution
         self.kernels, self.like, self.nonnegative = found.kernels, found.maps, nonnegative
-        self.window, self.noise = model.kernel_shape, noise
+        self.window = model.kernel_shape
         self.price = PRICE * np.log(max(2, objective.mask.sum())) * noise**2
         self.seen = (~field.outside).astype(found.kernels.dtype)
         self.atoms = dict(enumerate(_listed(found.maps)))
@@ -96,6 +103,7 @@ class _Puzzle:
         inside = tuple(slice(k - 1, k - 1 + n) for k, n in zip(self.window, model.image_shape, strict=True))
         self.rest[:, *inside] = -model.frame(residual)
         self._next = len(self.atoms)
+        self.changes = 0
         self._tried: set[tuple[tuple[int, int, int, float], ...]] = set()
 
     def maps(self) -> Real:
@@ -104,17 +112,8 @@ class _Puzzle:
             maps[kind, row, col] += amplitude
         return maps
 
-    def sweep(self) -> int:
-        """Try all close pairs once; returns how many changed."""
-        changed = 0
-        for pair in self._pairs():
-            here = tuple(sorted(self.atoms[n] for n in pair if n in self.atoms))
-            if len(here) == len(pair) and here not in self._tried:
-                self._tried.add(here)
-                changed += self._improve(pair)
-        return changed
-
-    def _pairs(self) -> list[tuple[int, ...]]:
+    def pairs(self) -> list[tuple[int, ...]]:
+        """All defects alone, and all that are close two by two."""
         numbers = list(self.atoms)
         places = np.array([self.atoms[n][1:3] for n in numbers], float).reshape(-1, 2)
         near = max(NEAREST, NEAR * max(self.window))
@@ -122,20 +121,24 @@ class _Puzzle:
         alone = [(n,) for n in numbers]
         return alone + [(numbers[i], numbers[j]) for i, j in sorted(close)]
 
-    def _improve(self, pair: tuple[int, ...]) -> bool:
-        """Put the pair where it explains most for its price; whether that changed anything."""
-        old = [self.atoms[n] for n in pair]
+    def improve(self, pair: tuple[int, ...]) -> None:
+        """Put the pair where it explains most for its price, unless it was tried as it stands."""
+        old = [self.atoms[n] for n in pair if n in self.atoms]
+        here = tuple(sorted(old))
+        if len(old) < len(pair) or here in self._tried:
+            return
+        self._tried.add(here)
         box = _Box(self, old)
         new = box.best()
         if new is None:
-            return False
+            return
+        self.changes += 1
         for number in pair:
             del self.atoms[number]
         for atom in new:
             self.atoms[self._next] = atom
             self._next += 1
         box.apply(new)
-        return True
 
 
 class _Box:
@@ -231,3 +234,9 @@ def _two(b1: Real, b2: Real, n1: Real, n2: Real, cross: Real) -> tuple[Real, Rea
 def _listed(maps: Real) -> Iterator[tuple[int, int, int, float]]:
     for kind, row, col in np.argwhere(maps):
         yield int(kind), int(row), int(col), float(maps[kind, row, col])
+
+
+def _batches(pairs: list[tuple[int, ...]]) -> Iterator[list[tuple[int, ...]]]:
+    rest = iter(pairs)
+    while batch := list(islice(rest, BATCH)):
+        yield batch

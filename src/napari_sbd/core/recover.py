@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from threading import Event
 from typing import Any
@@ -17,6 +17,7 @@ from napari_sbd.core.recovery import Recovery, Status
 from napari_sbd.core.run import Run
 from napari_sbd.core.stages import Snapshot
 from napari_sbd.core.start import given_starts
+from napari_sbd.core.threads import one_thread
 
 Real = NDArray[np.floating]
 
@@ -140,13 +141,15 @@ def iter_recover(
     starts = given_starts(start, seen.shape, len(seen.data))
     if starts.window is not None:
         check_window(starts.window, seen.shape)
-    return _drive(Run(seen, parameters, starts), stop)
+    with one_thread():
+        run = Run(seen, parameters, starts)
+    return _drive(run, stop)
 
 
 def _drive(run: Run, stop: Event | None) -> States:
     status: Status = "finished"
     shown = time.perf_counter()
-    for snapshot in run.steps():
+    for snapshot in _each_in_one_thread(run.steps()):
         run.note(snapshot)
         if stop is not None and stop.is_set():
             status = "cancelled"
@@ -154,9 +157,20 @@ def _drive(run: Run, stop: Event | None) -> States:
         if time.perf_counter() - shown >= SECONDS_BETWEEN_STATES:
             yield _state(run, snapshot)
             shown = time.perf_counter()
-    recovery = run.result(status)
+    with one_thread():
+        recovery = run.result(status)
     yield _last_state(run, recovery)
     return recovery
+
+
+def _each_in_one_thread(steps: Iterator[Snapshot]) -> Iterator[Snapshot]:
+    """What steps yield; between two of them, whoever waits has all threads back."""
+    while True:
+        with one_thread():
+            snapshot = next(steps, None)
+        if snapshot is None:
+            return
+        yield snapshot
 
 
 def _state(run: Run, snapshot: Snapshot) -> State:

@@ -127,7 +127,7 @@ class Recovery:
 
     @cached_property
     def defects(self) -> pd.DataFrame:
-        """Table of the defects by `threshold`, see `napari_sbd.core.defects.defect_table`."""
+        """Table of the defects by `threshold`, see `napari_sbd.core.defects.candidate_table`."""
         chosen, table = self.threshold, self.candidates
         if self._snr >= self.noise_snr and chosen.strength >= WEAKEST:
             table = table[~table["left_out"]]

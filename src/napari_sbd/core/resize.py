@@ -42,7 +42,7 @@ def resized(objective: Objective, found: Iterate) -> tuple[Objective, Iterate]:
         return objective, found
     kernels, maps, _ = recentre(seen.kernels, seen.maps, size)
     kernels, maps = crop(kernels, maps, size)
-    return objective.with_window(size), Iterate(kernels, maps, found.bias, np.inf)
+    return objective.with_window(size), Iterate(kernels, maps, np.inf)
 
 
 def recentred(objective: Objective, found: Iterate) -> Iterate:
@@ -59,7 +59,7 @@ def recentred(objective: Objective, found: Iterate) -> Iterate:
     if not moved or _energy_gained(seen.kernels, kernels, window) < WORTH_MOVING:
         return found
     kernels, maps = crop(kernels, maps, window)
-    return Iterate(kernels, maps, found.bias, np.inf)
+    return Iterate(kernels, maps, np.inf)
 
 
 def _energy_gained(before: Real, after: Real, window: tuple[int, int]) -> float:

@@ -68,7 +68,6 @@ def revisit(seen: Observation, kernels: Real, extended: Real) -> Revisit:
     found = Iterate(
         (plain / size[:, None, None, None]).astype(np.float32),
         (extended * size[:, None, None]).astype(np.float32),
-        np.zeros(len(seen.data)),
         np.inf,
     )
     return Revisit(objective, found, normal.scales, 1 / size)

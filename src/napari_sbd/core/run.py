@@ -73,8 +73,7 @@ class Run:
         levels = self.first.levels
         assert levels is not None
         if self.parameters.activations == "automatic":
-            rounds = self.parameters.refinements
-            best, signed = yield from both_signs(self.raw, best, levels, self.penalty, rounds)
+            best, signed = yield from both_signs(self.first, best, self.progress)
             self.accepted = best
             self.penalty = replace(self.penalty, nonnegative=not signed)
         self.nothing = self._nothing_in(best)

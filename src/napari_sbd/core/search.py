@@ -52,7 +52,7 @@ class Search:
         """Cost of each phase, steps times pixels: stage I of each start, stage II of each that is kept."""
         pixels = float(np.prod(self.domain.part.convolution.map_shape))
         first = stages.FIRST.steps * pixels
-        second = (1.7 * TYPICAL_LEVELS * stages.LEVEL.steps + stages.POLISH.steps) * pixels
+        second = (TYPICAL_LEVELS * stages.EXACT.steps + stages.POLISH.steps) * pixels
         starts = self.parameters.starts
         return [first] * starts + [second] * min(starts, self.parameters.kept)
 
@@ -61,16 +61,14 @@ class Search:
         part, options = self.domain.part, self.parameters
         window = part.convolution.kernel_shape
         rng = np.random.default_rng(options.seed)
-        patches = self.starts.patches(self.domain) or salient_patches(
+        self.patches = patches = self.starts.patches(self.domain) or salient_patches(
             part.data, part.mask, window, options.starts, rng
         )
         tops = [largest_penalty(part, patch, self.penalty.nonnegative) for patch in patches]
         self.largest = float(np.median(tops))
-        smooth = replace(
-            self.penalty, lam=options.lam_first * self.largest, mu=stages.SMOOTHING * self.largest
-        )
+        self.first = first = self.penalty.at(options.lam_first * self.largest)
         for number, patch in enumerate(patches):
-            self.found.append((yield from stages.stage_one(part, patch, smooth, number)))
+            self.found.append((yield from stages.stage_one(part, patch, first, number)))
             if number < options.starts:
                 progress.finish_phase()
         progress.skip(max(0, options.starts - len(patches)))
@@ -78,7 +76,7 @@ class Search:
         best = self.found[order[0]]
         rest = None
         if not self.domain.whitened:
-            debiased = yield from stages.debias(part, best, smooth)
+            debiased = yield from stages.debias(part, best, first)
             rest = residual_of(part, debiased)
         self.levels = levels(
             part, best.kernels, self.largest, options.lam_first, options.lam_last, self.domain.noise, rest
@@ -89,6 +87,15 @@ class Search:
             progress.finish_phase()
         progress.skip(min(options.kept, options.starts) - len(self.polished))
         return self.best_polished()
+
+    def gain_of_signs(self) -> Generator[Snapshot, None, float]:
+        """What stage I explains with activations of both signs, from its best start, over what it did."""
+        number = min(range(len(self.found)), key=lambda n: self.found[n].objective)
+        free = replace(self.first, nonnegative=False)
+        signed = yield from stages.stage_one(self.domain.part, self.patches[number], free, number)
+        energy = self.domain.part.field.energy
+        explained = energy - self.found[number].objective
+        return (energy - signed.objective) / explained if explained > 0 else 1.0
 
     def _distinct(self, order: list[int]) -> list[int]:
         """The best starts, of those that ended in the same kernel only the first."""

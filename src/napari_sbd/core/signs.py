@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,31 +11,52 @@ from napari_sbd.core import stages
 from napari_sbd.core.atoms import refined_peaks
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.objective import Objective, Penalty
-from napari_sbd.core.sparsity import Levels
+from napari_sbd.core.progress import Progress
+from napari_sbd.core.single import Single
 from napari_sbd.core.stages import Snapshot
 from napari_sbd.core.verdict import FEWEST_DEFECTS, residual_of, strong_peaks, worth
 
+TELLING = 1.02  # ratio of what stage I explains with both signs and with one, above which both are tried
 STRONG = 0.5  # of a typical defect's amplitude, for one of the other sign
 
+Steps = Generator[Snapshot, None, Iterate]
 Verdict = Generator[Snapshot, None, tuple[Iterate, bool]]
 
 
-def both_signs(objective: Objective, best: Iterate, levels: Levels, penalty: Penalty, rounds: int) -> Verdict:
-    """Let activations be negative where the residual asks for it; returns the better answer and its kind.
+def both_signs(first: Single, best: Iterate, progress: Progress) -> Verdict:
+    """Let activations be negative where the image asks for it; returns the better answer and its kind.
 
-    A field of both signs leaves, in the residual of a nonnegative map, the kernel upside down; only where
-    it does is the signed map solved, and it is accepted if it explains more than its defects cost.
+    A field of both signs leaves, in the residual of a nonnegative map, the kernel upside down, or else that
+    kernel was bent to suit both; then stage I with both signs explains much more. Only then is the signed map
+    solved, and it is accepted if it explains more than its defects cost.
     """
-    if not _asked_for(objective, best):
-        return best, False
-    free = Penalty(penalty.lam, penalty.mu, nonnegative=False)
-    begin = yield from stages.polish(objective, best, free.at(levels.last))
-    signed = yield from stages.refine(objective, begin, levels, free, rounds)
+    objective, free = first.raw, replace(first.penalty, nonnegative=False)
+    if _asked_for(objective, best):
+        signed = yield from _from_here(first, best, free)
+    else:
+        gain = yield from stages.shown_as(best, first.search.gain_of_signs())
+        if gain < TELLING:
+            return best, False
+        signed = yield from stages.shown_as(best, _anew(first, free, progress))
     peaks = [strong_peaks(p) for p in refined_peaks(objective, signed)]
     counts = [int((p.amplitudes * np.sign(p.amplitudes.sum()) < 0).sum()) for p in peaks]
     if sum(counts) < FEWEST_DEFECTS or not worth(objective, best, signed, 0, sum(counts)):
         return best, False
     return signed, True
+
+
+def _from_here(first: Single, best: Iterate, free: Penalty) -> Steps:
+    levels = first.levels
+    assert levels is not None
+    begin = yield from stages.polish(first.raw, best, free.at(levels.last))
+    return (yield from stages.refine(first.raw, begin, levels, free, first.parameters.refinements))
+
+
+def _anew(first: Single, free: Penalty, progress: Progress) -> Steps:
+    options = replace(first.parameters, kernel_size=first.raw.convolution.kernel_shape)
+    single = Single(first.raw, options, free, first.starts, automatic=False)
+    progress.extend(single.plan())
+    return (yield from single.steps(progress))
 
 
 def _asked_for(objective: Objective, best: Iterate) -> bool:

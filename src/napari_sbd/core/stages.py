@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
+from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,6 @@ from napari_sbd.core.window import crop, lift, recentre
 
 Real = NDArray[np.floating]
 
-SMOOTHING = 1e-3  # Huber μ of stage I over λ_max
 DECAY = 0.8  # of λ from level to level of the continuation
 FIRST = Schedule(60)
 LEVEL = Schedule(25)
@@ -54,6 +54,7 @@ class Snapshot:
     start: int = 0
 
 
+Result = TypeVar("Result")
 Steps = Generator[Snapshot, None, Iterate]
 
 
@@ -64,12 +65,24 @@ def _follow(steps: Iterator[Iterate], stage: str, lam: float, start: int, begin:
     return last
 
 
-def stage_one(objective: Objective, patch: Real, levels_first: Penalty, start: int) -> Steps:
+def shown_as(
+    best: Iterate, steps: Generator[Snapshot, None, Result], prefix: str = ""
+) -> Generator[Snapshot, None, Result]:
+    """The same steps; until they end, what is shown is the best until then."""
+    while True:
+        try:
+            snapshot = next(steps)
+        except StopIteration as end:
+            return cast(Result, end.value)
+        yield replace(snapshot, stage=f"{prefix}{snapshot.stage}", iterate=best)
+
+
+def stage_one(objective: Objective, patch: Real, penalty: Penalty, start: int) -> Steps:
     """Descend from one patch at one rather large λ, on the sphere of the window's own size."""
     maps = np.zeros((len(patch), *objective.convolution.map_shape), patch.dtype)
-    begin = Iterate(patch, maps, np.zeros(patch.shape[1]), np.inf)
-    steps = alternate(objective, patch, maps, levels_first, FIRST)
-    return (yield from _follow(steps, "stage I", levels_first.lam, start, begin))
+    begin = Iterate(patch, maps, np.inf)
+    steps = alternate(objective, patch, maps, penalty, FIRST)
+    return (yield from _follow(steps, "stage I", penalty.lam, start, begin))
 
 
 def stage_two(objective: Objective, found: Iterate, levels: Levels, penalty: Penalty, start: int) -> Steps:
@@ -80,7 +93,7 @@ def stage_two(objective: Objective, found: Iterate, levels: Levels, penalty: Pen
     kernels, maps = lift(found.kernels, found.maps, margin)
     stayed = 0
     for lam in continuation(levels.first, levels.last):
-        if crowded(maps):
+        if crowded(int(np.count_nonzero(maps)), maps):
             steps = descend(lifted, kernels, maps, penalty.at(lam), LEVEL)
             here = yield from _follow(steps, "stage II", lam, start, found)
             kernels, maps, _ = recentre(here.kernels, here.maps, window)
@@ -93,7 +106,7 @@ def stage_two(objective: Objective, found: Iterate, levels: Levels, penalty: Pen
             kernels, maps, moved = recentre(fit_kernels_on_sphere(lifted, kernels, maps), maps, window)
             stayed = 0 if moved else stayed + 1
     kernels, maps = crop(kernels, maps, window)
-    begin = Iterate(kernels, maps, found.bias, np.inf)
+    begin = Iterate(kernels, maps, np.inf)
     return (yield from polish(objective, begin, penalty.at(levels.last), start))
 
 
@@ -148,7 +161,8 @@ def _untangled(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
         steps = alternate(objective, best.kernels, best.maps, replace(penalty, weights=weights), LOOSE)
         loose = yield from _follow(steps, "untangle", penalty.lam, 0, best)
         noise = robust_std(residual_of(objective, loose)[objective.mask])
-        placed = rearranged(objective, loose, noise, penalty.nonnegative)
+        moves = rearranged(objective, loose, noise, penalty.nonnegative)
+        placed = yield from _follow(moves, "untangle", penalty.lam, 0, loose)
         steps = alternate(objective, placed.kernels, placed.maps, _frozen(placed, penalty), SETTLE)
         best = yield from _follow(steps, "untangle", penalty.lam, 0, placed)
     return best
