@@ -156,7 +156,7 @@ MOMENTS = [0.0, 0.03, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95]
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_stop_ends_within_one_step_and_returns_the_best_so_far(field, quick, run, moment):
     steps, whole = run[2], run[1]
-    assert steps >= len(whole.history) > 30, "the stop is looked at after every step"
+    assert steps >= len(whole.history) > 10, "the stop is looked at after every step"
     event = Countdown(int(moment * steps))
     *_, last = iter_recover(field.image, stop=event, **quick)
     assert event.asked_after <= 1
@@ -192,9 +192,9 @@ def test_a_stop_from_the_loop_makes_the_next_state_the_last(field, every_step, q
     shown = []
     for state in iter_recover(field.image, stop=event, **quick):
         shown.append(state)
-        if len(shown) == 30:
+        if len(shown) == 10:
             event.set()
-    assert len(shown) == 31
+    assert len(shown) == 11
     assert shown[-1].recovery.status == "cancelled"
 
 

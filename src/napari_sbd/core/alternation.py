@@ -66,6 +66,8 @@ class _Alternation:
         since, moved = SCREENING, np.inf
         for step in range(schedule.steps):
             settled = moved < schedule.tolerance
+            if settled and not schedule.thorough:
+                return
             if since >= SCREENING or settled:
                 fresh = self._candidates()
                 if settled and not len(fresh):

@@ -24,6 +24,7 @@ CG_STEPS, CG_TOLERANCE = 50, 1e-4
 SMALLEST_DAMPING = 1e-4  # of the amplitudes
 LONGEST_MOVE = 0.5  # px in one Newton step
 FARTHEST_MOVE = 1.5  # px in all, for an atom that is to stay a defect
+STILL = 3e-3  # px, a step below which the next would move nothing
 DAMPING = 1e-2  # of the positions, against atoms that overlap almost wholly
 
 
@@ -141,6 +142,8 @@ def fit_atoms(objective: Objective, kernels: Real, atoms: Atoms) -> Atoms:
         size = np.where(np.abs(atoms.amplitudes) > 0, atoms.amplitudes, 1)
         moves = np.clip(step[1:] / size, -LONGEST_MOVE, LONGEST_MOVE)
         here = Atoms(atoms.centres + moves.T, atoms.amplitudes + step[0], atoms.kinds)
+        if np.abs(moves).max() < STILL:
+            return here
     return here if _slope(objective, kernels, basis, here)[0] <= best else atoms
 
 

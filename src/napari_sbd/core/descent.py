@@ -33,10 +33,14 @@ class Iterate:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long a descent goes on: at most `steps` steps, less once no kernel moves by `tolerance` in norm."""
+    """How long a descent goes on: at most `steps` steps, less once no kernel moves by `tolerance` in norm.
+
+    With `thorough`, steps on a support end only if no place off it is left to be taken in.
+    """
 
     steps: int
     tolerance: float = 1e-4
+    thorough: bool = True
 
 
 def descend(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,8 @@ class Domain:
     whitened : bool
     noise : float or None
         Deviation of the whitened noise; None where the data themselves tell.
+    patches : list of array
+        Salient patches of `part` to start from, if they are known.
     """
 
     raw: Objective
@@ -49,6 +51,7 @@ class Domain:
     region: Region
     whitened: bool = False
     noise: float | None = None
+    patches: list[Real] = field(default_factory=list)
 
     def embed(self, maps: Real) -> Real:
         """Maps of the region on those of the whole image."""
@@ -77,7 +80,7 @@ def choose_domain(raw: Objective, starts: int, nonnegative: bool, seed: int) -> 
     window = raw.convolution.kernel_shape
     patches = salient_patches(part.data, part.mask, window, starts, np.random.default_rng(seed))
     if crowding(part, patches, nonnegative) <= CROWDED:
-        return Domain(raw, raw, part, region)
+        return Domain(raw, raw, part, region, patches=patches)
     flat = whiten(raw.data, raw.mask, window)
     whole = Objective(flat.data, raw.mask, window)
     return Domain(raw, whole, region.cut(whole), region, True, flat.noise)

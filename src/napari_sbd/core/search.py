@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +15,18 @@ from napari_sbd.core.domain import Domain
 from napari_sbd.core.objective import Penalty
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.progress import Progress
-from napari_sbd.core.quality import agreement, starts_agreeing
+from napari_sbd.core.quality import agreement, overlap_similarity, starts_agreeing
 from napari_sbd.core.sparsity import Levels, largest_penalty, levels
-from napari_sbd.core.stages import Snapshot
+from napari_sbd.core.stages import Snapshot, Steps
 from napari_sbd.core.start import NO_STARTS, Starts, salient_patches
 from napari_sbd.core.verdict import residual_of
 
 Real = NDArray[np.floating]
 
 TYPICAL_LEVELS = 8
+MOST_STEPS = 1000
+LOOKS = (0, 1, 2, 4, 7, 11)
+KNOWN = 0.95
 
 
 @dataclass
@@ -59,16 +63,12 @@ class Search:
     def steps(self, progress: Progress) -> Generator[Snapshot, None, Iterate]:
         """Run; yields after each step and returns the best of the polished candidates."""
         part, options = self.domain.part, self.parameters
-        window = part.convolution.kernel_shape
-        rng = np.random.default_rng(options.seed)
-        self.patches = patches = self.starts.patches(self.domain) or salient_patches(
-            part.data, part.mask, window, options.starts, rng
-        )
+        self.patches = patches = self.starts.patches(self.domain) or self._salient_patches()
         tops = [largest_penalty(part, patch, self.penalty.nonnegative) for patch in patches]
         self.largest = float(np.median(tops))
         self.first = first = self.penalty.at(options.lam_first * self.largest)
         for number, patch in enumerate(patches):
-            self.found.append((yield from stages.stage_one(part, patch, first, number)))
+            self.found.append((yield from self._until_known(stages.stage_one(part, patch, first, number))))
             if number < options.starts:
                 progress.finish_phase()
         progress.skip(max(0, options.starts - len(patches)))
@@ -87,6 +87,28 @@ class Search:
             progress.finish_phase()
         progress.skip(min(options.kept, options.starts) - len(self.polished))
         return self.best_polished()
+
+    def _salient_patches(self) -> list[Real]:
+        part, options = self.domain.part, self.parameters
+        rng = np.random.default_rng(options.seed)
+        return self.domain.patches or salient_patches(
+            part.data, part.mask, part.convolution.kernel_shape, options.starts, rng
+        )
+
+    def _until_known(self, steps: Steps) -> Steps:
+        """Stage I from one start; where it comes to what another start ended in, that one's end."""
+        for count in range(MOST_STEPS):
+            try:
+                snapshot = next(steps)
+            except StopIteration as end:
+                return cast(Iterate, end.value)
+            yield snapshot
+            if count in LOOKS:
+                kernel = snapshot.iterate.kernels[0]
+                for known in self.found:
+                    if overlap_similarity(kernel, known.kernels[0]) > KNOWN:
+                        return known
+        return snapshot.iterate
 
     def gain_of_signs(self) -> Generator[Snapshot, None, float]:
         """What stage I explains with activations of both signs, from its best start, over what it did."""

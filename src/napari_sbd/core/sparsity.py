@@ -24,6 +24,9 @@ NOISY = 0.08
 # Deviation of a residual over that of its pixel noise, above which structure is left in it.
 STRUCTURED = 1.3
 LARGEST_CAUTIOUS = 0.15
+THINNED = (
+    3  # of the values of a matched filter's output, the share that is enough for its level: one in so many
+)
 COLOURED = 0.6  # share of the matched filter's level that stage I leaves, above which it is noise
 
 
@@ -44,17 +47,23 @@ class Levels:
 
 def largest_penalty(objective: Objective, kernels: Real, nonnegative: bool) -> float:
     """λ_max of one start: the smallest λ for which the activation map is empty, `max C_aᵀ(y - b)`."""
-    correlation = objective.correlation(kernels)
+    return _largest(objective.correlation(kernels), nonnegative)
+
+
+def _largest(correlation: Real, nonnegative: bool) -> float:
     top = float(correlation.max() if nonnegative else np.abs(correlation).max())
     return max(top, float(np.finfo(np.float32).tiny))
 
 
 def crowding(objective: Objective, patches: list[Real], nonnegative: bool) -> float:
     """Level of the matched filter's noise as its median output suggests, over λ_max; median over patches."""
-    ratios = [
-        _filtered_level(objective, patch) / largest_penalty(objective, patch, nonnegative)
-        for patch in patches
-    ]
+    seen, ratios = objective.mask.any(0), []
+    for patch in patches:
+        correlation = objective.correlation(patch)
+        level = _extreme(objective) * robust_std(
+            objective.convolution.on_frame(correlation)[:, seen][:, ::THINNED]
+        )
+        ratios.append(level / _largest(correlation, nonnegative))
     return float(np.median(ratios))
 
 

@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg, optimize
+from scipy import linalg
 
 Real = NDArray[np.floating]
 
 MOST_PRODUCTS = 12
 TOLERANCE = 1e-4
+MOST_SECULAR, SECULAR = 50, 1e-10  # Newton steps on 1/‖z‖, which rise to the root, and where they end
 
 
 def minimise_on_sphere(
@@ -33,7 +34,7 @@ def minimise_on_sphere(
     Notes
     -----
     In the Krylov space of c the minimum solves `(T + θ) z = ‖c‖ e₁` with θ such that ‖z‖ = 1, T the
-    tridiagonal Lanczos matrix (Gould et al., SIAM J. Optim. 9, 504, 1999).
+    tridiagonal Lanczos matrix (Gould et al., SIAM J. Optim. 9, 504, 1999); it is looked at every other step.
 
     Examples
     --------
@@ -55,9 +56,11 @@ def minimise_on_sphere(
         for _ in range(2):
             image = image - (held @ image) @ held
         beside[small - 1] = float(np.linalg.norm(image))
-        coordinates = _on_small_sphere(diagonal[:small], beside[: small - 1], size)
-        if beside[small - 1] * abs(coordinates[-1]) <= tolerance * size:
-            break
+        spent = beside[small - 1] <= tolerance**2 * size
+        if spent or small == most or small % 2 == 0:
+            coordinates = _on_small_sphere(diagonal[:small], beside[: small - 1], size)
+            if spent or beside[small - 1] * abs(coordinates[-1]) <= tolerance * size:
+                break
         vector = image / beside[small - 1]
     found: Real = coordinates.astype(linear.dtype) @ basis[:small]
     return found / float(np.linalg.norm(found))
@@ -69,12 +72,13 @@ def _on_small_sphere(diagonal: Real, beside: Real, size: float) -> Real:
         linalg.eigh_tridiagonal(diagonal, beside) if len(diagonal) > 1 else (diagonal, np.ones((1, 1)))
     )
     pull = size * vectors[0]
-    nearest = max(abs(float(pull[0])), 1e-12 * size)
-    low, high = -levels[0] + nearest, -levels[0] + size
-    if high - low > 1e-9 * size:
-        shift = optimize.brentq(
-            lambda t: float(np.sum((pull / (levels + t)) ** 2)) - 1, low, high, xtol=1e-10 * size
-        )
-    else:
-        shift = high
-    return np.asarray(vectors @ (pull / (levels + shift)))
+    shift = -levels[0] + max(abs(float(pull[0])), 1e-12 * size)
+    scaled = pull / (levels + shift)
+    for _ in range(MOST_SECULAR):
+        square = float(scaled @ scaled)
+        if abs(square - 1) < SECULAR:
+            break
+        root = square**0.5
+        shift += (root - 1) * square / float(scaled @ (scaled / (levels + shift)))
+        scaled = pull / (levels + shift)
+    return np.asarray(vectors @ scaled)

@@ -27,15 +27,17 @@ from napari_sbd.core.window import crop, lift, recentre
 Real = NDArray[np.floating]
 
 DECAY = 0.8  # of λ from level to level of the continuation
-FIRST = Schedule(60)
+FIRST = Schedule(60, 1e-2, thorough=False)
 LEVEL = Schedule(25)
-EXACT = Schedule(8, 1e-3)
+EXACT = Schedule(8, 1e-3, thorough=False)
 STAYED = 3
+EASY = 0.05  # change of a kernel of unit norm within a level, below which the next one may be farther
 MAPS = Schedule(60, 1e-3)
 POLISH = Schedule(30, 1e-4)
 REFINE = Schedule(20, 1e-4)
 DEBIAS = Schedule(60, 1e-4)
 UNTANGLING = 3  # rounds
+SETTLED = 0.02  # share of activations, up to which changed ones are not worth another round
 LOOSE = Schedule(20, 1e-4)
 SETTLE = Schedule(6, 1e-5)
 REWEIGHT = 0.1  # ε of the weights over the largest activation
@@ -86,42 +88,39 @@ def stage_one(objective: Objective, patch: Real, penalty: Penalty, start: int) -
 
 
 def stage_two(objective: Objective, found: Iterate, levels: Levels, penalty: Penalty, start: int) -> Steps:
-    """Lift the kernel of stage I, lower λ level by level with recentring, crop, and polish at the final λ."""
+    """Lift the kernel of stage I, lower λ level by level with recentring, crop, and polish at the final λ.
+
+    Where a level changes next to nothing, the next ones are farther apart.
+    """
     window = objective.convolution.kernel_shape
     margin = (window[0] // 2, window[1] // 2)
     lifted = objective.with_window((window[0] + 2 * margin[0], window[1] + 2 * margin[1]))
     kernels, maps = lift(found.kernels, found.maps, margin)
-    stayed = 0
-    for lam in continuation(levels.first, levels.last):
-        if crowded(int(np.count_nonzero(maps)), maps):
+    stayed, lam, stride = 0, levels.first, 1
+    while True:
+        before, moved = len(maps.nonzero()[0]), False
+        if crowded(before, maps):
             steps = descend(lifted, kernels, maps, penalty.at(lam), LEVEL)
             here = yield from _follow(steps, "stage II", lam, start, found)
             kernels, maps, _ = recentre(here.kernels, here.maps, window)
-            continue
-        kernels, maps = crop(kernels, maps, window)
-        steps = alternate(objective, kernels, maps, penalty.at(lam), EXACT)
-        here = yield from _follow(steps, "stage II", lam, start, found)
-        kernels, maps = lift(here.kernels, here.maps, margin)
-        if stayed < STAYED:
-            kernels, maps, moved = recentre(fit_kernels_on_sphere(lifted, kernels, maps), maps, window)
-            stayed = 0 if moved else stayed + 1
+            easy = False
+        else:
+            kernels, maps = crop(kernels, maps, window)
+            steps = alternate(objective, kernels, maps, penalty.at(lam), EXACT)
+            here = yield from _follow(steps, "stage II", lam, start, found)
+            turned = np.linalg.norm((here.kernels - kernels).reshape(len(kernels), -1), axis=1).max()
+            kernels, maps = lift(here.kernels, here.maps, margin)
+            if stayed < STAYED:
+                kernels, maps, moved = recentre(fit_kernels_on_sphere(lifted, kernels, maps), maps, window)
+                stayed = 0 if moved else stayed + 1
+            easy = not moved and turned < EASY
+        if lam <= levels.last:
+            break
+        stride = stride + 1 if easy else 1
+        lam = max(lam * DECAY**stride, levels.last)
     kernels, maps = crop(kernels, maps, window)
     begin = Iterate(kernels, maps, np.inf)
     return (yield from polish(objective, begin, penalty.at(levels.last), start))
-
-
-def continuation(first: float, last: float) -> list[float]:
-    """Penalties from `first` down to `last`, geometrically.
-
-    Examples
-    --------
-    >>> continuation(1.0, 0.5)
-    [1.0, 0.8, 0.64, 0.512, 0.5]
-    """
-    lams = [first]
-    while lams[-1] > last:
-        lams.append(max(round(lams[-1] * DECAY, 12), last))
-    return lams
 
 
 def polish(objective: Objective, begin: Iterate, penalty: Penalty, start: int = 0) -> Steps:
@@ -148,7 +147,7 @@ def refine(objective: Objective, best: Iterate, levels: Levels, penalty: Penalty
             best = yield from polish(objective, best, penalty.at(wanted))
         if not WORTH < wanted / lam < 1 / WORTH:
             lam = wanted
-            best = yield from _rounds(objective, best, penalty.at(wanted), rounds)
+            best = yield from _rounds(objective, best, penalty.at(wanted), rounds, placed=True)
     return (yield from _untangled(objective, best, penalty.at(lam)))
 
 
@@ -164,7 +163,11 @@ def _untangled(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
         moves = rearranged(objective, loose, noise, penalty.nonnegative)
         placed = yield from _follow(moves, "untangle", penalty.lam, 0, loose)
         steps = alternate(objective, placed.kernels, placed.maps, _frozen(placed, penalty), SETTLE)
+        before = best.maps != 0
         best = yield from _follow(steps, "untangle", penalty.lam, 0, placed)
+        changed = int(np.count_nonzero(before != (best.maps != 0)))
+        if changed <= SETTLED * int(before.sum()):
+            break
     return best
 
 
@@ -174,10 +177,13 @@ def _frozen(found: Iterate, penalty: Penalty) -> Penalty:
     return replace(penalty, mu=0.0, weights=weights)
 
 
-def _rounds(objective: Objective, best: Iterate, penalty: Penalty, rounds: int) -> Steps:
+def _rounds(
+    objective: Objective, best: Iterate, penalty: Penalty, rounds: int, placed: bool = False
+) -> Steps:
+    """Rounds of reweighting; after the first, unless all is `placed`, kernels come to window and pixels."""
     for number in range(rounds):
         best = yield from _reweighted(objective, best, penalty)
-        if number == 0:
+        if number == 0 and not placed:
             best = snap(objective, recentred(objective, best))
     return best
 
