@@ -431,9 +431,11 @@ def test_a_recipe_is_applied_before(tmp_path, given):
 
 @needs_prepare
 def test_a_recipe_is_suggested_for_each():
-    [outcome] = sbd.recover_many([field(0)], recipe="suggest", workers=1, **QUICK)
-    assert outcome.ok
-    assert json.loads(outcome.recovery.recipe)["format"] == "napari-sbd recipe"
+    tilted = field(0) + 0.3 * np.arange(40)[:, None]
+    without, one = sbd.recover_many([field(0), tilted], recipe="suggest", workers=1, **QUICK).recoveries
+    assert without.recipe is None
+    assert sbd.Recipe.from_json(one.recipe) == sbd.suggest_recipe(tilted)
+    assert [step["operation"] for step in json.loads(one.recipe)["steps"]] == ["background"]
 
 
 def test_the_real_scan_is_recovered():

@@ -216,10 +216,17 @@ def test_prepare_writes_images_with_their_pixel_size(folder, capsys, kind):
 
 @needs_prepare
 def test_recover_with_a_suggested_recipe(folder):
-    assert main(["recover", "scan0.npz", "--out", "r", "--recipe", "suggest", *QUICK]) == 0
-    assert "napari-sbd recipe" in sbd.load("r/scan0.sbd.h5").recipe
-    assert main(["prepare", "scan0.npz", "--recipe", "suggest", "--out", "p", "--workers", "1"]) == 0
-    assert (folder / "p" / "scan0.recipe.json").is_file()
+    tilted = field(0) + 0.3 * np.arange(40)[:, None]
+    np.savez("tilted.npz", Z=tilted, pixel_size_nm=0.2)
+    chosen = ["scan0.npz", "tilted.npz", "--recipe", "suggest", "--workers", "1"]
+    assert main(["recover", *chosen, "--out", "r", *QUICK]) == 0
+    expected = sbd.suggest_recipe(tilted)
+    assert [step.operation for step in expected.steps] == ["background"]
+    assert sbd.Recipe.from_json(sbd.load("r/tilted.sbd.h5").recipe) == expected
+    assert sbd.load("r/scan0.sbd.h5").recipe is None
+    assert main(["prepare", *chosen, "--out", "p"]) == 0
+    assert sbd.Recipe.load(folder / "p" / "tilted.recipe.json") == expected
+    assert sbd.Recipe.load(folder / "p" / "scan0.recipe.json") == sbd.Recipe()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows knows no such signals")
