@@ -14,7 +14,8 @@ import napari_sbd as sbd
 from napari_sbd.command_line import main
 from napari_sbd.simulate import ldos_kernel, random_field
 
-QUICK = ["--kernel-size", "9", "--starts", "1", "--kept", "1", "--refinements", "0", "--workers", "1"]
+QUICK = ["--kernel-size", "9", "--types", "1", "--starts", "1", "--kept", "1", "--refinements", "0"]
+QUICK += ["--workers", "1"]
 needs_prepare = pytest.mark.skipif(
     importlib.util.find_spec("napari_sbd.prepare") is None, reason="there is no napari_sbd.prepare yet"
 )
@@ -64,7 +65,13 @@ def test_recover_writes_results_and_a_summary(folder, capsys):
     ]
     recovery = sbd.load(results / "scan0.sbd.h5")
     assert int(rows[0]["defects"]) == len(recovery.defects)
-    assert recovery.parameters.changed() == {"kernel_size": (9, 9), "starts": 1, "kept": 1, "refinements": 0}
+    assert recovery.parameters.changed() == {
+        "kernel_size": (9, 9),
+        "types": 1,
+        "starts": 1,
+        "kept": 1,
+        "refinements": 0,
+    }
     assert re.search(r"\[3/3\] broken: FAILED: broken\.sxm is not a Nanonis scan", err)
     assert "3 images: 2 finished, 1 failed" in out
     assert re.search(r"scan0 +finished +\d+", out)
