@@ -5,6 +5,7 @@ import pytest
 WINDOW = {"make_napari_viewer", "make_napari_viewer_proxy", "qtbot"}
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(config, items):
     """All windows belong to one process, for on one display two would take the keyboard from each other.
 
