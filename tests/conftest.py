@@ -1,18 +1,17 @@
-"""How the tests are shared out among processes (`pytest -n 2 --dist loadgroup`)."""
+"""How `pytest -n 2` shares out the tests: file by file, and all windows to one process."""
 
 import pytest
 
-WINDOW = {"make_napari_viewer", "make_napari_viewer_proxy", "qtbot"}
+WINDOWS = ("tests/widgets/", "tests/test_channels.py")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(config, items):
-    """All windows belong to one process, for on one display two would take the keyboard from each other.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """On one display the windows of two processes would take the keyboard from each other."""
+    from xdist.scheduler import LoadScopeScheduling
 
-    The other tests of a file stay together, because they share what its fixtures make.
-    """
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        group = "window" if WINDOW & set(item.fixturenames) else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return "windows" if nodeid.startswith(WINDOWS) else nodeid.partition("::")[0]
+
+    return ByFile(config, log)
