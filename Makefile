@@ -11,9 +11,10 @@ help: ## say what can be made
 demo: window .venv/.ready ## open napari with a sample and press Recover (without a display: save demo.png)
 	@scripts/demo.sh $(PY)
 
+# Two processes: one for all that opens a window, one for the rest, then both for what is left of it.
 test: window .venv/.ready ## run the tests in a real viewer, on a display that nobody sees
 	@echo "==> Running the tests"
-	@scripts/virtual_display.sh $(PY) -m pytest $(ARGS)
+	@OMP_NUM_THREADS=1 scripts/virtual_display.sh $(PY) -m pytest -n 2 $(ARGS)
 
 lint: window .venv/.ready ## ruff, mypy and napari's check of the manifest
 	@echo "==> Checking style, types and the manifest"

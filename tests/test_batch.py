@@ -1,7 +1,6 @@
 import importlib.util
 import json
 import os
-import signal
 import subprocess
 import sys
 import textwrap
@@ -23,7 +22,9 @@ from napari_sbd.io.compare import differences
 from napari_sbd.layers import Source
 from napari_sbd.simulate import ldos_kernel, random_field
 
-QUICK = {"kernel_size": 9, "starts": 1, "kept": 1, "refinements": 0}
+from .dying import dying_at_one
+
+QUICK = {"kernel_size": 9, "types": 1, "starts": 1, "kept": 1, "refinements": 0}
 needs_prepare = pytest.mark.skipif(
     importlib.util.find_spec("napari_sbd.prepare") is None, reason="there is no napari_sbd.prepare yet"
 )
@@ -207,14 +208,8 @@ def test_closing_the_iterator_leaves_no_thread_behind():
     assert threading.active_count() == before
 
 
-def _ending(number, stop):
-    if number == 1:
-        os.kill(os.getpid(), signal.SIGTERM)
-    return number * 10
-
-
 def test_a_process_that_dies_costs_no_other_result():
-    jobs = {n: partial(_ending, n) for n in range(3)}
+    jobs = {n: partial(dying_at_one, n) for n in range(3)}
     lost = lambda number, message: f"{number}: {message}"  # noqa: E731
     found = dict(schedulers.run(jobs, lost, "processes", 2, None))
     assert found[0] == 0
@@ -227,7 +222,8 @@ def test_a_script_without_a_guard_runs(tmp_path):
     script.write_text(
         textwrap.dedent(f"""
             import numpy as np, napari_sbd as sbd
-            images = [np.eye(32), np.ones((9, 9))]
+            images = [np.zeros((32, 32)), np.ones((9, 9))]
+            images[0][8, 8] = images[0][20, 24] = 1
             print(sbd.recover_many(images, workers=2, scheduler="processes", **{QUICK}).summary)
         """)
     )
@@ -278,7 +274,7 @@ def test_frames_have_a_result_each(kind, tmp_path):
         np.savez(image, movie=stack)
     elif kind == "observation":
         image = sbd.Observation(stack, np.ones(stack.shape, bool))
-        stack[1] = 1e-9 * np.eye(40, 44)
+        stack[1, 8, 8] = stack[1, 30, 20] = 1e-9
     outcomes = sbd.recover_many([image], stack="frames", workers=1, **QUICK)
     assert [o.frame for o in outcomes] == [0, 1, 2]
     if kind != "observation":
@@ -306,9 +302,24 @@ def series():
     return np.stack([field(n) + 5 * n for n in range(3)])
 
 
-def test_a_series_shares_its_kernel(series, tmp_path):
-    outcomes = sbd.recover_many({"movie": series}, stack="kernel", workers=1, out=tmp_path, **QUICK)
+@pytest.fixture(scope="module")
+def movie(series, tmp_path_factory):
+    """Recover the series from its file, all frames with one kernel, into the folder `out` beside it."""
+    folder = tmp_path_factory.mktemp("movie")
+    np.save(folder / "movie.npy", series)
+    options = {"stack": "kernel", "workers": 1, "out": folder / "out", **QUICK}
+    return partial(sbd.recover_many, [folder / "movie.npy"], **options)
+
+
+@pytest.fixture(scope="module")
+def by_kernel(movie):
+    return movie()
+
+
+def test_a_series_shares_its_kernel(series, by_kernel):
+    outcomes = by_kernel
     assert [o.name for o in outcomes] == [f"movie_000{n}" for n in range(3)]
+    assert [o.status for o in outcomes] == ["finished"] * 3
     frames = outcomes.recoveries
     for number, frame in enumerate(frames):
         np.testing.assert_array_equal(frame.kernels, frames[0].kernels)
@@ -332,15 +343,10 @@ def test_a_shared_kernel_without_a_window_given_reaches_no_second_frame(series):
     assert second.residual.std() < 0.3 * series[1].std()
 
 
-def test_resume_of_a_series(series, tmp_path):
-    np.save(tmp_path / "movie.npy", series)
-    again = partial(
-        sbd.recover_many, [tmp_path / "movie.npy"], stack="kernel", workers=1, out=tmp_path / "out"
-    )
-    assert [o.status for o in again(**QUICK)] == ["finished"] * 3
-    assert [o.status for o in again(resume=True, **QUICK)] == ["skipped"] * 3
-    (tmp_path / "out" / "movie_0001.sbd.h5").unlink()
-    assert [o.status for o in again(resume=True, **QUICK)] == ["finished"] * 3
+def test_resume_of_a_series(movie, by_kernel):
+    assert [o.status for o in movie(resume=True)] == ["skipped"] * 3
+    by_kernel[1].saved.unlink()
+    assert [o.status for o in movie(resume=True)] == ["finished"] * 3
 
 
 def test_mask_and_start_are_those_of_every_image():
@@ -348,7 +354,7 @@ def test_mask_and_start_are_those_of_every_image():
     mask[:9] = False
     kernel = ldos_kernel(9)
     outcomes = sbd.recover_many(
-        [field(0), field(1)], mask=mask, start=kernel, workers=1, starts=1, refinements=0
+        [field(0), field(1)], mask=mask, start=kernel, workers=1, types=1, starts=1, refinements=0
     )
     for outcome in outcomes:
         assert not outcome.recovery.observation.mask[0, :9].any()
@@ -431,9 +437,11 @@ def test_a_recipe_is_applied_before(tmp_path, given):
 
 @needs_prepare
 def test_a_recipe_is_suggested_for_each():
-    [outcome] = sbd.recover_many([field(0)], recipe="suggest", workers=1, **QUICK)
-    assert outcome.ok
-    assert json.loads(outcome.recovery.recipe)["format"] == "napari-sbd recipe"
+    tilted = field(0) + 0.3 * np.arange(40)[:, None]
+    without, one = sbd.recover_many([field(0), tilted], recipe="suggest", workers=1, **QUICK).recoveries
+    assert without.recipe is None
+    assert sbd.Recipe.from_json(one.recipe) == sbd.suggest_recipe(tilted)
+    assert [step["operation"] for step in json.loads(one.recipe)["steps"]] == ["background"]
 
 
 def test_the_real_scan_is_recovered():

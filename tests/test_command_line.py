@@ -14,7 +14,8 @@ import napari_sbd as sbd
 from napari_sbd.command_line import main
 from napari_sbd.simulate import ldos_kernel, random_field
 
-QUICK = ["--kernel-size", "9", "--starts", "1", "--kept", "1", "--refinements", "0", "--workers", "1"]
+QUICK = ["--kernel-size", "9", "--types", "1", "--starts", "1", "--kept", "1", "--refinements", "0"]
+QUICK += ["--workers", "1"]
 needs_prepare = pytest.mark.skipif(
     importlib.util.find_spec("napari_sbd.prepare") is None, reason="there is no napari_sbd.prepare yet"
 )
@@ -64,7 +65,13 @@ def test_recover_writes_results_and_a_summary(folder, capsys):
     ]
     recovery = sbd.load(results / "scan0.sbd.h5")
     assert int(rows[0]["defects"]) == len(recovery.defects)
-    assert recovery.parameters.changed() == {"kernel_size": (9, 9), "starts": 1, "kept": 1, "refinements": 0}
+    assert recovery.parameters.changed() == {
+        "kernel_size": (9, 9),
+        "types": 1,
+        "starts": 1,
+        "kept": 1,
+        "refinements": 0,
+    }
     assert re.search(r"\[3/3\] broken: FAILED: broken\.sxm is not a Nanonis scan", err)
     assert "3 images: 2 finished, 1 failed" in out
     assert re.search(r"scan0 +finished +\d+", out)
@@ -216,10 +223,17 @@ def test_prepare_writes_images_with_their_pixel_size(folder, capsys, kind):
 
 @needs_prepare
 def test_recover_with_a_suggested_recipe(folder):
-    assert main(["recover", "scan0.npz", "--out", "r", "--recipe", "suggest", *QUICK]) == 0
-    assert "napari-sbd recipe" in sbd.load("r/scan0.sbd.h5").recipe
-    assert main(["prepare", "scan0.npz", "--recipe", "suggest", "--out", "p", "--workers", "1"]) == 0
-    assert (folder / "p" / "scan0.recipe.json").is_file()
+    tilted = field(0) + 0.3 * np.arange(40)[:, None]
+    np.savez("tilted.npz", Z=tilted, pixel_size_nm=0.2)
+    chosen = ["scan0.npz", "tilted.npz", "--recipe", "suggest", "--workers", "1"]
+    assert main(["recover", *chosen, "--out", "r", *QUICK]) == 0
+    expected = sbd.suggest_recipe(tilted)
+    assert [step.operation for step in expected.steps] == ["background"]
+    assert sbd.Recipe.from_json(sbd.load("r/tilted.sbd.h5").recipe) == expected
+    assert sbd.load("r/scan0.sbd.h5").recipe is None
+    assert main(["prepare", *chosen, "--out", "p"]) == 0
+    assert sbd.Recipe.load(folder / "p" / "tilted.recipe.json") == expected
+    assert sbd.Recipe.load(folder / "p" / "scan0.recipe.json") == sbd.Recipe()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows knows no such signals")

@@ -16,8 +16,18 @@ MODULES = [
 ]
 
 
+@pytest.fixture(scope="module")
+def recovery():
+    """What the example of the class makes, with which those of its methods go on."""
+    [example] = doctest.DocTestFinder(recurse=False).find(napari_sbd.Recovery)
+    doctest.DocTestRunner().run(example, clear_globs=False)
+    return example.globs["recovery"]
+
+
 @pytest.mark.parametrize("name", MODULES)
-def test_examples_run(name):
-    outcome = doctest.testmod(importlib.import_module(name))
+def test_examples_run(name, recovery, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    known = {"recovery": recovery} if name == "napari_sbd.results" else {}
+    outcome = doctest.testmod(importlib.import_module(name), extraglobs=known)
     assert outcome.attempted
     assert not outcome.failed

@@ -30,6 +30,8 @@ class Recovery(CoreRecovery):
 
     Examples
     --------
+    The examples of its methods go on with this one:
+
     >>> import numpy as np
     >>> from napari_sbd import recover
     >>> image = np.zeros((40, 40))
@@ -72,10 +74,7 @@ class Recovery(CoreRecovery):
 
         Examples
         --------
-        >>> import numpy as np
-        >>> from napari_sbd import recover
         >>> from napari.components import ViewerModel
-        >>> recovery = recover(np.eye(32), kernel_size=5, types=1, starts=1, refinements=0, name="topo")
         >>> [layer.name for layer in recovery.add_to(ViewerModel())][2:]
         ['topo · kernel', 'topo · activation', 'topo · defects']
         """
@@ -102,11 +101,7 @@ class Recovery(CoreRecovery):
 
         Examples
         --------
-        >>> import numpy as np
-        >>> from napari_sbd import recover
-        >>> from tempfile import mkdtemp
-        >>> recovery = recover(np.eye(32), kernel_size=5, types=1, starts=1, refinements=0)
-        >>> path = recovery.save(Path(mkdtemp()) / "topo")
+        >>> path = recovery.save("topo")
         >>> path.name, bool((load(path).kernels == recovery.kernels).all())
         ('topo.sbd.h5', True)
         """
@@ -147,11 +142,7 @@ class Recovery(CoreRecovery):
 
         Examples
         --------
-        >>> import numpy as np
-        >>> from napari_sbd import recover
-        >>> from tempfile import mkdtemp
-        >>> recovery = recover(np.eye(32), kernel_size=5, types=1, starts=1, refinements=0, name="topo")
-        >>> [path.name for path in recovery.export(mkdtemp(), ["csv", "tiff"])]
+        >>> [path.name for path in recovery.export("results", ["csv", "tiff"])]
         ['topo_defects.csv', 'topo_kernel.tif', 'topo_activation.tif']
         """
         from napari_sbd.export import export
@@ -172,12 +163,7 @@ class Recovery(CoreRecovery):
 
         Examples
         --------
-        >>> import numpy as np
-        >>> from napari_sbd import recover
-        >>> from tempfile import mkdtemp
-        >>> options = {"kernel_size": 5, "types": 1, "starts": 1, "refinements": 0}
-        >>> recovery = recover(np.eye(32), pixel_size=0.1, unit="nm", **options)
-        >>> recovery.to_csv(Path(mkdtemp()) / "defects").read_text()[:37]
+        >>> recovery.to_csv("defects").read_text()[:37]
         'type,row (px),col (px),y (nm),x (nm),'
         """
         from napari_sbd.io.table import save_csv
@@ -200,11 +186,7 @@ class Recovery(CoreRecovery):
 
         Examples
         --------
-        >>> import numpy as np
-        >>> from napari_sbd import recover
-        >>> from tempfile import mkdtemp
-        >>> recovery = recover(np.eye(32), kernel_size=5, types=1, starts=1, refinements=0)
-        >>> recovery.to_tiff(Path(mkdtemp()) / "residual", "residual").name
+        >>> recovery.to_tiff("residual", "residual").name
         'residual.tif'
         """
         from napari_sbd.export import save_image
@@ -232,11 +214,7 @@ class Recovery(CoreRecovery):
 
         Examples
         --------
-        >>> import numpy as np
-        >>> from napari_sbd import recover
-        >>> from tempfile import mkdtemp
-        >>> recovery = recover(np.eye(32), kernel_size=5, types=1, starts=1, refinements=0)
-        >>> recovery.to_figure(Path(mkdtemp()) / "kernel.svg", "kernel").name
+        >>> recovery.to_figure("kernel.svg", "kernel").name
         'kernel.svg'
         """
         from napari_sbd.figures import save_figure
@@ -264,11 +242,7 @@ def load(path: str | os.PathLike[str]) -> Recovery:
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from napari_sbd import recover
-    >>> from tempfile import mkdtemp
-    >>> recovery = recover(np.eye(32), kernel_size=5, types=1, starts=1, refinements=0, name="topo")
-    >>> load(recovery.save(Path(mkdtemp()) / "topo.sbd.h5")).summary == recovery.summary
+    >>> load(recovery.save("topo.sbd.h5")).summary == recovery.summary
     True
     """
     from napari_sbd.io.recovery_file import load as load_file

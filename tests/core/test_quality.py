@@ -71,9 +71,9 @@ def test_what_a_window_cuts_off_is_no_disagreement(rng):
 
 def test_starts_agree_where_defects_crowd_and_not_where_nothing_is_found():
     """Whitened starts end stage I .86 to .95 alike; on noise, and in a hopeless crowd, .35 and less."""
-    kernel = ldos_kernel(21, -2.0)
-    image = random_field(kernel, (112, 112), 3e-2, snr_db=10, seed=3).image
-    crowded = recover(image, kernel_size=21, types=1, activations="positive")
+    kernel = ldos_kernel(15, -2.0)
+    image = random_field(kernel, (72, 72), 3e-2, snr_db=10, seed=3).image
+    crowded = recover(image, kernel_size=15, types=1, activations="positive")
     assert kernel_similarity(crowded.kernels[0], kernel) > 0.99
     assert crowded.quality["starts_agreeing"] >= 7
     noise = recover(np.random.default_rng(0).standard_normal((96, 96)), kernel_size=15)

@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QApplication, QDialogButtonBox, QLineEdit
 from napari_sbd.simulate import ldos_kernel, random_field
 from napari_sbd.widgets.recover import RecoverWidget
 
-QUICK = {"kernel_size": (9, 9), "starts": 2, "kept": 1, "refinements": 1}
+QUICK = {"kernel_size": (9, 9), "types": 1, "starts": 2, "kept": 1, "refinements": 1}
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,6 @@ from napari_sbd.widgets.recover import RecoverWidget
 
 from .conftest import QUICK
 
-ONE_TYPE = QUICK | {"types": 1}
-
 pytestmark = pytest.mark.usefixtures("own_dialogs")
 
 
@@ -247,7 +245,7 @@ def test_recover_takes_the_recipe_and_results_lie_over_the_image(section, viewer
     add(section, "Subtract background")
     add(section, "Level lines")
     widget = section.widget
-    recovery = recover(widget, **ONE_TYPE)
+    recovery = recover(widget, **QUICK)
     assert sbd.Recipe.from_json(recovery.recipe) == section.recipe
     assert "Prepared first, by 3 steps." in widget.progress.message.text()
     np.testing.assert_array_equal(
@@ -274,7 +272,7 @@ def test_saved_result_opens_where_it_lay(section, viewer, add, recover, tmp_path
     add(section, "Crop").fields["left"].set_value(4)
     add(section, "Subtract background")
     add(section, "Level lines")
-    recovery = recover(section.widget, **ONE_TYPE)
+    recovery = recover(section.widget, **QUICK)
     place = np.array(viewer.layers["topo · activation"].translate)
     loaded = sbd.load(recovery.save(tmp_path / "a"))
     assert loaded.recipe == recovery.recipe
@@ -293,9 +291,9 @@ def test_start_boxes_are_of_the_image_as_given(section, viewer, add, recover):
     box = np.array([[20.0, 20.0], [20.0, 28.0], [28.0, 28.0], [28.0, 20.0]])
     viewer.add_shapes([box], name="boxes", scale=(0.2, 0.2), translate=(5, 7), units=("nm", "nm"))
     section.widget.start_choice.combo.value = viewer.layers["boxes"]
-    by_clicks = recover(section.widget, **ONE_TYPE)
+    by_clicks = recover(section.widget, **QUICK)
     by_array = sbd.recover(
-        viewer.layers["topo"], recipe=section.recipe, start=[[[20, 20], [28, 28]]], **ONE_TYPE
+        viewer.layers["topo"], recipe=section.recipe, start=[[[20, 20], [28, 28]]], **QUICK
     )
     np.testing.assert_array_equal(by_clicks.kernels, by_array.kernels)
 

@@ -48,7 +48,8 @@ def recover_many(
         outcomes.table
 
     >>> import numpy as np
-    >>> images = {"topo": np.eye(32), "empty": np.zeros((32, 32))}
+    >>> images = {"topo": np.zeros((32, 32)), "empty": np.zeros((32, 32))}
+    >>> images["topo"][8, 8] = images["topo"][20, 24] = 1
     >>> outcomes = recover_many(images, workers=1, kernel_size=5, starts=1, refinements=0, types=1)
     >>> [(outcome.name, outcome.status) for outcome in outcomes]
     [('topo', 'finished'), ('empty', 'failed')]

@@ -153,7 +153,9 @@ def figures_of(recovery: CoreRecovery) -> dict[str, Any]:
     --------
     >>> import numpy as np
     >>> from napari_sbd import recover
-    >>> figures_of(recover(np.eye(32), kernel_size=5, starts=1, types=1))["window (px)"]
+    >>> image = np.zeros((32, 32))
+    >>> image[8, 8] = image[20, 24] = 1
+    >>> figures_of(recover(image, kernel_size=5, starts=1, types=1))["window (px)"]
     '5×5'
     """
     seen, quality = recovery.observation, recovery.quality

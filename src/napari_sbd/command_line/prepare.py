@@ -89,8 +89,11 @@ def prepare_file(image: Any, plan: Any, target: Path, stop: Any) -> str:
         _write(done.seen, target, done.source.energies or None)
         if plan.recipe == SUGGEST:
             from napari_sbd.io.whole import write_whole
+            from napari_sbd.prepare.recipe import Recipe
 
-            write_whole(target.with_name(f"{target.stem}.recipe.json"), f"{done.recipe}\n".encode())
+            # An image without faults gets a recipe without steps, which can be used like any other.
+            text = done.recipe or Recipe().to_json()
+            write_whole(target.with_name(f"{target.stem}.recipe.json"), f"{text}\n".encode())
     except Exception as error:  # one file costs no other
         return " ".join(str(error).split()) or type(error).__name__
     return ""

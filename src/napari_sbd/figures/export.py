@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_sbd.io.whole import check_place, write_whole
+from napari_sbd.io.whole import check_place, ending_in, write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,9 +39,7 @@ def save_figure(recovery: Any, path: str | os.PathLike[str], what: str = "overvi
     """
     if what not in FIGURES:
         raise ValueError(f"there is no figure {what!r}: choose among {', '.join(FIGURES)}")
-    place = Path(path)
-    if place.suffix.lower() not in ENDINGS:
-        place = place.with_name(f"{place.name}.png")
+    place = ending_in(path, *ENDINGS)
     check_place(place)
     need_matplotlib()
     return write_whole(place, _drawn(recovery, what, place.suffix.lower()))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from napari_sbd.io.whole import write_whole
+from napari_sbd.io.whole import ending_in, write_whole
 
 PIXELS = ("row", "col", "image_row", "image_col")
 LENGTHS = ("x", "y")
@@ -28,10 +28,10 @@ def save_csv(table: pd.DataFrame, path: str | os.PathLike[str], unit: str = "px"
     -------
     Path
     """
-    place = Path(path)
-    place = place if place.suffix.lower() in (".csv", ".txt") else place.with_name(f"{place.name}.csv")
     headed = table.set_axis([header(name, unit) for name in table.columns], axis=1)
-    return write_whole(place, headed.to_csv(index=False, lineterminator="\n").encode())
+    return write_whole(
+        ending_in(path, ".csv", ".txt"), headed.to_csv(index=False, lineterminator="\n").encode()
+    )
 
 
 def header(column: str, unit: str) -> str:

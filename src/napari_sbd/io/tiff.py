@@ -10,7 +10,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from napari_sbd.io.whole import write_whole
+from napari_sbd.io.whole import ending_in, write_whole
 
 # ImageJ's header is ASCII; these names it knows.
 UNIT_NAMES = {"px": "pixel", "µm": "um", "μm": "um", "Å": "angstrom"}
@@ -39,8 +39,6 @@ def save_tiff(
     -------
     Path
     """
-    place = Path(path)
-    place = place if place.suffix.lower() in (".tif", ".tiff") else place.with_name(f"{place.name}.tif")
     stack = np.asarray(images, np.float32)
     if stack.ndim == 2:
         stack = stack[None]
@@ -63,4 +61,4 @@ def save_tiff(
             "max": float(np.nanmax(stack)),
         },
     )
-    return write_whole(place, memory.getbuffer())
+    return write_whole(ending_in(path, ".tif", ".tiff"), memory.getbuffer())

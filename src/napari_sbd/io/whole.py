@@ -60,6 +60,18 @@ def write_whole(path: str | os.PathLike[str], *parts: bytes | memoryview) -> Pat
     return Path(path)
 
 
+def ending_in(path: str | os.PathLike[str], *endings: str) -> Path:
+    """A path that has one of these endings; the first is added where it has none of them.
+
+    Examples
+    --------
+    >>> [ending_in(name, ".tif", ".tiff").name for name in ("map", "map 4.2 K", "map.TIFF")]
+    ['map.tif', 'map 4.2 K.tif', 'map.TIFF']
+    """
+    place = Path(path)
+    return place if place.suffix.lower() in endings else place.with_name(place.name + endings[0])
+
+
 def check_place(path: Path) -> None:
     """Raise OSError unless a file can have this path; before any work."""
     if path.is_dir():

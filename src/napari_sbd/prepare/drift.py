@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -10,7 +11,7 @@ from scipy import ndimage
 
 from napari_sbd.core.parameters import Setting
 from napari_sbd.prepare.operation import Operation, Outcome, Real, outcome, stacked
-from napari_sbd.prepare.peaks import bragg_peaks
+from napari_sbd.prepare.peaks import PROMINENCE, bragg_peaks
 
 SMALLEST = 32
 PEAKS = 14  # among which the lattice's own are looked for
@@ -156,16 +157,7 @@ OPERATION = Operation(
             choices=("hexagonal", "square"),
             choice_labels=("Hexagonal", "Square"),
         ),
-        Setting(
-            "prominence",
-            "Prominence",
-            "Least height of a peak over the spectrum around it. Noise alone reaches about 4.5.",
-            8.0,
-            low=3.0,
-            high=100.0,
-            step=0.5,
-            advanced=True,
-        ),
+        replace(PROMINENCE, advanced=True),
     ),
     function=drift,
     physical=True,

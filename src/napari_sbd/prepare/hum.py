@@ -9,7 +9,17 @@ from scipy import fft, linalg, ndimage
 
 from napari_sbd.core.noise import robust_std
 from napari_sbd.core.parameters import Setting
-from napari_sbd.prepare.operation import Bool, Operation, Outcome, Real, biweight, filled, outcome, stacked
+from napari_sbd.prepare.operation import (
+    ALONG,
+    Bool,
+    Operation,
+    Outcome,
+    Real,
+    biweight,
+    filled,
+    outcome,
+    stacked,
+)
 
 REJECTED = 3.5  # deviations beyond which a pixel is a defect's, not the hum's
 ROUNDS = 30
@@ -158,14 +168,7 @@ OPERATION = Operation(
     help="Subtracts noise that runs along the scan lines and differs from line to line: 1/f noise, mains "
     "hum, vibrations. Defects stay.",
     settings=(
-        Setting(
-            "along",
-            "Lines along",
-            "Which way the scan lines run.",
-            "rows",
-            choices=("rows", "columns"),
-            choice_labels=("Rows", "Columns"),
-        ),
+        ALONG,
         Setting(
             "strength",
             "Strength",

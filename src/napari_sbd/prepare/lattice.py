@@ -13,7 +13,7 @@ import numpy as np
 from napari_sbd.core.parameters import Setting
 from napari_sbd.prepare.harmonics import ROUNDS, Displacement, Harmonics, displacement
 from napari_sbd.prepare.operation import Bool, Operation, Outcome, Real, outcome, stacked
-from napari_sbd.prepare.peaks import bragg_peaks
+from napari_sbd.prepare.peaks import PROMINENCE, bragg_peaks
 
 SMALLEST = 16
 PURSUITS = 4  # searches for peaks, each in what the one before left
@@ -173,15 +173,7 @@ OPERATION = Operation(
     "them to the image and subtracts them. Defects stay, and nothing is left along the borders.",
     settings=(
         Setting("peaks", "Peaks", "How many pairs of Fourier peaks at most.", 150, low=0, high=400, step=1),
-        Setting(
-            "prominence",
-            "Prominence",
-            "Least height of a peak over the spectrum around it. Noise alone reaches about 4.5.",
-            8.0,
-            low=3.0,
-            high=100.0,
-            step=0.5,
-        ),
+        PROMINENCE,
         Setting(
             "rows",
             "Variation along rows axis",

@@ -19,6 +19,14 @@ Bool = NDArray[np.bool_]
 
 SAMPLE = 50_000  # pixels are enough for a deviation
 SMALLEST = 8  # px a side: less holds neither a background nor a lattice
+ALONG = Setting(
+    "along",
+    "Lines along",
+    "Which way the scan lines run.",
+    "rows",
+    choices=("rows", "columns"),
+    choice_labels=("Rows", "Columns"),
+)
 
 
 def unmoved() -> Real:

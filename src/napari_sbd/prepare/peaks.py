@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
+from napari_sbd.core.parameters import Setting
+
 Real = NDArray[np.floating]
 
 FEWEST_PERIODS = 6  # in the image; what has fewer is no lattice
@@ -14,6 +16,15 @@ PADDED = 2  # the spectrum is sampled that much finer
 BLOCK = 32  # px of the spectrum over which its level is taken
 STRIP = 24  # px to either side, along which streaks through a peak are measured
 LOOKED_AT = 6  # times as many candidates as peaks are looked at
+PROMINENCE = Setting(
+    "prominence",
+    "Prominence",
+    "Least height of a peak over the spectrum around it. Noise alone reaches about 4.5.",
+    8.0,
+    low=3.0,
+    high=100.0,
+    step=0.5,
+)
 
 
 def bragg_peaks(stack: Real, count: int, prominence: float, known: Real | None = None) -> Real:

@@ -10,7 +10,7 @@ from skimage.filters import apply_hysteresis_threshold
 
 from napari_sbd.core.noise import robust_std
 from napari_sbd.core.parameters import Setting
-from napari_sbd.prepare.operation import Bool, Operation, Outcome, Real, outcome, stacked
+from napari_sbd.prepare.operation import ALONG, Bool, Operation, Outcome, Real, outcome, stacked
 
 WEAKER = 0.5  # of the threshold, down to which a scar goes on
 
@@ -130,14 +130,7 @@ OPERATION = Operation(
             "length", "Least length", "Shorter pieces are kept.", 16, unit="px", low=2, high=1000, step=1
         ),
         Setting("width", "Most lines", "What is wider is no scar.", 2, unit="lines", low=1, high=16, step=1),
-        Setting(
-            "along",
-            "Lines along",
-            "Which way the scan lines run.",
-            "rows",
-            choices=("rows", "columns"),
-            choice_labels=("Rows", "Columns"),
-        ),
+        ALONG,
     ),
     function=scars,
 )

@@ -13,7 +13,7 @@ from napari_sbd.api import ALL, At, read
 from napari_sbd.core.observation import Observation
 from napari_sbd.layers import Source, energies_of, role_of
 from napari_sbd.widgets.fields import hint_label
-from napari_sbd.widgets.layer_choice import MaskChoice
+from napari_sbd.widgets.layer_choice import MaskChoice, watch_instead
 
 WATCHED = ("data", "scale", "translate", "rotate", "shear", "affine", "units", "name")
 # Results that are no image of the sample.
@@ -131,12 +131,7 @@ class ImageChoice:
             self._look()
 
     def _choose(self, value: Any = None) -> None:
-        for name in WATCHED:
-            if self._watched is not None and hasattr(self._watched.events, name):
-                getattr(self._watched.events, name).disconnect(self._look)
-            if self.layer is not None and hasattr(self.layer.events, name):
-                getattr(self.layer.events, name).connect(self._look)
-        self._watched = self.layer
+        self._watched = watch_instead(self._watched, self.layer, WATCHED, self._look)
         self._offer_slices()
         self._look()
 

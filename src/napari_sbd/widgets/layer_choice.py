@@ -82,12 +82,7 @@ class LayerChoice:
         return [(self._none, NO_LAYER), *((layer.name, layer) for layer in fitting)]
 
     def _choose(self, value: Any = None) -> None:
-        for name in WATCHED:
-            if self._watched is not None and hasattr(self._watched.events, name):
-                getattr(self._watched.events, name).disconnect(self._drawn)
-            if self.layer is not None and hasattr(self.layer.events, name):
-                getattr(self.layer.events, name).connect(self._drawn)
-        self._watched = self.layer
+        self._watched = watch_instead(self._watched, self.layer, WATCHED, self._drawn)
         self._tell()
 
     def _drawn(self, event: Any = None) -> None:
@@ -142,6 +137,16 @@ class MaskChoice(LayerChoice):
         """Choose no mask."""
         super().restore_default()
         self.leave_out.setChecked(True)
+
+
+def watch_instead(before: Any, layer: Any, events: tuple[str, ...], told: Callable[[Any], None]) -> Any:
+    """Be told of a layer's events, of those that it has, and of another's no longer; either may be None."""
+    for name in events:
+        if before is not None and hasattr(before.events, name):
+            getattr(before.events, name).disconnect(told)
+        if layer is not None and hasattr(layer.events, name):
+            getattr(layer.events, name).connect(told)
+    return layer
 
 
 def _marks(layer: Any) -> bool:
