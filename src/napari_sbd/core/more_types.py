@@ -19,8 +19,8 @@ from napari_sbd.core.progress import Progress
 from napari_sbd.core.quality import best_shift, kernel_similarity, signed_similarity
 from napari_sbd.core.single import Single
 from napari_sbd.core.sparsity import Levels
-from napari_sbd.core.stages import Snapshot
 from napari_sbd.core.start import NO_STARTS
+from napari_sbd.core.steps import Snapshot, shown_as
 from napari_sbd.core.verdict import (
     FEWEST_DEFECTS,
     coincidence,
@@ -71,7 +71,7 @@ class MoreTypes:
         while taken is not None and self._open():
             number = len(self.accepted.kernels) + 1
             attempt = self._attempt(self.accepted, progress)
-            taken = yield from stages.shown_as(self.accepted, attempt, f"type {number}, ")
+            taken = yield from shown_as(self.accepted, attempt, f"type {number}, ")
             self.accepted = taken or self.accepted
 
     def _open(self) -> bool:

@@ -17,6 +17,7 @@ from scipy import ndimage, spatial
 from napari_sbd.core.atoms import atoms_of
 from napari_sbd.core.defects import WEAKEST, typical_amplitude
 from napari_sbd.core.descent import Iterate
+from napari_sbd.core.noise import robust_std
 from napari_sbd.core.objective import Objective
 
 Real = NDArray[np.floating]
@@ -30,8 +31,11 @@ NEAR = 0.2  # of the window: neighbours that are tried together
 NEAREST = 4  # px, at least
 SWEEPS = 4
 BATCH = 100  # pairs between two chances to stop
-PRICE = 4.0  # of a second defect, times ln N σ²
+# Price of a second defect over ln N σ²: while defects on wrong pixels blur the kernel, and at the end.
+CAREFUL, FAIR = 4.0, 1.0
 RIDGE = 1e-3
+FREEDOM = 3  # of Student's distribution of amplitudes
+NARROWEST = 0.1  # its width over the typical amplitude, at least
 
 
 def tangled(found: Iterate) -> bool:
@@ -65,7 +69,14 @@ def loosened(maps: Real) -> Real:
     return weights
 
 
-def rearranged(objective: Objective, found: Iterate, noise: float, nonnegative: bool) -> Iterator[Iterate]:
+def rearranged(
+    objective: Objective,
+    found: Iterate,
+    noise: float,
+    nonnegative: bool,
+    price: float = CAREFUL,
+    alike: bool = False,
+) -> Iterator[Iterate]:
     """Try close neighbours at other places; yields the maps after each batch of pairs; kernels stay.
 
     Parameters
@@ -76,8 +87,12 @@ def rearranged(objective: Objective, found: Iterate, noise: float, nonnegative: 
         Standard deviation of a pixel's noise.
     nonnegative : bool
         Whether activations must be.
+    price : float
+        Of a second defect, in ln N variances of the noise.
+    alike : bool
+        Whether an amplitude counts the less likely, the farther it lies from what is usual for its type.
     """
-    puzzle = _Puzzle(objective, found, noise, nonnegative)
+    puzzle = _Puzzle(objective, found, noise, nonnegative, price, alike)
     for _ in range(SWEEPS):
         before = puzzle.changes
         for batch in _batches(puzzle.pairs()):
@@ -91,13 +106,17 @@ def rearranged(objective: Objective, found: Iterate, noise: float, nonnegative: 
 class _Puzzle:
     """Defects on a board: their places and amplitudes, and what they leave of the image."""
 
-    def __init__(self, objective: Objective, found: Iterate, noise: float, nonnegative: bool) -> None:
+    def __init__(
+        self, objective: Objective, found: Iterate, noise: float, nonnegative: bool, price: float, alike: bool
+    ) -> None:
         field, model = objective.field, objective.convolution
         self.kernels, self.like, self.nonnegative = found.kernels, found.maps, nonnegative
         self.window = model.kernel_shape
-        self.price = PRICE * np.log(max(2, objective.mask.sum())) * noise**2
+        self.price = price * np.log(max(2, objective.mask.sum())) * noise**2
         self.seen = (~field.outside).astype(found.kernels.dtype)
         self.atoms = dict(enumerate(_listed(found.maps)))
+        weight = noise**2 if alike else 0.0
+        self.odds = [_Odds(map_[map_ != 0], weight) for map_ in found.maps]
         residual, _ = objective.residual(model.kernel_spectra(found.kernels), model.map_spectra(found.maps))
         self.rest = np.zeros_like(field.target)
         inside = tuple(slice(k - 1, k - 1 + n) for k, n in zip(self.window, model.image_shape, strict=True))
@@ -139,6 +158,22 @@ class _Puzzle:
             self.atoms[self._next] = atom
             self._next += 1
         box.apply(new)
+
+
+class _Odds:
+    """Cost of amplitudes of a type whose defects are much alike, with room for some that are not."""
+
+    def __init__(self, amplitudes: Real, weight: float) -> None:
+        size = np.abs(amplitudes)
+        strong = size[size >= WEAKEST * typical_amplitude(size)]
+        self.weight = weight if len(strong) else 0.0
+        self.typical = float(np.median(strong)) if len(strong) else 1.0
+        self.spread = max(robust_std(strong), NARROWEST * self.typical)
+
+    def cost(self, amplitudes: Real | float) -> Real:
+        """Minus the logarithm of Student's density, nothing at the typical amplitude, times σ²."""
+        off = (np.abs(amplitudes) - self.typical) / self.spread
+        return np.asarray(self.weight * (FREEDOM + 1) / 2 * np.log1p(off**2 / FREEDOM))
 
 
 class _Box:
@@ -188,9 +223,12 @@ class _Box:
         alone = 0.5 * value**2 * norms
         now = float(reach[index] @ amplitudes - 0.5 * amplitudes @ gram[np.ix_(index, index)] @ amplitudes)
         now -= self.puzzle.price * (len(index) - 1)
+        now -= sum(float(self.puzzle.odds[atom[0]].cost(atom[3])) for atom in self.old)
+        one, other = (self.puzzle.odds[group[0][0]] for group in self.groups)
+        alone -= np.append(one.cost(value[:first]), other.cost(value[first:]))
         rows, cols = np.arange(first)[:, None], first + np.arange(second)
         x, y, gain = _two(reach[rows], reach[cols], norms[rows], norms[cols], gram[:first, first:])
-        gain = gain - self.puzzle.price
+        gain = gain - self.puzzle.price - one.cost(x) - other.cost(y)
         good = usable[rows] & usable[cols]
         if self.puzzle.nonnegative:
             good &= (x > 0) & (y > 0)

@@ -15,8 +15,8 @@ from napari_sbd.core.observation import Observation, check_window, observe
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.recovery import Recovery, Status
 from napari_sbd.core.run import Run
-from napari_sbd.core.stages import Snapshot
 from napari_sbd.core.start import given_starts
+from napari_sbd.core.steps import Snapshot
 from napari_sbd.core.threads import one_thread
 
 Real = NDArray[np.floating]

@@ -27,8 +27,8 @@ from napari_sbd.core.recovery import Recovery, Status
 from napari_sbd.core.signs import both_signs
 from napari_sbd.core.single import Single
 from napari_sbd.core.sparsity import matched_noise
-from napari_sbd.core.stages import Snapshot
 from napari_sbd.core.start import NO_STARTS, Starts
+from napari_sbd.core.steps import Snapshot
 from napari_sbd.core.verdict import FEWEST_IN_A_LATTICE, fills_a_lattice, residual_of, strong_peaks, worth
 
 Real = NDArray[np.floating]

@@ -17,8 +17,8 @@ from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.progress import Progress
 from napari_sbd.core.quality import agreement, overlap_similarity, starts_agreeing
 from napari_sbd.core.sparsity import Levels, largest_penalty, levels
-from napari_sbd.core.stages import Snapshot, Steps
 from napari_sbd.core.start import NO_STARTS, Starts, salient_patches
+from napari_sbd.core.steps import Snapshot, Steps
 from napari_sbd.core.verdict import residual_of
 
 Real = NDArray[np.floating]

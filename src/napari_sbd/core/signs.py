@@ -13,7 +13,7 @@ from napari_sbd.core.descent import Iterate
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.progress import Progress
 from napari_sbd.core.single import Single
-from napari_sbd.core.stages import Snapshot
+from napari_sbd.core.steps import Snapshot, shown_as
 from napari_sbd.core.verdict import FEWEST_DEFECTS, residual_of, strong_peaks, worth
 
 TELLING = 1.02  # ratio of what stage I explains with both signs and with one, above which both are tried
@@ -34,10 +34,10 @@ def both_signs(first: Single, best: Iterate, progress: Progress) -> Verdict:
     if _asked_for(objective, best):
         signed = yield from _from_here(first, best, free)
     else:
-        gain = yield from stages.shown_as(best, first.search.gain_of_signs())
+        gain = yield from shown_as(best, first.search.gain_of_signs())
         if gain < TELLING:
             return best, False
-        signed = yield from stages.shown_as(best, _anew(first, free, progress))
+        signed = yield from shown_as(best, _anew(first, free, progress))
     peaks = [strong_peaks(p) for p in refined_peaks(objective, signed)]
     counts = [int((p.amplitudes * np.sign(p.amplitudes.sum()) < 0).sum()) for p in peaks]
     if sum(counts) < FEWEST_DEFECTS or not worth(objective, best, signed, 0, sum(counts)):

@@ -16,8 +16,8 @@ from napari_sbd.core.progress import Progress
 from napari_sbd.core.resize import resized
 from napari_sbd.core.search import Search
 from napari_sbd.core.sparsity import Levels, largest_penalty, levels
-from napari_sbd.core.stages import Snapshot
 from napari_sbd.core.start import Starts
+from napari_sbd.core.steps import Snapshot
 from napari_sbd.core.window import crop, recentre
 
 Steps = Generator[Snapshot, None, Iterate]
@@ -80,7 +80,7 @@ class Single:
             begin = replace(best, maps=domain.embed(best.maps))
             best = yield from stages.polish(domain.whole, begin, penalty.at(found.last))
         if domain.whitened:
-            best = yield from stages.refine(domain.whole, best, found, penalty, rounds)
+            best = yield from stages.refine(domain.whole, best, found, penalty, rounds, untangle=False)
         raw, self._in_domain = domain.to_raw(best), False
         if self.automatic:
             self.raw, raw = resized(self.raw, raw)

@@ -6,21 +6,17 @@ or stop and keep the last one.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
-from typing import TypeVar, cast
-
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_sbd.core.alternation import alternate, crowded, fit_kernels_on_sphere, fit_maps
 from napari_sbd.core.descent import Iterate, Schedule, descend
-from napari_sbd.core.noise import robust_std
 from napari_sbd.core.objective import Objective, Penalty
-from napari_sbd.core.rearrange import loosened, rearranged, tangled
 from napari_sbd.core.resize import recentred
 from napari_sbd.core.sparsity import Levels, penalty_from_residual
+from napari_sbd.core.steps import FORBIDDEN, Steps, follow, frozen
 from napari_sbd.core.subpixel import snap
+from napari_sbd.core.untangle import untangled
 from napari_sbd.core.verdict import residual_of
 from napari_sbd.core.window import crop, lift, recentre
 
@@ -36,47 +32,9 @@ MAPS = Schedule(60, 1e-3)
 POLISH = Schedule(30, 1e-4)
 REFINE = Schedule(20, 1e-4)
 DEBIAS = Schedule(60, 1e-4)
-UNTANGLING = 3  # rounds
-SETTLED = 0.02  # share of activations, up to which changed ones are not worth another round
-LOOSE = Schedule(20, 1e-4)
-SETTLE = Schedule(6, 1e-5)
 REWEIGHT = 0.1  # ε of the weights over the largest activation
 WORTH = 0.8  # ratio of penalties nearer to 1 than which another round is not worth it
 SMALLEST_SHARE = 0.02  # of an atom's energy inside the frame, below which it cannot be known
-FORBIDDEN = 1e4  # weight that keeps a pixel out of a frozen support
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """Where a recovery stands after one step."""
-
-    stage: str
-    lam: float
-    iterate: Iterate
-    start: int = 0
-
-
-Result = TypeVar("Result")
-Steps = Generator[Snapshot, None, Iterate]
-
-
-def _follow(steps: Iterator[Iterate], stage: str, lam: float, start: int, begin: Iterate) -> Steps:
-    last = begin
-    for last in steps:
-        yield Snapshot(stage, lam, last, start)
-    return last
-
-
-def shown_as(
-    best: Iterate, steps: Generator[Snapshot, None, Result], prefix: str = ""
-) -> Generator[Snapshot, None, Result]:
-    """The same steps; until they end, what is shown is the best until then."""
-    while True:
-        try:
-            snapshot = next(steps)
-        except StopIteration as end:
-            return cast(Result, end.value)
-        yield replace(snapshot, stage=f"{prefix}{snapshot.stage}", iterate=best)
 
 
 def stage_one(objective: Objective, patch: Real, penalty: Penalty, start: int) -> Steps:
@@ -84,7 +42,7 @@ def stage_one(objective: Objective, patch: Real, penalty: Penalty, start: int) -
     maps = np.zeros((len(patch), *objective.convolution.map_shape), patch.dtype)
     begin = Iterate(patch, maps, np.inf)
     steps = alternate(objective, patch, maps, penalty, FIRST)
-    return (yield from _follow(steps, "stage I", penalty.lam, start, begin))
+    return (yield from follow(steps, "stage I", penalty.lam, start, begin))
 
 
 def stage_two(objective: Objective, found: Iterate, levels: Levels, penalty: Penalty, start: int) -> Steps:
@@ -101,13 +59,13 @@ def stage_two(objective: Objective, found: Iterate, levels: Levels, penalty: Pen
         before, moved = len(maps.nonzero()[0]), False
         if crowded(before, maps):
             steps = descend(lifted, kernels, maps, penalty.at(lam), LEVEL)
-            here = yield from _follow(steps, "stage II", lam, start, found)
+            here = yield from follow(steps, "stage II", lam, start, found)
             kernels, maps, _ = recentre(here.kernels, here.maps, window)
             easy = False
         else:
             kernels, maps = crop(kernels, maps, window)
             steps = alternate(objective, kernels, maps, penalty.at(lam), EXACT)
-            here = yield from _follow(steps, "stage II", lam, start, found)
+            here = yield from follow(steps, "stage II", lam, start, found)
             turned = np.linalg.norm((here.kernels - kernels).reshape(len(kernels), -1), axis=1).max()
             kernels, maps = lift(here.kernels, here.maps, margin)
             if stayed < STAYED:
@@ -126,12 +84,19 @@ def stage_two(objective: Objective, found: Iterate, levels: Levels, penalty: Pen
 def polish(objective: Objective, begin: Iterate, penalty: Penalty, start: int = 0) -> Steps:
     """Solve the maps for these kernels, then descend on both."""
     steps = fit_maps(objective, begin.kernels, begin.maps, penalty, MAPS)
-    solved = yield from _follow(steps, "polish", penalty.lam, start, begin)
+    solved = yield from follow(steps, "polish", penalty.lam, start, begin)
     steps = alternate(objective, solved.kernels, solved.maps, penalty, POLISH)
-    return (yield from _follow(steps, "polish", penalty.lam, start, solved))
+    return (yield from follow(steps, "polish", penalty.lam, start, solved))
 
 
-def refine(objective: Objective, best: Iterate, levels: Levels, penalty: Penalty, rounds: int) -> Steps:
+def refine(
+    objective: Objective,
+    best: Iterate,
+    levels: Levels,
+    penalty: Penalty,
+    rounds: int,
+    untangle: bool = True,
+) -> Steps:
     """Reweight and descend in rounds, then once more at the penalty that what is left asks for.
 
     Residuals that are white noise allow a smaller λ, under which weak defects and those at the border
@@ -148,33 +113,7 @@ def refine(objective: Objective, best: Iterate, levels: Levels, penalty: Penalty
         if not WORTH < wanted / lam < 1 / WORTH:
             lam = wanted
             best = yield from _rounds(objective, best, penalty.at(wanted), rounds, placed=True)
-    return (yield from _untangled(objective, best, penalty.at(lam)))
-
-
-def _untangled(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
-    """Where defects crowd: loosen those that may be several, rearrange close ones, and fit; in rounds."""
-    if not tangled(best):
-        return best
-    for _ in range(UNTANGLING):
-        weights = loosened(best.maps)
-        steps = alternate(objective, best.kernels, best.maps, replace(penalty, weights=weights), LOOSE)
-        loose = yield from _follow(steps, "untangle", penalty.lam, 0, best)
-        noise = robust_std(residual_of(objective, loose)[objective.mask])
-        moves = rearranged(objective, loose, noise, penalty.nonnegative)
-        placed = yield from _follow(moves, "untangle", penalty.lam, 0, loose)
-        steps = alternate(objective, placed.kernels, placed.maps, _frozen(placed, penalty), SETTLE)
-        before = best.maps != 0
-        best = yield from _follow(steps, "untangle", penalty.lam, 0, placed)
-        changed = int(np.count_nonzero(before != (best.maps != 0)))
-        if changed <= SETTLED * int(before.sum()):
-            break
-    return best
-
-
-def _frozen(found: Iterate, penalty: Penalty) -> Penalty:
-    """No penalty on the support, no way off it."""
-    weights = np.where(found.maps != 0, 0, FORBIDDEN).astype(found.maps.dtype)
-    return replace(penalty, mu=0.0, weights=weights)
+    return (yield from untangled(objective, best, penalty.at(lam))) if untangle else best
 
 
 def _rounds(
@@ -200,13 +139,13 @@ def _reweighted(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
     weights = np.where(share > SMALLEST_SHARE, np.sqrt(share), FORBIDDEN) * floor / (size + floor)
     heavier = Penalty(penalty.lam, penalty.mu, penalty.nonnegative, weights.astype(best.maps.dtype))
     steps = alternate(objective, best.kernels, best.maps, heavier, REFINE)
-    return (yield from _follow(steps, "refine", penalty.lam, 0, best))
+    return (yield from follow(steps, "refine", penalty.lam, 0, best))
 
 
 def debias(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
     """Amplitudes on the frozen support without penalty; kernels stay."""
-    steps = fit_maps(objective, best.kernels, best.maps, _frozen(best, penalty), DEBIAS)
-    return (yield from _follow(steps, "debias", penalty.lam, 0, best))
+    steps = fit_maps(objective, best.kernels, best.maps, frozen(best, penalty), DEBIAS)
+    return (yield from follow(steps, "debias", penalty.lam, 0, best))
 
 
 def residual_level(objective: Objective, found: Iterate, levels: Levels) -> float:

@@ -10,17 +10,23 @@ from scipy import ndimage
 
 from napari_sbd.core.atoms import Atoms, atoms_of, fit_atoms
 from napari_sbd.core.descent import Iterate
+from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.objective import Objective
-from napari_sbd.core.sphere import project
+from napari_sbd.core.sphere import norms, project
 
 Real = NDArray[np.floating]
 
 COHERENT = 0.5  # length of the mean phase of the centres above which they share an offset
+BY_CHANCE = 3.0  # n of the probability exp(-n), above which it is taken for chance
+HEAVIEST = 1.3  # weight over the median's, for what may be several defects
 SMALLEST = 0.03  # px
+TURNS = 2
 
 
 def common_offset(centres: Real, amplitudes: Real) -> Real:
     """Offset (row, col) from the pixel grid that the centres share, in (-½, ½]; zero where they share none.
+
+    Phases at random have a mean of length `√(n / N)` with probability exp(-n).
 
     Examples
     --------
@@ -30,8 +36,11 @@ def common_offset(centres: Real, amplitudes: Real) -> Real:
     weight = np.abs(amplitudes)
     if not weight.sum() > 0:
         return np.zeros(2)
+    weight = np.minimum(weight, HEAVIEST * np.median(weight))
     phase = weight @ np.exp(2j * np.pi * centres) / weight.sum()
-    offset = np.where(np.abs(phase) > COHERENT, np.angle(phase) / (2 * np.pi), 0)
+    number = weight.sum() ** 2 / (weight**2).sum()
+    coherent = np.abs(phase) > min(COHERENT, np.sqrt(BY_CHANCE / number))
+    offset = np.where(coherent, np.angle(phase) / (2 * np.pi), 0)
     return np.where(np.abs(offset) > SMALLEST, offset, 0)
 
 
@@ -41,13 +50,38 @@ def snap(objective: Objective, found: Iterate) -> Iterate:
     A kernel between two pixels is as good an answer as one on a pixel, but defects that sit on pixels are
     then split over neighbours.
     """
-    atoms = fit_atoms(objective, found.kernels, atoms_of(found))
-    kernels, maps = found.kernels.copy(), found.maps.copy()
+    return _on_the_grid(found, found.kernels, fit_atoms(objective, found.kernels, atoms_of(found)))
+
+
+def resolved(objective: Objective, found: Iterate) -> Iterate:
+    """Fit kernels and centres between pixels by turns, then bring them on to the pixels.
+
+    Defects whose pixels are off by one at random blur a kernel; between pixels they need not be.
+    """
+    atoms, kernels = atoms_of(found), found.kernels
+    model, types = objective.convolution, len(found.kernels)
+    for _ in range(TURNS):
+        atoms = fit_atoms(objective, kernels, atoms)
+        maps = atoms.maps(types, model.map_shape, found.maps.dtype)
+        if not maps.any(axis=(1, 2)).all():
+            return found
+        fitted = fit_kernels(objective, maps)
+        kernels = fitted.kernels
+        scale = norms(fitted.maps).ravel() / norms(maps).ravel()
+        atoms = replace(atoms, amplitudes=atoms.amplitudes * scale[atoms.kinds])
+    return _on_the_grid(found, kernels, atoms)
+
+
+def _on_the_grid(found: Iterate, kernels: Real, atoms: Atoms) -> Iterate:
+    """Kernels moved by their defects' common offset, and the maps where that moved any or all were fitted."""
+    refitted = kernels is not found.kernels
+    kernels, maps = kernels.copy(), found.maps.copy()
     for kind in range(len(kernels)):
         here = atoms.kinds == kind
         offset = common_offset(atoms.centres[here], atoms.amplitudes[here])
         if offset.any():
             kernels[kind] = [ndimage.shift(a, offset, order=5, mode="constant") for a in kernels[kind]]
+        if offset.any() or refitted:
             maps[kind] = _on_pixels(atoms, here, offset, maps[kind])
     return replace(found, kernels=project(kernels), maps=maps)
 

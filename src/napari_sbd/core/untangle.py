@@ -1,0 +1,75 @@
+"""Untangling: where defects crowd, kernels and places are found by turns until both stay.
+
+Defects on wrong pixels blur the kernel, and a blurred kernel holds them there; no descent on both leads out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sbd.core.alternation import alternate
+from napari_sbd.core.descent import Iterate, Schedule
+from napari_sbd.core.noise import robust_std
+from napari_sbd.core.objective import Objective, Penalty
+from napari_sbd.core.rearrange import CAREFUL, FAIR, loosened, rearranged, tangled
+from napari_sbd.core.steps import Steps, follow, frozen
+from napari_sbd.core.subpixel import resolved
+from napari_sbd.core.verdict import residual_of
+
+LOOSENINGS, RESOLUTIONS = 3, 4  # rounds
+SETTLED = 0.02  # share of activations, up to which changed ones are not worth another round
+LOOSE = Schedule(20, 1e-4)
+SETTLE = Schedule(6, 1e-5)
+
+
+def untangled(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
+    """Kernels and maps where close defects were taken apart; the same ones where none are close.
+
+    First, what may be several defects is loosened, and close ones are tried at other places. Then kernel and
+    places are fitted between pixels by turns, brought on to the pixels again, and tried at other places. At
+    the end amplitudes that are unusual for their type tell which defects are two.
+    """
+    if not tangled(best):
+        return best
+    for _ in range(LOOSENINGS):
+        before = best.maps != 0
+        weights = loosened(best.maps)
+        steps = alternate(objective, best.kernels, best.maps, replace(penalty, weights=weights), LOOSE)
+        loose = yield from _followed(steps, penalty, best)
+        best = yield from _rearranged(objective, loose, penalty, CAREFUL)
+        if _settled(before, best):
+            break
+    for _ in range(RESOLUTIONS):
+        before = best.maps != 0
+        best = yield from _settle(objective, resolved(objective, best), penalty)
+        best = yield from _rearranged(objective, best, penalty, CAREFUL)
+        if _settled(before, best):
+            break
+    return (yield from _rearranged(objective, best, penalty, FAIR, alike=True))
+
+
+def _rearranged(
+    objective: Objective, found: Iterate, penalty: Penalty, price: float, alike: bool = False
+) -> Steps:
+    noise = robust_std(residual_of(objective, found)[objective.mask])
+    moves = rearranged(objective, found, noise, penalty.nonnegative, price, alike)
+    placed = yield from _followed(moves, penalty, found)
+    return (yield from _settle(objective, placed, penalty))
+
+
+def _settle(objective: Objective, found: Iterate, penalty: Penalty) -> Steps:
+    """Amplitudes and kernels on the support that is there."""
+    steps = alternate(objective, found.kernels, found.maps, frozen(found, penalty), SETTLE)
+    return (yield from _followed(steps, penalty, found))
+
+
+def _followed(steps: Iterator[Iterate], penalty: Penalty, begin: Iterate) -> Steps:
+    return (yield from follow(steps, "untangle", penalty.lam, 0, begin))
+
+
+def _settled(before: NDArray[np.bool_], after: Iterate) -> bool:
+    return bool(np.count_nonzero(before != (after.maps != 0)) <= SETTLED * np.count_nonzero(before))
