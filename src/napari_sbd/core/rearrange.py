@@ -12,17 +12,20 @@ from itertools import islice, product
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, spatial
+from scipy import ndimage, signal, spatial
 
 from napari_sbd.core.atoms import atoms_of
 from napari_sbd.core.defects import WEAKEST, typical_amplitude
 from napari_sbd.core.descent import Iterate
-from napari_sbd.core.noise import robust_std
+from napari_sbd.core.moves import Odds, Rules, offers
 from napari_sbd.core.objective import Objective
+from napari_sbd.core.support_model import correlations
 
 Real = NDArray[np.floating]
+Group = tuple[int, ...]
 
 REACH = 2  # px, how far a defect may move at a time
+AROUND = np.array(list(product(range(-REACH, REACH + 1), repeat=2)))
 CROWDED = 0.02  # defects per place, above which moves of pairs do not help any more
 TANGLED = 0.1  # close pairs per defect, above which rearranging is worth it
 SUSPICIOUS, HELD = 1.3, 0.2  # of a typical amplitude: what may be several defects, and what is one
@@ -30,12 +33,10 @@ FREE, LIGHT = 0.2, 0.1  # weights around the former, and of the latter
 NEAR = 0.2  # of the window: neighbours that are tried together
 NEAREST = 4  # px, at least
 SWEEPS = 4
-BATCH = 100  # pairs between two chances to stop
+BATCH = 400  # pairs that are judged together
 # Price of a second defect over ln N σ²: while defects on wrong pixels blur the kernel, and at the end.
 CAREFUL, FAIR = 4.0, 1.0
-RIDGE = 1e-3
-FREEDOM = 3  # of Student's distribution of amplitudes
-NARROWEST = 0.1  # its width over the typical amplitude, at least
+WHOLE = 1 - 1e-3  # squared norm of an atom that is seen whole
 
 
 def tangled(found: Iterate) -> bool:
@@ -96,7 +97,7 @@ def rearranged(
     for _ in range(SWEEPS):
         before = puzzle.changes
         for batch in _batches(puzzle.pairs()):
-            for pair in batch:
+            for pair in puzzle.promising(batch):
                 puzzle.improve(pair)
             yield replace(found, maps=puzzle.maps())
         if puzzle.changes == before:
@@ -110,17 +111,21 @@ class _Puzzle:
         self, objective: Objective, found: Iterate, noise: float, nonnegative: bool, price: float, alike: bool
     ) -> None:
         field, model = objective.field, objective.convolution
-        self.kernels, self.like, self.nonnegative = found.kernels, found.maps, nonnegative
+        self.kernels, self.like = found.kernels, found.maps
         self.window = model.kernel_shape
-        self.price = price * np.log(max(2, objective.mask.sum())) * noise**2
+        self.rules = Rules(price * np.log(max(2, objective.mask.sum())) * noise**2, nonnegative)
         self.seen = (~field.outside).astype(found.kernels.dtype)
         self.atoms = dict(enumerate(_listed(found.maps)))
         weight = noise**2 if alike else 0.0
-        self.odds = [_Odds(map_[map_ != 0], weight) for map_ in found.maps]
+        self.odds = [Odds(map_[map_ != 0], weight) for map_ in found.maps]
         residual, _ = objective.residual(model.kernel_spectra(found.kernels), model.map_spectra(found.maps))
         self.rest = np.zeros_like(field.target)
         inside = tuple(slice(k - 1, k - 1 + n) for k, n in zip(self.window, model.image_shape, strict=True))
         self.rest[:, *inside] = -model.frame(residual)
+        share = objective.visible_share(found.kernels)
+        self.norms = np.pad(share, ((0, 0), (REACH, REACH), (REACH, REACH)))
+        far = NEAREST + 2 * REACH + 1
+        self.products = np.pad(correlations(found.kernels), ((0, 0), (0, 0), (far, far), (far, far)))
         self._next = len(self.atoms)
         self.changes = 0
         self._tried: set[tuple[tuple[int, int, int, float], ...]] = set()
@@ -131,7 +136,7 @@ class _Puzzle:
             maps[kind, row, col] += amplitude
         return maps
 
-    def pairs(self) -> list[tuple[int, ...]]:
+    def pairs(self) -> list[Group]:
         """All defects alone, and all that are close two by two."""
         numbers = list(self.atoms)
         places = np.array([self.atoms[n][1:3] for n in numbers], float).reshape(-1, 2)
@@ -140,7 +145,60 @@ class _Puzzle:
         alone = [(n,) for n in numbers]
         return alone + [(numbers[i], numbers[j]) for i, j in sorted(close)]
 
-    def improve(self, pair: tuple[int, ...]) -> None:
+    def promising(self, groups: list[Group]) -> list[Group]:
+        """Those that may explain more elsewhere; of atoms that are not seen whole only a try tells."""
+        groups = [group for group in groups if all(n in self.atoms for n in group)]
+        shown = np.pad(self._correlation(), ((0, 0), (REACH, REACH), (REACH, REACH)))
+        by_kinds: dict[tuple[int, int], list[Group]] = {}
+        for group in groups:
+            kinds = self.atoms[group[0]][0], self.atoms[group[-1]][0]
+            by_kinds.setdefault(kinds, []).append(group)
+        chosen: set[Group] = set()
+        for kinds, alike in by_kinds.items():
+            worth = self._worth_a_try(alike, kinds, shown)
+            chosen.update(group for group, good in zip(alike, worth, strict=True) if good)
+        return [group for group in groups if group in chosen]
+
+    def _worth_a_try(self, groups: list[Group], kinds: tuple[int, int], shown: Real) -> NDArray[np.bool_]:
+        atoms = [np.array([self.atoms[group[n]][1:] for group in groups]) for n in (0, -1)]
+        atoms[1][:, 2] *= [len(group) > 1 for group in groups]
+        corners = [a[:, :2].astype(int) for a in atoms]
+        sizes = [a[:, 2] for a in atoms]
+        places = [corner[:, None] + AROUND for corner in corners]
+
+        def product(one: int, other: int, lags: NDArray[np.intp]) -> Real:
+            rows, cols = np.moveaxis(lags, -1, 0)
+            middle = [n // 2 for n in self.products.shape[-2:]]
+            return np.asarray(self.products[kinds[one], kinds[other], rows + middle[0], cols + middle[1]])
+
+        reach, norms = [], []
+        for n in range(2):
+            rows, cols = np.moveaxis(places[n] + REACH, -1, 0)
+            here = shown[kinds[n], rows, cols]
+            for m in range(2):
+                here = here + sizes[m][:, None] * product(n, m, places[n] - corners[m][:, None])
+            reach.append(here)
+            norms.append(self.norms[kinds[n], rows, cols])
+        cross = product(0, 1, places[0][:, :, None] - places[1][:, None])
+        odds = self.odds[kinds[0]], self.odds[kinds[1]]
+        found = offers((reach[0], reach[1]), (norms[0], norms[1]), cross, odds, self.rules)
+        two, middle = np.array([len(group) > 1 for group in groups]), len(AROUND) // 2
+        between = product(0, 1, corners[0] - corners[1])
+        now = sum(x * r[:, middle] - 0.5 * x**2 for x, r in zip(sizes, reach, strict=True))
+        now = now - sizes[0] * sizes[1] * between - odds[0].cost(sizes[0])
+        now -= np.where(two, self.rules.price + odds[1].cost(sizes[1]), 0)
+        cut = np.minimum(norms[0].min(1), norms[1].min(1)) < WHOLE
+        return np.asarray(cut | (found.top() > self.rules.threshold(now)))
+
+    def _correlation(self) -> Real:
+        """Of each kernel with what is left of the image, on the extended maps."""
+        maps = [
+            sum(signal.correlate(r, a, "valid", method="fft") for r, a in zip(self.rest, kernel, strict=True))
+            for kernel in self.kernels
+        ]
+        return np.array(maps)
+
+    def improve(self, pair: Group) -> None:
         """Put the pair where it explains most for its price, unless it was tried as it stands."""
         old = [self.atoms[n] for n in pair if n in self.atoms]
         here = tuple(sorted(old))
@@ -158,22 +216,6 @@ class _Puzzle:
             self.atoms[self._next] = atom
             self._next += 1
         box.apply(new)
-
-
-class _Odds:
-    """Cost of amplitudes of a type whose defects are much alike, with room for some that are not."""
-
-    def __init__(self, amplitudes: Real, weight: float) -> None:
-        size = np.abs(amplitudes)
-        strong = size[size >= WEAKEST * typical_amplitude(size)]
-        self.weight = weight if len(strong) else 0.0
-        self.typical = float(np.median(strong)) if len(strong) else 1.0
-        self.spread = max(robust_std(strong), NARROWEST * self.typical)
-
-    def cost(self, amplitudes: Real | float) -> Real:
-        """Minus the logarithm of Student's density, nothing at the typical amplitude, times σ²."""
-        off = (np.abs(amplitudes) - self.typical) / self.spread
-        return np.asarray(self.weight * (FREEDOM + 1) / 2 * np.log1p(off**2 / FREEDOM))
 
 
 class _Box:
@@ -210,37 +252,26 @@ class _Box:
 
     def best(self) -> list[tuple[int, int, int, float]] | None:
         """The best one or two defects, if better than what is there; else None."""
-        first, second = len(self.groups[0]), len(self.groups[1])
+        first, rules = len(self.groups[0]), self.puzzle.rules
         gram = self.atoms @ self.atoms.T
         index = [self._number(n, atom) for n, atom in enumerate(self.old)]
         amplitudes = np.array([atom[3] for atom in self.old])
         reach = self.reach + gram[:, index] @ amplitudes
         norms = np.diagonal(gram)
-        usable = norms > RIDGE * 10
-        value = np.where(usable, reach / np.maximum(norms, RIDGE), 0)
-        if self.puzzle.nonnegative:
-            value = np.maximum(value, 0)
-        alone = 0.5 * value**2 * norms
         now = float(reach[index] @ amplitudes - 0.5 * amplitudes @ gram[np.ix_(index, index)] @ amplitudes)
-        now -= self.puzzle.price * (len(index) - 1)
+        now -= rules.price * (len(index) - 1)
         now -= sum(float(self.puzzle.odds[atom[0]].cost(atom[3])) for atom in self.old)
         one, other = (self.puzzle.odds[group[0][0]] for group in self.groups)
-        alone -= np.append(one.cost(value[:first]), other.cost(value[first:]))
-        rows, cols = np.arange(first)[:, None], first + np.arange(second)
-        x, y, gain = _two(reach[rows], reach[cols], norms[rows], norms[cols], gram[:first, first:])
-        gain = gain - self.puzzle.price - one.cost(x) - other.cost(y)
-        good = usable[rows] & usable[cols]
-        if self.puzzle.nonnegative:
-            good &= (x > 0) & (y > 0)
-        gain = np.where(good, gain, -np.inf)
-        top = max(float(alone.max()), float(gain.max()))
-        if top <= now + max(0.05 * self.puzzle.price, 1e-6 * abs(now)):
+        halves = (reach[:first], reach[first:]), (norms[:first], norms[first:])
+        found = offers(*halves, gram[:first, first:], (one, other), rules)
+        top = float(found.top())
+        if top <= rules.threshold(np.asarray(now)):
             return None
-        if top == gain.max():
-            i, j = divmod(int(gain.argmax()), second)
-            return [self._atom(i, x[i, j]), self._atom(first + j, y[i, j])]
-        single = int(alone.argmax())
-        return [self._atom(single, value[single])]
+        if top == found.gain_of_two.max():
+            i, j = divmod(int(found.gain_of_two.argmax()), len(self.groups[1]))
+            return [self._atom(i, found.first[i, j]), self._atom(first + j, found.second[i, j])]
+        single = int(found.gain_of_one.argmax())
+        return [self._atom(single, found.one[single])]
 
     def _number(self, group: int, atom: tuple[int, int, int, float]) -> int:
         return group * len(self.groups[0]) + self.groups[group].index(atom[:3])
@@ -259,22 +290,12 @@ class _Box:
         self.puzzle.rest[self.part] += (change @ self.atoms).reshape(self.puzzle.rest[self.part].shape)
 
 
-def _two(b1: Real, b2: Real, n1: Real, n2: Real, cross: Real) -> tuple[Real, Real, Real]:
-    """Least squares of two atoms at once: amplitudes and the misfit that they take away."""
-    determinant = n1 * n2 - cross**2
-    safe = determinant > RIDGE * n1 * n2
-    inverse = np.where(safe, 1 / np.where(safe, determinant, 1), 0)
-    x = (n2 * b1 - cross * b2) * inverse
-    y = (n1 * b2 - cross * b1) * inverse
-    return x, y, 0.5 * (x * b1 + y * b2)
-
-
 def _listed(maps: Real) -> Iterator[tuple[int, int, int, float]]:
     for kind, row, col in np.argwhere(maps):
         yield int(kind), int(row), int(col), float(maps[kind, row, col])
 
 
-def _batches(pairs: list[tuple[int, ...]]) -> Iterator[list[tuple[int, ...]]]:
+def _batches(pairs: list[Group]) -> Iterator[list[Group]]:
     rest = iter(pairs)
     while batch := list(islice(rest, BATCH)):
         yield batch

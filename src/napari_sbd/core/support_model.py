@@ -55,7 +55,7 @@ class SupportModel:
         taken from the sites.
         """
         kinds, hidden = self.sites.kinds, self.hidden
-        values = self._products(self._correlations(kernels), offsets)
+        values = self._products(correlations(kernels), offsets)
         flat = kernels.reshape(self.types, -1)
         unseen = hidden.atoms(flat, kinds)
         means = self._sums(kernels, unseen)
@@ -90,18 +90,6 @@ class SupportModel:
             values[here] = ndimage.map_coordinates(flat[number], places[:, here], order=3)
         return values
 
-    def _correlations(self, kernels: Real) -> Real:
-        """`Σ a_k[u] a_l[u + d]` over u and slices for all pairs of types, (types, types, lags of d)."""
-        spectra = fft.rfft2(kernels, self._size)
-        product = np.einsum("ksuv,lsuv->kluv", np.conj(spectra), spectra)
-        return self._centred(fft.irfft2(product, self._size))
-
-    def _centred(self, table: Real) -> Real:
-        """Lags from -(k - 1) to k - 1 of a circular table."""
-        k1, k2 = self.field.window
-        rows, cols = np.arange(1 - k1, k1), np.arange(1 - k2, k2)
-        return np.ascontiguousarray(table[..., rows[:, None], cols])
-
     def _sums(self, kernels: Real, unseen: sparse.csr_matrix) -> Real:
         """Sum of each site's seen atom over the root of the number of pixels that count, (sites, slices)."""
         totals = kernels.sum((2, 3))[self.sites.kinds]
@@ -114,6 +102,16 @@ class SupportModel:
     def quadratic(self, amplitudes: Real) -> KernelQuadratic:
         """The quadratic in the kernels for these amplitudes."""
         return KernelQuadratic(self, amplitudes)
+
+
+def correlations(kernels: Real) -> Real:
+    """`Σ a_k[u] a_l[u + d]` over u and slices for all pairs of types, (types, types, 2 k1 - 1, 2 k2 - 1)."""
+    k1, k2 = kernels.shape[-2:]
+    size = fft.next_fast_len(2 * k1 - 1), fft.next_fast_len(2 * k2 - 1, real=True)
+    spectra = fft.rfft2(kernels, size)
+    table = fft.irfft2(np.einsum("ksuv,lsuv->kluv", np.conj(spectra), spectra), size)
+    rows, cols = np.arange(1 - k1, k1), np.arange(1 - k2, k2)
+    return np.ascontiguousarray(table[..., rows[:, None], cols])
 
 
 class Gram:

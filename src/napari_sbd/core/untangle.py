@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_sbd.core.alternation import alternate
 from napari_sbd.core.descent import Iterate, Schedule
 from napari_sbd.core.noise import robust_std
-from napari_sbd.core.objective import Objective, Penalty
+from napari_sbd.core.objective import Objective, Penalty, misfit
 from napari_sbd.core.rearrange import CAREFUL, FAIR, loosened, rearranged, tangled
 from napari_sbd.core.steps import Steps, follow, frozen
 from napari_sbd.core.subpixel import resolved
@@ -44,10 +44,14 @@ def untangled(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
         if _settled(before, best):
             break
     for _ in range(RESOLUTIONS):
-        before = best.maps != 0
-        best = yield from _settle(objective, resolved(objective, best), penalty)
-        best = yield from _rearranged(objective, best, penalty, CAREFUL)
-        if _settled(before, best):
+        begin = resolved(objective, best)
+        begin = yield from _settle(objective, begin, penalty)
+        other = yield from _rearranged(objective, begin, penalty, CAREFUL)
+        if _worse(objective, other, best):
+            break
+        done = _settled(best.maps != 0, other)
+        best = other
+        if done:
             break
     return (yield from _rearranged(objective, best, penalty, FAIR, alike=True))
 
@@ -69,6 +73,14 @@ def _settle(objective: Objective, found: Iterate, penalty: Penalty) -> Steps:
 
 def _followed(steps: Iterator[Iterate], penalty: Penalty, begin: Iterate) -> Steps:
     return (yield from follow(steps, "untangle", penalty.lam, 0, begin))
+
+
+def _worse(objective: Objective, other: Iterate, best: Iterate) -> bool:
+    """Whether misfit and price of the defects together rose by more than one defect's price."""
+    rests = [residual_of(objective, it) for it in (other, best)]
+    price = CAREFUL * np.log(max(2, objective.mask.sum())) * robust_std(rests[1][objective.mask]) ** 2
+    more = np.count_nonzero(other.maps) - np.count_nonzero(best.maps)
+    return bool(misfit(rests[0]) - misfit(rests[1]) + price * more > price)
 
 
 def _settled(before: NDArray[np.bool_], after: Iterate) -> bool:
