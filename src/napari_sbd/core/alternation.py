@@ -17,6 +17,7 @@ from napari_sbd.core.descent import Iterate, Schedule, descend, solve_maps
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.sites import Sites
 from napari_sbd.core.support_model import SupportModel
+from napari_sbd.core.tiles import Tile
 
 Real = NDArray[np.floating]
 
@@ -120,23 +121,35 @@ class _Alternation:
 
     def _candidates(self) -> Sites:
         """Places off the support where the residual's correlation exceeds λ, of neighbours the best."""
-        model, penalty = self.objective.convolution, self.penalty
-        spectra = model.kernel_spectra(self.kernels)
-        residual, _ = self.objective.residual(spectra, model.map_spectra(self._maps()))
-        slope = -model.correlate_kernels(spectra, residual)
+        maps = self._maps() if len(self.sites) else None
+        active = self.sites.chosen(self.amplitudes != 0)
+        found = Sites.none()
+        for tile, around, slope in self.objective.slopes(self.kernels, maps, halo=1):
+            found = found.joined(self._above(tile, around, slope, active))
+        return found
+
+    def _above(self, tile: Tile, around: Tile, slope: Real, active: Sites) -> Sites:
+        """The candidates in one tile, from the correlation in it and its halo."""
+        penalty = self.penalty
         size = slope if penalty.nonnegative else np.abs(slope)
-        price = penalty.lam if penalty.weights is None else penalty.lam * penalty.weights
+        price = penalty.lam
+        if penalty.weights is not None:
+            price = penalty.lam * penalty.weights[:, around.rows, around.cols]
         above = size > price * (1 + SLACK)
-        above[self.sites.kinds, self.sites.rows, self.sites.cols] &= self.amplitudes == 0
-        return _largest_of_neighbours(above, size - price)
+        here = active.within(around)
+        above[here.kinds, here.rows - around.rows.start, here.cols - around.cols.start] = False
+        best = _largest_of_neighbours(above, size - price)
+        rows, cols = best.rows + around.rows.start, best.cols + around.cols.start
+        return Sites(best.kinds, rows, cols).within(tile)
 
 
 def _largest_of_neighbours(above: NDArray[np.bool_], excess: Real) -> Sites:
     kinds, rows, cols = np.nonzero(above)
     best = np.ones(len(kinds), bool)
-    framed = np.pad(excess, ((0, 0), (1, 1), (1, 1)), constant_values=-np.inf)
-    here = framed[kinds, rows + 1, cols + 1]
-    for down in range(3):
-        for right in range(3):
-            best &= here >= framed[kinds, rows + down, cols + right]
+    (last_row, last_col) = (n - 1 for n in excess.shape[1:])
+    here = excess[kinds, rows, cols]
+    for down in (-1, 0, 1):
+        for right in (-1, 0, 1):
+            beside = np.clip(rows + down, 0, last_row), np.clip(cols + right, 0, last_col)
+            best &= here >= excess[kinds, *beside]
     return Sites(kinds[best], rows[best], cols[best])

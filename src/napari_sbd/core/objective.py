@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 
 from napari_sbd.core.convolution import Complex, Convolution
 from napari_sbd.core.penalty import huber, prox_huber
-from napari_sbd.core.sites import Field
+from napari_sbd.core.sites import Field, Sites
+from napari_sbd.core.tiles import OverlapSave, Tile, in_one_piece
 
 Real = NDArray[np.floating]
 
@@ -72,9 +74,19 @@ class Objective:
         self.data = data
         self.mask = mask
         self.convolution = Convolution((data.shape[1], data.shape[2]), kernel_shape)
-        self._weight = self.convolution.to_canvas(mask.astype(data.dtype))
-        self._target = self.convolution.to_canvas(np.where(mask, data, 0).astype(data.dtype))
-        self._count = np.maximum(self._weight.sum((1, 2), dtype=np.float64), 1)
+        self.in_one_piece = in_one_piece(len(data), self.convolution.map_shape)
+
+    @cached_property
+    def _weight(self) -> Real:
+        return self.convolution.to_canvas(self.mask.astype(self.data.dtype))
+
+    @cached_property
+    def _target(self) -> Real:
+        return self.convolution.to_canvas(np.where(self.mask, self.data, 0).astype(self.data.dtype))
+
+    @cached_property
+    def _count(self) -> Real:
+        return np.maximum(self.mask.sum((1, 2), dtype=np.float64), 1)
 
     @cached_property
     def field(self) -> Field:
@@ -102,17 +114,98 @@ class Objective:
         residual += bias.astype(residual.dtype)[:, None, None] * self._weight
         return residual, bias
 
+    def left(self, kernels: Real, maps: Real) -> Real:
+        """`W ⊙ (a ∗ x + b - y)` inside the frame (slices, rows, cols), the bias in closed form."""
+        model = self.convolution
+        if self.in_one_piece:
+            spectra = model.kernel_spectra(kernels), model.map_spectra(maps)
+            return model.frame(self.residual(*spectra)[0])
+        residual = np.empty(self.data.shape, self.data.dtype)
+        means = self._model_means(kernels, maps)
+        k1, k2 = model.kernel_shape
+        for tile, shown in OverlapSave(kernels, model.map_shape).predicted(maps):
+            (row, col), (rows, cols) = tile.corner, tile.shape
+            there = (
+                slice(None),
+                slice(row + k1 - 1, row + k1 - 1 + rows),
+                slice(col + k2 - 1, col + k2 - 1 + cols),
+            )
+            shown -= self.field.target[there]
+            shown -= means[:, None, None]
+            if self.field.holes:
+                shown[self.field.outside[there]] = 0
+            residual[:, tile.rows, tile.cols] = shown
+        return residual
+
+    def slopes(self, kernels: Real, maps: Real | None, halo: int = 0) -> Iterator[tuple[Tile, Tile, Real]]:
+        """Minus the gradient of the misfit in the maps (None: empty ones), tile by tile.
+
+        Yields a tile of the extended maps, the same with a halo around it, and the gradient there.
+        """
+        model = self.convolution
+        if self.in_one_piece:
+            spectra = model.kernel_spectra(kernels)
+            shown = 0 if maps is None else model.predict(spectra, model.map_spectra(maps))
+            residual, _ = self.weighted(shown - self._target)
+            all_ = Tile(slice(0, model.map_shape[0]), slice(0, model.map_shape[1]))
+            yield all_, all_, -model.correlate_kernels(spectra, residual)
+            return
+        field, means = self.field, self._model_means(kernels, maps)
+
+        def rest(number: int, tile: Tile, shown: Real) -> Real:
+            left = field.target[number, tile.rows, tile.cols] - shown
+            outside = field.outside[number, tile.rows, tile.cols]
+            if means[number]:
+                left += means[number]
+            if outside.any():
+                left[outside] = 0
+            return left
+
+        lens = OverlapSave(kernels, model.map_shape, halo)
+        for tile in lens.map_tiles():
+            yield tile, *lens.slope(tile, maps, rest)
+
+    def _model_means(self, kernels: Real, maps: Real | None) -> Real:
+        """Mean over the mask of what maps show, (slices,)."""
+        if maps is None:
+            return np.zeros(len(self.data), self.data.dtype)
+        sites = Sites.of(maps)
+        sums = self.field.seen_sums(kernels, sites)
+        return np.asarray((sites.read(maps).astype(float) @ sums / self.field.count).astype(self.data.dtype))
+
     def visible_share(self, kernels: Real) -> Real:
         """Share of an atom's energy that falls on pixels which count, for each place of the extended maps."""
+        if not self.in_one_piece:
+            return self._visible_share(kernels)
         spectra = self.convolution.kernel_spectra(np.square(kernels))
         share = self.convolution.correlate_kernels(spectra, self._weight)
         return np.clip(share, 0, 1)
 
+    def _visible_share(self, kernels: Real) -> Real:
+        """The same tile by tile; where no pixel is hidden it is the kernel's energy."""
+        model, outside = self.convolution, self.field.outside
+        squares = np.square(kernels)
+        energy = squares.sum((1, 2, 3))
+        share = np.empty((len(kernels), *model.map_shape), kernels.dtype)
+        share[:] = np.clip(energy, 0, 1)[:, None, None]
+
+        def seen(number: int, tile: Tile, shown: Real) -> Real:
+            return (~outside[number, tile.rows, tile.cols]).astype(shown.dtype)
+
+        k1, k2 = model.kernel_shape
+        lens = OverlapSave(squares, model.map_shape)
+        for tile in lens.map_tiles():
+            field = outside[
+                :, tile.rows.start : tile.rows.stop + k1 - 1, tile.cols.start : tile.cols.stop + k2 - 1
+            ]
+            if field.any():
+                _, slope = lens.slope(tile, None, seen)
+                share[:, tile.rows, tile.cols] = np.clip(slope, 0, 1)
+        return share
+
     def value(self, kernels: Real, maps: Real, penalty: Penalty) -> float:
         """ψ at these kernels (types, slices, k1, k2) and extended maps, with the best bias."""
-        convolution = self.convolution
-        residual, _ = self.residual(convolution.kernel_spectra(kernels), convolution.map_spectra(maps))
-        return misfit(residual) + penalty.value(maps)
+        return misfit(self.left(kernels, maps)) + penalty.value(maps)
 
     def kernel_gradient(self, kernels: Real, maps: Real) -> Real:
         """Euclidean gradient of ψ with respect to the kernels."""
@@ -123,10 +216,10 @@ class Objective:
 
     def correlation(self, kernels: Real) -> Real:
         """Correlation of the kernels with the data less its mean, on the extended domain: `C_aᵀ(y - b)`."""
-        empty = np.zeros((1, *self.convolution.map_shape), self.data.dtype)
-        spectra = self.convolution.kernel_spectra(kernels)
-        residual, _ = self.residual(spectra[:1], self.convolution.map_spectra(empty))
-        return -self.convolution.correlate_kernels(spectra, residual)
+        reach = np.empty((len(kernels), *self.convolution.map_shape), self.data.dtype)
+        for tile, _, slope in self.slopes(kernels, None):
+            reach[:, tile.rows, tile.cols] = slope
+        return reach
 
 
 def misfit(residual: Real) -> float:

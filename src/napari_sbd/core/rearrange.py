@@ -98,10 +98,9 @@ class _Puzzle:
         self.price = PRICE * np.log(max(2, objective.mask.sum())) * noise**2
         self.seen = (~field.outside).astype(found.kernels.dtype)
         self.atoms = dict(enumerate(_listed(found.maps)))
-        residual, _ = objective.residual(model.kernel_spectra(found.kernels), model.map_spectra(found.maps))
         self.rest = np.zeros_like(field.target)
         inside = tuple(slice(k - 1, k - 1 + n) for k, n in zip(self.window, model.image_shape, strict=True))
-        self.rest[:, *inside] = -model.frame(residual)
+        self.rest[:, *inside] = -objective.left(found.kernels, found.maps)
         self._next = len(self.atoms)
         self.changes = 0
         self._tried: set[tuple[tuple[int, int, int, float], ...]] = set()

@@ -10,6 +10,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy import sparse
 
+from napari_sbd.core.tiles import Tile
+
 Real = NDArray[np.floating]
 Index = NDArray[np.intp]
 
@@ -25,10 +27,24 @@ class Sites:
     @classmethod
     def of(cls, maps: Real) -> Sites:
         """The support of maps."""
-        return cls(*np.nonzero(maps))
+        flat = np.flatnonzero(maps)
+        kinds, places = np.divmod(flat, maps[0].size)
+        return cls(kinds, *np.divmod(places, maps.shape[2]))
+
+    @classmethod
+    def none(cls) -> Sites:
+        """No place at all."""
+        empty = np.empty(0, np.intp)
+        return cls(empty, empty, empty)
 
     def __len__(self) -> int:
         return len(self.kinds)
+
+    def within(self, tile: Tile) -> Sites:
+        """Those in a tile of the maps."""
+        inside = (self.rows >= tile.rows.start) & (self.rows < tile.rows.stop)
+        inside &= (self.cols >= tile.cols.start) & (self.cols < tile.cols.stop)
+        return self.chosen(inside)
 
     def chosen(self, which: NDArray[np.bool_]) -> Sites:
         """Those where `which` is true."""
@@ -48,7 +64,8 @@ class Sites:
 
     def write(self, values: Real, like: Real) -> Real:
         """Maps that hold these values here and are zero elsewhere."""
-        maps = np.zeros_like(like)
+        # Unlike zeros_like, this touches no page of memory that stays empty.
+        maps = np.zeros(like.shape, like.dtype)
         maps[self.kinds, self.rows, self.cols] = values
         return maps
 
@@ -72,6 +89,8 @@ class Field:
         Number of pixels that count.
     energy : float
         `½ ‖target‖²`.
+    holes : bool
+        Whether any pixel of the frame does not count.
     """
 
     def __init__(self, data: Real, mask: NDArray[np.bool_], window: tuple[int, int]) -> None:
@@ -91,7 +110,7 @@ class Field:
         self.outside = np.ones(shape, bool)
         self.outside[inside] = ~mask
         self.energy = 0.5 * float(np.vdot(kept, kept))
-        self._holes = not whole
+        self.holes = not whole
 
     def patches(self, sites: Sites) -> Real:
         """Patches of the target, (slices, sites, k1 · k2)."""
@@ -104,12 +123,22 @@ class Field:
 
     def cut(self, sites: Sites) -> NDArray[np.bool_]:
         """Which patches hold a pixel that does not count."""
-        if self._holes:
+        if self.holes:
             return np.asarray(self._covered[sites.rows, sites.cols])
         (rows, cols), (k1, k2) = self.target.shape[1:], self.window
         inside = (sites.rows >= k1 - 1) & (sites.rows <= rows - 2 * k1 + 1)
         inside &= (sites.cols >= k2 - 1) & (sites.cols <= cols - 2 * k2 + 1)
         return np.asarray(~inside)
+
+    def seen_sums(self, kernels: Real, sites: Sites, hidden: Hidden | None = None) -> Real:
+        """Sum of each site's atom over the pixels that count, (sites, slices); kernels are (types, slices, …)."""
+        hidden = self.hidden(sites) if hidden is None else hidden
+        slices, numbers = len(self.target), len(hidden.numbers)
+        totals = kernels.sum((2, 3), dtype=float)[sites.kinds]
+        values = kernels.reshape(len(kernels), -1)[sites.kinds[hidden.numbers][hidden.at], hidden.places]
+        lost = np.bincount(hidden.at * slices + hidden.slices, values, numbers * slices)
+        totals[hidden.numbers] -= lost.reshape(-1, slices)
+        return np.asarray(totals)
 
     @cached_property
     def _covered(self) -> NDArray[np.bool_]:

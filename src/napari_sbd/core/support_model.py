@@ -58,7 +58,7 @@ class SupportModel:
         values = self._products(self._correlations(kernels), offsets)
         flat = kernels.reshape(self.types, -1)
         unseen = hidden.atoms(flat, kinds)
-        means = self._sums(kernels, unseen)
+        means = self._sums(kernels)
         shape = (len(self.sites),) * 2
         if len(self.sites) <= DENSE:
             full = np.zeros(shape, kernels.dtype)
@@ -102,14 +102,10 @@ class SupportModel:
         rows, cols = np.arange(1 - k1, k1), np.arange(1 - k2, k2)
         return np.ascontiguousarray(table[..., rows[:, None], cols])
 
-    def _sums(self, kernels: Real, unseen: sparse.csr_matrix) -> Real:
+    def _sums(self, kernels: Real) -> Real:
         """Sum of each site's seen atom over the root of the number of pixels that count, (sites, slices)."""
-        totals = kernels.sum((2, 3))[self.sites.kinds]
-        hidden, slices = self.hidden, self.shape[1]
-        flat = hidden.at * slices + hidden.slices
-        lost = np.bincount(flat, unseen.data, len(hidden.numbers) * slices).reshape(-1, slices)
-        totals[hidden.numbers] -= lost.astype(totals.dtype)
-        return np.asarray(totals / np.sqrt(self.field.count).astype(totals.dtype))
+        sums = self.field.seen_sums(kernels, self.sites, self.hidden)
+        return np.asarray((sums / np.sqrt(self.field.count)).astype(kernels.dtype))
 
     def quadratic(self, amplitudes: Real) -> KernelQuadratic:
         """The quadratic in the kernels for these amplitudes."""

@@ -28,9 +28,7 @@ OUTSTANDING = 7.0  # deviations of the local energy of a residual that noise doe
 
 def residual_of(objective: Objective, found: Iterate) -> Real:
     """Model less image (slices, rows, cols), the bias in closed form."""
-    model = objective.convolution
-    spectra = model.kernel_spectra(found.kernels), model.map_spectra(found.maps)
-    return model.frame(objective.residual(*spectra)[0])
+    return objective.left(found.kernels, found.maps)
 
 
 def strong_peaks(peaks: Peaks) -> Peaks:
