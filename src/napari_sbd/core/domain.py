@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,10 +50,18 @@ class Domain:
     whitened: bool = False
     noise: float | None = None
 
-    def embed(self, maps: Real) -> Real:
-        """Maps of the region on those of the whole image."""
-        shape = self.whole.convolution.map_shape
+    def embed(self, maps: Real, whole: Objective | None = None) -> Real:
+        """Maps of the region on those of the whole image, `whole` where its window is another by now."""
+        shape = (whole or self.whole).convolution.map_shape
         return maps if maps.shape[1:] == shape else self.region.embed(maps, shape)
+
+    @property
+    def alone(self) -> Domain:
+        """The region as an image of its own."""
+        if self.part is self.whole:
+            return self
+        inner = Region((0, 0), self.region.shape)
+        return replace(self, raw=self.region.cut(self.raw), whole=self.part, region=inner)
 
     def to_raw(self, found: Iterate) -> Iterate:
         """What was found here, as kernels and maps of the image as given."""

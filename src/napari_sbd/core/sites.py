@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,6 +15,8 @@ from napari_sbd.core.tiles import Tile
 
 Real = NDArray[np.floating]
 Index = NDArray[np.intp]
+
+HELD = 2**24  # numbers in patches, up to which they are kept
 
 
 @dataclass(frozen=True)
@@ -112,14 +115,9 @@ class Field:
         self.energy = 0.5 * float(np.vdot(kept, kept))
         self.holes = not whole
 
-    def patches(self, sites: Sites) -> Real:
-        """Patches of the target, (slices, sites, k1 · k2)."""
-        views = sliding_window_view(self.target, self.window, axis=(1, 2))
-        return np.asarray(
-            views[:, sites.rows, sites.cols].reshape(
-                len(self.target), len(sites), self.window[0] * self.window[1]
-            )
-        )
+    def patches(self, sites: Sites) -> Patches:
+        """Patches of the target at these sites."""
+        return Patches(self, sites)
 
     def cut(self, sites: Sites) -> NDArray[np.bool_]:
         """Which patches hold a pixel that does not count."""
@@ -155,15 +153,46 @@ class Field:
         (k1, k2), width = self.window, self.target.shape[2]
         pixels = (slices * self.target.shape[1] + sites.rows[numbers][at] + row) * width
         pixels += sites.cols[numbers][at] + col
+        seen, pixels = np.unique(pixels, return_inverse=True)
         order = np.argsort(at, kind="stable") if len(self.target) > 1 else slice(None)
         return Hidden(
             numbers,
             at[order],
             pixels[order],
             (slices * k1 * k2 + row * k2 + col)[order],
-            self.target.size,
+            len(seen),
             slices[order],
         )
+
+
+class Patches:
+    """Patches of a field at sites, (slices, sites, k1 · k2), held as far as memory allows.
+
+    Parameters
+    ----------
+    field : Field
+    sites : Sites
+    """
+
+    def __init__(self, field: Field, sites: Sites) -> None:
+        self.field, self.sites = field, sites
+        size = field.window[0] * field.window[1]
+        held = len(field.target) * len(sites) * size <= HELD
+        self._step = max(1, len(sites) if held else HELD // size)
+        self._held = list(self._gathered()) if held else None
+
+    def __iter__(self) -> Iterator[tuple[int, slice, Real]]:
+        """Number of a slice, some of the sites, and their patches there (sites, k1 · k2)."""
+        return self._gathered() if self._held is None else iter(self._held)
+
+    def _gathered(self) -> Iterator[tuple[int, slice, Real]]:
+        sites, window = self.sites, self.field.window
+        for number, image in enumerate(self.field.target):
+            views = sliding_window_view(image, window)
+            for start in range(0, len(sites), self._step):
+                some = slice(start, start + self._step)
+                gathered = views[sites.rows[some], sites.cols[some]]
+                yield number, some, gathered.reshape(len(gathered), -1)
 
 
 @dataclass(frozen=True)
@@ -171,7 +200,8 @@ class Hidden:
     """Pixels of sites' patches that do not count, one entry each.
 
     `numbers` are the sites that have any, and an entry says which of these it belongs to (`at`), which pixel
-    of the field (`pixels`) and which of the kernel (`places`, flat over slices, rows and columns).
+    of the field (`pixels`: counted among the `size` that are hidden of any site), which of the kernel
+    (`places`, flat over slices, rows and columns), and in which slice.
     """
 
     numbers: Index

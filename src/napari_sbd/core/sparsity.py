@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,6 +106,13 @@ def levels(
     else:
         share = BOLD
     return Levels(largest, top, min(max(share * grain, least), most, top), dense=True)
+
+
+def widened(found: Levels, lam: float, part: Objective, whole: Objective) -> Levels:
+    """Penalties of a part at whose end λ was `lam`, for the whole image: noise reaches higher there."""
+    if found.fixed:
+        return found
+    return replace(found, last=min(lam * _extreme(whole) / _extreme(part), found.first))
 
 
 def matched_noise(objective: Objective, residual: Real, kernel: Real) -> float:

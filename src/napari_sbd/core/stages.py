@@ -19,6 +19,7 @@ from napari_sbd.core.noise import robust_std
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.rearrange import loosened, rearranged, tangled
 from napari_sbd.core.resize import recentred
+from napari_sbd.core.sites import Sites
 from napari_sbd.core.sparsity import Levels, penalty_from_residual
 from napari_sbd.core.subpixel import snap
 from napari_sbd.core.verdict import residual_of
@@ -34,6 +35,7 @@ STAYED = 3
 MAPS = Schedule(60, 1e-3)
 POLISH = Schedule(30, 1e-4)
 REFINE = Schedule(20, 1e-4)
+WIDE = Schedule(8, 1e-3)
 DEBIAS = Schedule(60, 1e-4)
 UNTANGLING = 3  # rounds
 LOOSE = Schedule(20, 1e-4)
@@ -152,6 +154,16 @@ def refine(objective: Objective, best: Iterate, levels: Levels, penalty: Penalty
     return (yield from _untangled(objective, best, penalty.at(lam)))
 
 
+def widen(objective: Objective, begin: Iterate, levels: Levels, penalty: Penalty, rounds: int) -> Steps:
+    """From a region whose kernels were refined to the whole image: its maps, then both, reweighted once."""
+    here = penalty.at(levels.last)
+    steps = fit_maps(objective, begin.kernels, begin.maps, here, MAPS)
+    best = yield from _follow(steps, "whole image", here.lam, 0, begin)
+    if rounds:
+        best = yield from _reweighted(objective, best, here, WIDE)
+    return (yield from _untangled(objective, best, here))
+
+
 def _untangled(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
     """Where defects crowd: loosen those that may be several, rearrange close ones, and fit; in rounds."""
     if not tangled(best):
@@ -182,18 +194,25 @@ def _rounds(objective: Objective, best: Iterate, penalty: Penalty, rounds: int) 
     return best
 
 
-def _reweighted(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
+def _reweighted(
+    objective: Objective, best: Iterate, penalty: Penalty, schedule: Schedule = REFINE
+) -> Steps:
     """Descend with weights `√v · ε / (|x| + ε)`, v the share of an atom's energy that the mask lets through.
 
     The noise that an atom meets is `σ √v`: so all are judged alike, those outside the frame included.
     """
-    size = np.abs(best.maps)
-    largest = size.max(axis=(1, 2), keepdims=True)
-    floor = REWEIGHT * np.where(largest > 0, largest, 1)
-    share = objective.visible_share(best.kernels)
-    weights = np.where(share > SMALLEST_SHARE, np.sqrt(share), FORBIDDEN) * floor / (size + floor)
-    heavier = Penalty(penalty.lam, penalty.mu, penalty.nonnegative, weights.astype(best.maps.dtype))
-    steps = alternate(objective, best.kernels, best.maps, heavier, REFINE)
+    weights = objective.visible_share(best.kernels)
+    unseen = weights <= SMALLEST_SHARE
+    np.sqrt(weights, out=weights)
+    weights[unseen] = FORBIDDEN
+    sites = Sites.of(best.maps)
+    size = np.abs(sites.read(best.maps))
+    largest = np.zeros(len(best.maps), size.dtype)
+    np.maximum.at(largest, sites.kinds, size)
+    floor = REWEIGHT * largest[sites.kinds]
+    weights[sites.kinds, sites.rows, sites.cols] *= floor / (size + floor)
+    heavier = replace(penalty, weights=weights)
+    steps = alternate(objective, best.kernels, best.maps, heavier, schedule)
     return (yield from _follow(steps, "refine", penalty.lam, 0, best))
 
 

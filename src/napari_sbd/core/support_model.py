@@ -43,9 +43,10 @@ class SupportModel:
         """Correlation of each site's kernel with the target there, (sites,)."""
         flat = kernels.reshape(self.types, self.shape[1], -1)
         reach = np.zeros(len(self.sites), kernels.dtype)
-        for kind in range(self.types):
-            here = slice(None) if self.types == 1 else self.sites.kinds == kind
-            reach[here] = sum(p[here] @ a for p, a in zip(self.patches, flat[kind], strict=True))
+        for number, some, patches in self.patches:
+            for kind in range(self.types):
+                own = patches @ flat[kind, number]
+                reach[some] += own if self.types == 1 else np.where(self.sites.kinds[some] == kind, own, 0)
         return reach
 
     def gram(self, kernels: Real, offsets: Real | None = None) -> Gram:
@@ -131,8 +132,10 @@ class KernelQuadratic:
         self.model = model
         kinds, types = model.sites.kinds, model.types
         own = [np.where(kinds == kind, amplitudes, 0) for kind in range(types)] if types > 1 else [amplitudes]
-        linear = [np.stack([x @ patches for patches in model.patches]) for x in own]
-        self.linear = np.stack(linear).reshape(model.shape)
+        self.linear = np.zeros(model.shape, amplitudes.dtype)
+        for number, some, patches in model.patches:
+            for kind, x in enumerate(own):
+                self.linear[kind, number] += (x[some] @ patches).reshape(model.shape[2:])
         self._spectra = self._lag_spectra(amplitudes)
         hidden = model.hidden
         self._weights = amplitudes[hidden.numbers][hidden.at]
