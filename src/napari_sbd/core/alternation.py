@@ -24,6 +24,7 @@ Real = NDArray[np.floating]
 LARGEST_SHARE = 0.04  # of the map's places that may be sites
 SCREENING = 3  # steps from one screening to the next, at most
 TINY = 1e-30
+MOST_SOLVES, SOLVED = 20, 1e-4  # of the amplitudes on a support that stays
 SLACK = 1e-3  # of λ, by which a correlation must exceed it to be a candidate
 
 
@@ -52,6 +53,23 @@ def fit_kernels_on_sphere(objective: Objective, kernels: Real, maps: Real) -> Re
     if not len(sites):
         return kernels
     return SupportModel(objective.field, sites, len(kernels)).quadratic(sites.read(maps)).minimised(kernels)
+
+
+def unpenalised(objective: Objective, kernels: Real, maps: Real, nonnegative: bool) -> Iterate | None:
+    """Amplitudes on the support of maps without penalty; None where the support is too large for that."""
+    sites = Sites.of(maps)
+    if not len(sites) or crowded(len(sites), maps):
+        return None
+    model = SupportModel(objective.field, sites, len(kernels))
+    reach, gram = model.reach(kernels), model.gram(kernels)
+    found = sites.read(maps)
+    free = np.zeros_like(found)
+    for _ in range(MOST_SOLVES):
+        before, found = found, solve_amplitudes(gram, reach, free, found, nonnegative)
+        if np.linalg.norm(found - before) <= SOLVED * np.linalg.norm(found):
+            break
+    value = objective.field.energy + 0.5 * float(np.vdot(found, gram @ found)) - float(np.vdot(found, reach))
+    return Iterate(kernels, sites.write(found, maps), value)
 
 
 class _Alternation:

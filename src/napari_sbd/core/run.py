@@ -89,7 +89,7 @@ class Run:
 
     def _nothing_in(self, best: Iterate) -> str:
         """Why what was found is nothing; empty where it is something."""
-        [peaks] = [strong_peaks(p) for p in refined_peaks(self.raw, best)]
+        [peaks] = [strong_peaks(p) for p in atoms_of(best).peaks(best)]
         empty = replace(best, maps=np.zeros_like(best.maps))
         if not worth(self.raw, empty, best, 1, len(peaks.amplitudes)):
             return "what the best kernel explains is no more than noise"

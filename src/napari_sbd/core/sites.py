@@ -112,12 +112,9 @@ class Field:
         self.target[inside] = kept
         self.outside = np.ones(shape, bool)
         self.outside[inside] = ~mask
-        self.energy = 0.5 * float(np.vdot(kept, kept))
+        # Row by row: in single precision one long sum would drift.
+        self.energy = 0.5 * float(np.einsum("...i,...i->...", kept, kept).sum(dtype=float))
         self.holes = not whole
-
-    def patches(self, sites: Sites) -> Patches:
-        """Patches of the target at these sites."""
-        return Patches(self, sites)
 
     def cut(self, sites: Sites) -> NDArray[np.bool_]:
         """Which patches hold a pixel that does not count."""

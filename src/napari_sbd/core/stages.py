@@ -13,7 +13,7 @@ from typing import TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sbd.core.alternation import alternate, crowded, fit_kernels_on_sphere, fit_maps
+from napari_sbd.core.alternation import alternate, crowded, fit_kernels_on_sphere, fit_maps, unpenalised
 from napari_sbd.core.descent import Iterate, Schedule, descend
 from napari_sbd.core.noise import robust_std
 from napari_sbd.core.objective import Objective, Penalty
@@ -218,6 +218,10 @@ def _reweighted(
 
 def debias(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
     """Amplitudes on the frozen support without penalty; kernels stay."""
+    found = unpenalised(objective, best.kernels, best.maps, penalty.nonnegative)
+    if found is not None:
+        yield Snapshot("debias", penalty.lam, found)
+        return found
     steps = fit_maps(objective, best.kernels, best.maps, _frozen(best, penalty), DEBIAS)
     return (yield from _follow(steps, "debias", penalty.lam, 0, best))
 

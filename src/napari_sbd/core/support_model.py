@@ -6,12 +6,14 @@ follow from the patches of the image at the sites and from the lags between them
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage, sparse
 
 from napari_sbd.core.pairs import overlapping
-from napari_sbd.core.sites import Field, Sites
+from napari_sbd.core.sites import Field, Patches, Sites
 from napari_sbd.core.sphere_quadratic import minimise_on_sphere
 
 Real = NDArray[np.floating]
@@ -31,13 +33,17 @@ class SupportModel:
 
     def __init__(self, field: Field, sites: Sites, types: int) -> None:
         self.field, self.sites, self.types = field, sites, types
-        self.patches = field.patches(sites)
         self.hidden = field.hidden(sites)
         self.pairs = overlapping(sites, field.window)
         k1, k2 = field.window
         self.shape = (types, len(field.target), k1, k2)
         self._lags = (2 * k1 - 1) * (2 * k2 - 1)
         self._size = (fft.next_fast_len(2 * k1 - 1), fft.next_fast_len(2 * k2 - 1, real=True))
+
+    @cached_property
+    def patches(self) -> Patches:
+        """The image's patches at the sites."""
+        return Patches(self.field, self.sites)
 
     def reach(self, kernels: Real) -> Real:
         """Correlation of each site's kernel with the target there, (sites,)."""
