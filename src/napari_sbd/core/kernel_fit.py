@@ -49,7 +49,8 @@ def _normal_equations(objective: Objective, maps: Real) -> tuple[Callable[[Real]
     shape = (len(maps), len(data), *model.kernel_shape)
     sites = Sites.of(maps)
     pairs = len(sites) * len(sites) / maps[0].size * 4 * model.kernel_shape[0] * model.kernel_shape[1]
-    if pairs <= MOST_PAIRS:
+    # A mask of weights, as bootstraps use it, is none that the support can see.
+    if pairs <= MOST_PAIRS and objective.mask.dtype == bool:
         quadratic = SupportModel(objective.field, sites, len(maps)).quadratic(sites.read(maps))
         return lambda flat: quadratic.product(flat.reshape(shape).astype(data.dtype)).ravel(), quadratic.linear
     spectra = model.map_spectra(maps)

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sbd.core.convolution import Complex, Convolution
+from napari_sbd.core.noise import ENOUGH
 from napari_sbd.core.penalty import huber, prox_huber
 from napari_sbd.core.sites import Field, Sites
-from napari_sbd.core.tiles import OverlapSave, Tile, in_one_piece
+from napari_sbd.core.tiles import OverlapSave, Tile, cut, in_one_piece
 
 Real = NDArray[np.floating]
 
@@ -219,6 +220,42 @@ class Objective:
         for tile, _, slope in self.slopes(kernels, None):
             reach[:, tile.rows, tile.cols] = slope
         return reach
+
+    def filtered(self, kernels: Real) -> Real:
+        """Correlation of the kernels with the data less its mean, (types, places): at the frame's pixels.
+
+        Only where a pixel counts; of a large image in some tiles only, which is enough for its statistics.
+        """
+        seen = self.mask.any(0)
+        if self.in_one_piece:
+            return self.convolution.on_frame(self.correlation(kernels))[:, seen]
+        window = self.convolution.kernel_shape
+        lens = OverlapSave(kernels, self.convolution.map_shape)
+        tiles = list(lens.map_tiles())
+        count = max(1, len(tiles) * ENOUGH // seen.size) if seen.size > ENOUGH else len(tiles)
+        values = []
+        for number in np.unique(np.linspace(0, len(tiles) - 1, count).round().astype(int)):
+            tile = tiles[number]
+            _, slope = lens.slope(tile, None, self._data_in)
+            spans = []
+            for part, k, n in zip((tile.rows, tile.cols), window, seen.shape, strict=True):
+                spans.append(slice(max(part.start, k // 2), min(part.stop, k // 2 + n)))
+            local = (slice(s.start - f, s.stop - f) for s, f in zip(spans, tile.corner, strict=True))
+            frame = (slice(s.start - k // 2, s.stop - k // 2) for s, k in zip(spans, window, strict=True))
+            values.append(slope[:, *local][:, seen[*frame]])
+        return np.concatenate(values, axis=1)
+
+    def _data_in(self, number: int, tile: Tile, shown: Real) -> Real:
+        """A slice's data less their mean in a tile of the field, zero where they do not count."""
+        corner = [at - k + 1 for at, k in zip(tile.corner, self.convolution.kernel_shape, strict=True)]
+        data, inside = (cut(a[number], (corner[0], corner[1]), tile.shape) for a in (self.data, self.mask))
+        return np.where(inside, data - self._means[number], 0)
+
+    @cached_property
+    def _means(self) -> Real:
+        """Mean of each slice over its mask."""
+        pairs = zip(self.data, self.mask, self._count, strict=True)
+        return np.array([image.sum(where=inside, dtype=float) / n for image, inside, n in pairs], self.data.dtype)
 
 
 def misfit(residual: Real) -> float:

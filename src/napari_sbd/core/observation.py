@@ -87,7 +87,8 @@ def observe(
     if not used.any():
         what = "has no finite pixel" if mask is None else "has no finite pixel inside the mask"
         raise ValueError(f"{name} {what}: nothing can be recovered from it")
-    data = np.where(used, data, 0)
+    if not used.all():
+        data[~used] = 0
     for number, (values, inside) in enumerate(zip(data, used, strict=True)):
         seen = values[inside]
         if seen.size and np.ptp(seen) == 0:

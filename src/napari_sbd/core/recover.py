@@ -78,11 +78,15 @@ def recover(image: Any, *, stop: Event | None = None, **options: Any) -> Recover
     >>> sorted(recovery.defects["row"].round().astype(int))
     [11, 31]
     """
-    recovery = None
-    for state in iter_recover(image, stop=stop, **options):
-        recovery = state.recovery
-    assert recovery is not None
-    return recovery
+    run = _begun(image, **options)
+    with one_thread():
+        status: Status = "finished"
+        for snapshot in run.steps():
+            run.note(snapshot)
+            if stop is not None and stop.is_set():
+                status = "cancelled"
+                break
+        return run.result(status)
 
 
 def iter_recover(
@@ -131,6 +135,23 @@ def iter_recover(
     >>> [state.stage for state in iter_recover(image, kernel_size=5)][-1]
     'finished'
     """
+    begun = _begun(
+        image, mask=mask, pixel_size=pixel_size, unit=unit, name=name, start=start, **options
+    )
+    return _drive(begun, stop)
+
+
+def _begun(
+    image: Any,
+    *,
+    mask: Any = None,
+    pixel_size: float | tuple[float, float] = 1.0,
+    unit: str = "px",
+    name: str = "image",
+    start: Any = None,
+    **options: Any,
+) -> Run:
+    """A run whose input has been checked."""
     parameters = Parameters.from_options(options)
     if isinstance(image, Observation):
         seen = image
@@ -142,21 +163,24 @@ def iter_recover(
     if starts.window is not None:
         check_window(starts.window, seen.shape)
     with one_thread():
-        run = Run(seen, parameters, starts)
-    return _drive(run, stop)
+        return Run(seen, parameters, starts)
 
 
 def _drive(run: Run, stop: Event | None) -> States:
     status: Status = "finished"
-    shown = time.perf_counter()
+    due = time.perf_counter() + SECONDS_BETWEEN_STATES
     for snapshot in _each_in_one_thread(run.steps()):
         run.note(snapshot)
         if stop is not None and stop.is_set():
             status = "cancelled"
             break
-        if time.perf_counter() - shown >= SECONDS_BETWEEN_STATES:
-            yield _state(run, snapshot)
-            shown = time.perf_counter()
+        began = time.perf_counter()
+        if began >= due:
+            state = _state(run, snapshot)
+            # The state of a large image takes time to make: at most a tenth of all is spent on that.
+            pause = max(SECONDS_BETWEEN_STATES, 10 * (time.perf_counter() - began))
+            yield state
+            due = time.perf_counter() + pause
     with one_thread():
         recovery = run.result(status)
     yield _last_state(run, recovery)

@@ -12,7 +12,8 @@ from napari_sbd.core.defects import WEAKEST, Peaks, typical_amplitude
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.noise import robust_std, whiteness
 from napari_sbd.core.objective import Objective, misfit
-from napari_sbd.core.start import salience
+from napari_sbd.core.start import coarse_energy, salience
+from napari_sbd.core.tiles import in_one_piece
 
 Real = NDArray[np.floating]
 
@@ -60,9 +61,13 @@ def worth(
         Share of the price that must be reached.
     """
     count = int(objective.mask.sum())
-    old, new = (misfit(residual_of(objective, it)) for it in (before, after))
+    old, new = (_misfit(objective, it) for it in (before, after))
     price = PIXEL_PRICE * kernels * after.kernels[0].size + 3 * np.log(count) * defects
     return bool(new > 0 and count * np.log(old / new) > share * price)
+
+
+def _misfit(objective: Objective, found: Iterate) -> float:
+    return misfit(residual_of(objective, found)) if found.maps.any() else objective.field.energy
 
 
 @dataclass(frozen=True)
@@ -114,8 +119,19 @@ def looks_like_noise(residual: Real, mask: NDArray[np.bool_], window: tuple[int,
     """Whether a residual is white, and nowhere the energy of a window stands out of what it is elsewhere."""
     if whiteness(residual, mask) > WHITE:
         return False
-    energy = salience(residual, mask, window)
-    whole = ndimage.uniform_filter(mask.all(0).astype(float), size=window, mode="constant") > 0.99
-    values = energy[whole]
+    values = _energies(residual, mask, window)
     spread = robust_std(values)
     return bool(values.size and spread > 0 and values.max() - np.median(values) < OUTSTANDING * spread)
+
+
+def _energies(residual: Real, mask: NDArray[np.bool_], window: tuple[int, int]) -> Real:
+    """Energy of all windows that lie inside the mask; of a large image not around every pixel."""
+    if in_one_piece(len(residual), (residual.shape[1], residual.shape[2])):
+        energy, seen, step = salience(residual, mask, window), mask.all(0), 1
+    else:
+        energy, step = coarse_energy(residual, mask, window)
+        rows, cols = energy.shape
+        blocks = mask[:, : rows * step, : cols * step].reshape(len(mask), rows, step, cols, step)
+        seen = blocks.all((0, 2, 4))
+    size = [max(1, k // step) for k in window]
+    return energy[ndimage.uniform_filter(seen.astype(float), size=size, mode="constant") > 0.99]
