@@ -11,11 +11,12 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import spatial
 
 from napari_sbd.core.amplitudes import solve_amplitudes
 from napari_sbd.core.descent import Iterate, Schedule, descend, solve_maps
 from napari_sbd.core.objective import Objective, Penalty
-from napari_sbd.core.sites import Sites
+from napari_sbd.core.sites import Sites, largest_of_neighbours
 from napari_sbd.core.support_model import SupportModel
 from napari_sbd.core.tiles import Tile
 
@@ -25,6 +26,8 @@ LARGEST_SHARE = 0.04  # of the map's places that may be sites
 SCREENING = 3  # steps from one screening to the next, at most
 TINY = 1e-30
 MOST_SOLVES, SOLVED = 20, 1e-4  # of the amplitudes on a support that stays
+SLIGHT = 2e-3  # of the sites: so many fresh ones are not worth another round
+LEADING = 0.5  # of the best candidate's excess over λ nearby, below which another may be its side lobe
 SLACK = 1e-3  # of λ, by which a correlation must exceed it to be a candidate
 
 
@@ -87,7 +90,7 @@ class _Alternation:
             settled = moved < schedule.tolerance
             if since >= SCREENING or settled:
                 fresh = self._candidates()
-                if settled and not len(fresh):
+                if settled and len(fresh) <= SLIGHT * len(self.sites):
                     return
                 self._work_on(fresh)
                 since = 0
@@ -141,13 +144,18 @@ class _Alternation:
         """Places off the support where the residual's correlation exceeds λ, of neighbours the best."""
         maps = self._maps() if len(self.sites) else None
         active = self.sites.chosen(self.amplitudes != 0)
-        found = Sites.none()
+        found, excess = [Sites.none()], [np.empty(0)]
         for tile, around, slope in self.objective.slopes(self.kernels, maps, halo=1):
-            found = found.joined(self._above(tile, around, slope, active))
-        return found
+            sites, own = self._above(tile, around, slope, active)
+            found.append(sites)
+            excess.append(own)
+        fresh, own = Sites.all_of(found), np.concatenate(excess)
+        if self.objective.in_one_piece or len(fresh) <= len(active):
+            return fresh
+        return fresh.chosen(_leading(fresh, own, self.objective.convolution.kernel_shape))
 
-    def _above(self, tile: Tile, around: Tile, slope: Real, active: Sites) -> Sites:
-        """The candidates in one tile, from the correlation in it and its halo."""
+    def _above(self, tile: Tile, around: Tile, slope: Real, active: Sites) -> tuple[Sites, Real]:
+        """The candidates in one tile, from the correlation in it and its halo, and by how much they exceed λ."""
         penalty = self.penalty
         size = slope if penalty.nonnegative else np.abs(slope)
         price = penalty.lam
@@ -156,18 +164,21 @@ class _Alternation:
         above = size > price * (1 + SLACK)
         here = active.within(around)
         above[here.kinds, here.rows - around.rows.start, here.cols - around.cols.start] = False
-        best = _largest_of_neighbours(above, size - price)
-        rows, cols = best.rows + around.rows.start, best.cols + around.cols.start
-        return Sites(best.kinds, rows, cols).within(tile)
+        over = size - price
+        best = largest_of_neighbours(above, over)
+        found = Sites(best.kinds, best.rows + around.rows.start, best.cols + around.cols.start)
+        inside = found.inside(tile)
+        return found.chosen(inside), best.chosen(inside).read(over)
 
 
-def _largest_of_neighbours(above: NDArray[np.bool_], excess: Real) -> Sites:
-    kinds, rows, cols = np.nonzero(above)
-    best = np.ones(len(kinds), bool)
-    (last_row, last_col) = (n - 1 for n in excess.shape[1:])
-    here = excess[kinds, rows, cols]
-    for down in (-1, 0, 1):
-        for right in (-1, 0, 1):
-            beside = np.clip(rows + down, 0, last_row), np.clip(cols + right, 0, last_col)
-            best &= here >= excess[kinds, *beside]
-    return Sites(kinds[best], rows[best], cols[best])
+def _leading(fresh: Sites, excess: Real, window: tuple[int, int]) -> NDArray[np.bool_]:
+    """Which candidates are no mere side lobes: not far below the best within half a window.
+
+    On a large image every screening costs, and side lobes taken for atoms make more of them necessary.
+    """
+    places = np.column_stack([fresh.rows, fresh.cols]) / (np.array(window) / 2)
+    pairs = spatial.KDTree(places).query_pairs(1.0, p=np.inf, output_type="ndarray")
+    best = excess.copy()
+    np.maximum.at(best, pairs[:, 0], excess[pairs[:, 1]])
+    np.maximum.at(best, pairs[:, 1], excess[pairs[:, 0]])
+    return np.asarray(excess >= LEADING * best)

@@ -147,7 +147,7 @@ class Objective:
             spectra = model.kernel_spectra(kernels)
             shown = 0 if maps is None else model.predict(spectra, model.map_spectra(maps))
             residual, _ = self.weighted(shown - self._target)
-            all_ = Tile(slice(0, model.map_shape[0]), slice(0, model.map_shape[1]))
+            all_ = Tile.whole(model.map_shape)
             yield all_, all_, -model.correlate_kernels(spectra, residual)
             return
         field, means = self.field, self._model_means(kernels, maps)
@@ -175,33 +175,39 @@ class Objective:
 
     def visible_share(self, kernels: Real) -> Real:
         """Share of an atom's energy that falls on pixels which count, for each place of the extended maps."""
-        if not self.in_one_piece:
-            return self._visible_share(kernels)
-        spectra = self.convolution.kernel_spectra(np.square(kernels))
-        share = self.convolution.correlate_kernels(spectra, self._weight)
-        return np.clip(share, 0, 1)
+        share = np.empty((len(kernels), *self.convolution.map_shape), kernels.dtype)
+        for tile, part in zip(self.map_tiles(kernels), self.visible_shares(kernels), strict=True):
+            share[:, tile.rows, tile.cols] = part
+        return share
 
-    def _visible_share(self, kernels: Real) -> Real:
-        """The same tile by tile; where no pixel is hidden it is the kernel's energy."""
-        model, outside = self.convolution, self.field.outside
+    def map_tiles(self, kernels: Real, halo: int = 0) -> Iterator[Tile]:
+        """The tiles of the extended maps that `slopes` and `visible_shares` go through."""
+        if self.in_one_piece:
+            return iter([Tile.whole(self.convolution.map_shape)])
+        return OverlapSave(kernels, self.convolution.map_shape, halo).map_tiles()
+
+    def visible_shares(self, kernels: Real, halo: int = 0) -> Iterator[Real]:
+        """The same tile by tile, each with its halo; where no pixel is hidden it is the kernel's energy."""
+        model = self.convolution
+        if self.in_one_piece:
+            spectra = model.kernel_spectra(np.square(kernels))
+            yield np.clip(model.correlate_kernels(spectra, self._weight), 0, 1)
+            return
+        outside, (k1, k2) = self.field.outside, model.kernel_shape
         squares = np.square(kernels)
-        energy = squares.sum((1, 2, 3))
-        share = np.empty((len(kernels), *model.map_shape), kernels.dtype)
-        share[:] = np.clip(energy, 0, 1)[:, None, None]
+        energy = np.clip(squares.sum((1, 2, 3)), 0, 1)[:, None, None]
 
         def seen(number: int, tile: Tile, shown: Real) -> Real:
             return (~outside[number, tile.rows, tile.cols]).astype(shown.dtype)
 
-        k1, k2 = model.kernel_shape
-        lens = OverlapSave(squares, model.map_shape)
+        lens = OverlapSave(squares, model.map_shape, halo)
         for tile in lens.map_tiles():
-            field = outside[
-                :, tile.rows.start : tile.rows.stop + k1 - 1, tile.cols.start : tile.cols.stop + k2 - 1
-            ]
-            if field.any():
-                _, slope = lens.slope(tile, None, seen)
-                share[:, tile.rows, tile.cols] = np.clip(slope, 0, 1)
-        return share
+            around = tile.grown(halo, model.map_shape)
+            (row, col), (rows, cols) = around.corner, around.shape
+            if outside[:, row : row + rows + k1 - 1, col : col + cols + k2 - 1].any():
+                yield np.clip(lens.slope(tile, None, seen)[1], 0, 1)
+            else:
+                yield np.broadcast_to(energy, (len(kernels), rows, cols))
 
     def value(self, kernels: Real, maps: Real, penalty: Penalty) -> float:
         """ψ at these kernels (types, slices, k1, k2) and extended maps, with the best bias."""

@@ -16,7 +16,7 @@ from napari_sbd.core.observation import Observation
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.revisit import Revisit, revisit
 from napari_sbd.core.stability import RESAMPLES, kernel_errors
-from napari_sbd.core.threshold import Filtered, Threshold, filtered, left_out, snr_for
+from napari_sbd.core.threshold import Filtered, Threshold, filtered, snr_for
 from napari_sbd.core.tiles import OverlapSave, Tile
 from napari_sbd.core.trust import Trust, trust_of
 
@@ -151,7 +151,7 @@ class Recovery:
         """All that may be a defect, see `napari_sbd.core.defects.candidate_table`."""
         seen = self.observation
         empty = not self.extended_activations.any()
-        left = [] if empty else left_out(self._past, self._filtered, self.peaks)
+        left = [] if empty else [(f.left_out, f.errors) for f in self._filtered]
         return candidate_table(
             self.peaks, self.kernels, seen.mask, self._levels, left, seen.pixel_size, seen.unit
         )

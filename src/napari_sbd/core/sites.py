@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -43,11 +43,20 @@ class Sites:
     def __len__(self) -> int:
         return len(self.kinds)
 
+    @classmethod
+    def all_of(cls, parts: Sequence[Sites]) -> Sites:
+        """Those of all parts, one after the other."""
+        return cls(*(np.concatenate([getattr(p, n) for p in parts]) for n in ("kinds", "rows", "cols")))
+
     def within(self, tile: Tile) -> Sites:
         """Those in a tile of the maps."""
+        return self.chosen(self.inside(tile))
+
+    def inside(self, tile: Tile) -> NDArray[np.bool_]:
+        """Which lie in a tile of the maps."""
         inside = (self.rows >= tile.rows.start) & (self.rows < tile.rows.stop)
         inside &= (self.cols >= tile.cols.start) & (self.cols < tile.cols.stop)
-        return self.chosen(inside)
+        return np.asarray(inside)
 
     def chosen(self, which: NDArray[np.bool_]) -> Sites:
         """Those where `which` is true."""
@@ -55,11 +64,7 @@ class Sites:
 
     def joined(self, other: Sites) -> Sites:
         """These and the others behind them."""
-        return Sites(
-            np.concatenate([self.kinds, other.kinds]),
-            np.concatenate([self.rows, other.rows]),
-            np.concatenate([self.cols, other.cols]),
-        )
+        return Sites.all_of([self, other])
 
     def read(self, maps: Real) -> Real:
         """Values of maps here."""
@@ -71,6 +76,19 @@ class Sites:
         maps = np.zeros(like.shape, like.dtype)
         maps[self.kinds, self.rows, self.cols] = values
         return maps
+
+
+def largest_of_neighbours(above: NDArray[np.bool_], excess: Real) -> Sites:
+    """Places (types, rows, cols) that are above and exceed all eight neighbours."""
+    kinds, rows, cols = np.nonzero(above)
+    best = np.ones(len(kinds), bool)
+    (last_row, last_col) = (n - 1 for n in excess.shape[1:])
+    here = excess[kinds, rows, cols]
+    for down in (-1, 0, 1):
+        for right in (-1, 0, 1):
+            beside = np.clip(rows + down, 0, last_row), np.clip(cols + right, 0, last_col)
+            best &= here >= excess[kinds, *beside]
+    return Sites(kinds[best], rows[best], cols[best])
 
 
 class Field:

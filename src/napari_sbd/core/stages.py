@@ -35,7 +35,7 @@ STAYED = 3
 MAPS = Schedule(60, 1e-3)
 POLISH = Schedule(30, 1e-4)
 REFINE = Schedule(20, 1e-4)
-WIDE = Schedule(8, 1e-3)
+WIDE_MAPS, WIDE = Schedule(8, 1e-2), Schedule(8, 1e-3)
 DEBIAS = Schedule(60, 1e-4)
 UNTANGLING = 3  # rounds
 LOOSE = Schedule(20, 1e-4)
@@ -157,7 +157,7 @@ def refine(objective: Objective, best: Iterate, levels: Levels, penalty: Penalty
 def widen(objective: Objective, begin: Iterate, levels: Levels, penalty: Penalty, rounds: int) -> Steps:
     """From a region whose kernels were refined to the whole image: its maps, then both, reweighted once."""
     here = penalty.at(levels.last)
-    steps = fit_maps(objective, begin.kernels, begin.maps, here, MAPS)
+    steps = fit_maps(objective, begin.kernels, begin.maps, here, WIDE_MAPS)
     best = yield from _follow(steps, "whole image", here.lam, 0, begin)
     if rounds:
         best = yield from _reweighted(objective, best, here, WIDE)

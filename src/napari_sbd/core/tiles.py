@@ -35,6 +35,11 @@ class Tile:
     rows: slice
     cols: slice
 
+    @classmethod
+    def whole(cls, shape: Pair) -> Tile:
+        """All of an array of this shape."""
+        return cls(slice(0, shape[0]), slice(0, shape[1]))
+
     @property
     def corner(self) -> Pair:
         """Its first pixel."""
