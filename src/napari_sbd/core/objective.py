@@ -13,7 +13,7 @@ from napari_sbd.core.convolution import Complex, Convolution
 from napari_sbd.core.noise import ENOUGH
 from napari_sbd.core.penalty import huber, prox_huber
 from napari_sbd.core.sites import Field, Sites
-from napari_sbd.core.tiles import OverlapSave, Tile, cut, in_one_piece
+from napari_sbd.core.tiles import Active, OverlapSave, Tile, cut, in_one_piece
 
 Real = NDArray[np.floating]
 
@@ -150,28 +150,29 @@ class Objective:
             all_ = Tile.whole(model.map_shape)
             yield all_, all_, -model.correlate_kernels(spectra, residual)
             return
-        field, means = self.field, self._model_means(kernels, maps)
+        active = None if maps is None else Active.of(maps)
+        field, means = self.field, self._model_means(kernels, active)
+        (k1, k2), (rows, cols) = model.kernel_shape, model.image_shape
+        framed = Tile(slice(k1 - 1, k1 - 1 + rows), slice(k2 - 1, k2 - 1 + cols))
 
         def rest(number: int, tile: Tile, shown: Real) -> Real:
             left = field.target[number, tile.rows, tile.cols] - shown
-            outside = field.outside[number, tile.rows, tile.cols]
             if means[number]:
                 left += means[number]
-            if outside.any():
-                left[outside] = 0
+            if field.holes or not tile.inside(framed):
+                left[field.outside[number, tile.rows, tile.cols]] = 0
             return left
 
         lens = OverlapSave(kernels, model.map_shape, halo)
         for tile in lens.map_tiles():
-            yield tile, *lens.slope(tile, maps, rest)
+            yield tile, *lens.slope(tile, active, rest)
 
-    def _model_means(self, kernels: Real, maps: Real | None) -> Real:
+    def _model_means(self, kernels: Real, active: Active | None) -> Real:
         """Mean over the mask of what maps show, (slices,)."""
-        if maps is None:
+        if active is None or not len(active.values):
             return np.zeros(len(self.data), self.data.dtype)
-        sites = Sites.of(maps)
-        sums = self.field.seen_sums(kernels, sites)
-        return np.asarray((sites.read(maps).astype(float) @ sums / self.field.count).astype(self.data.dtype))
+        sums = self.field.seen_sums(kernels, Sites(active.kinds, active.rows, active.cols))
+        return np.asarray((active.values.astype(float) @ sums / self.field.count).astype(self.data.dtype))
 
     def visible_share(self, kernels: Real) -> Real:
         """Share of an atom's energy that falls on pixels which count, for each place of the extended maps."""

@@ -80,15 +80,16 @@ class Sites:
 
 def largest_of_neighbours(above: NDArray[np.bool_], excess: Real) -> Sites:
     """Places (types, rows, cols) that are above and exceed all eight neighbours."""
-    kinds, rows, cols = np.nonzero(above)
+    here = Sites.of(above)
+    kinds, rows, cols = here.kinds, here.rows, here.cols
     best = np.ones(len(kinds), bool)
     (last_row, last_col) = (n - 1 for n in excess.shape[1:])
-    here = excess[kinds, rows, cols]
+    own = excess[kinds, rows, cols]
     for down in (-1, 0, 1):
         for right in (-1, 0, 1):
             beside = np.clip(rows + down, 0, last_row), np.clip(cols + right, 0, last_col)
-            best &= here >= excess[kinds, *beside]
-    return Sites(kinds[best], rows[best], cols[best])
+            best &= own >= excess[kinds, *beside]
+    return here.chosen(best)
 
 
 class Field:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from scipy import fft
 
 Real = NDArray[np.floating]
 Complex = NDArray[np.complexfloating]
+Index = NDArray[np.intp]
 Pair = tuple[int, int]
 Rest = Callable[[int, "Tile", Real], Real]
 
@@ -49,6 +51,11 @@ class Tile:
     def shape(self) -> Pair:
         """Rows and columns."""
         return self.rows.stop - self.rows.start, self.cols.stop - self.cols.start
+
+    def inside(self, other: Tile) -> bool:
+        """Whether it lies in another."""
+        pairs = (self.rows, other.rows), (self.cols, other.cols)
+        return all(own.start >= its.start and own.stop <= its.stop for own, its in pairs)
 
     def grown(self, by: int, shape: Pair) -> Tile:
         """With so many pixels more on each side, as far as an array of this shape goes."""
@@ -104,6 +111,39 @@ def cut(array: Real, corner: Pair, shape: Pair) -> Real:
     return piece
 
 
+@dataclass(frozen=True)
+class Active:
+    """What maps (types, rows, cols) hold: type, row, column and value of each place that is not zero."""
+
+    kinds: Index
+    rows: Index
+    cols: Index
+    values: Real
+
+    @classmethod
+    def of(cls, maps: Real) -> Active:
+        """All of an array."""
+        flat = np.flatnonzero(maps)
+        kinds, places = np.divmod(flat, maps[0].size)
+        rows, cols = np.divmod(places, maps.shape[2])
+        return cls(kinds, rows, cols, maps[kinds, rows, cols])
+
+    def within(self, corner: Pair, shape: Pair) -> Active:
+        """Those in a rectangle, counted from its corner."""
+        rows, cols = self.rows - corner[0], self.cols - corner[1]
+        inside = (rows >= 0) & (rows < shape[0]) & (cols >= 0) & (cols < shape[1])
+        return Active(self.kinds[inside], rows[inside], cols[inside], self.values[inside])
+
+
+def _side(length: int, margin: int, largest: int) -> int:
+    """Side of the FFTs, at most about `largest`, that cover a length in pieces with the least work."""
+    first = -(-length // max(1, largest - margin))
+    counts = range(max(1, first - 1), first + 3)
+    sides = [fft.next_fast_len(-(-length // count) + margin, real=True) for count in counts]
+    fitting = [(count * side, side) for count, side in zip(counts, sides, strict=True) if side <= 1.25 * largest]
+    return min(fitting)[1]
+
+
 class OverlapSave:
     """Kernels (types, slices, k1, k2) that act on tiles of maps and images.
 
@@ -123,13 +163,17 @@ class OverlapSave:
         k1, k2 = self.window = (kernels.shape[2], kernels.shape[3])
         self.map_shape, self.halo = map_shape, halo
         many = kernels.shape[0] * kernels.shape[1] * SIDE * SIDE // 2 > SPECTRA
-        side = SMALL_SIDE if many else SIDE
-        sizes = [
-            min(max(side, 4 * k), n + 2 * (k - 1) + 2 * halo)
+        sides = [
+            _side(n, 2 * (k - 1) + 2 * halo, max(SMALL_SIDE if many else SIDE, 4 * k))
             for n, k in zip(map_shape, self.window, strict=True)
         ]
-        self.size = (fft.next_fast_len(sizes[0]), fft.next_fast_len(sizes[1], real=True))
+        self.size = (fft.next_fast_len(sides[0]), fft.next_fast_len(sides[1], real=True))
+        self.kernels = kernels
         self.spectra: Complex = np.asarray(fft.rfft2(kernels, self.size))
+
+    @cached_property
+    def _conjugate(self) -> Complex:
+        return np.conj(self.spectra)
 
     def predicted(self, maps: Real) -> Iterator[tuple[Tile, Real]]:
         """What maps show on the frame, tile by tile: `Σ_k a_{k,s} ∗ x_k`, (slices, rows, cols)."""
@@ -139,10 +183,10 @@ class OverlapSave:
             (row, col), (rows, cols) = tile.corner, tile.shape
             piece = maps[:, row : row + rows + k1 - 1, col : col + cols + k2 - 1]
             shown = np.zeros((self.spectra.shape[1], rows, cols), maps.dtype)
-            if piece.any():
-                seen = fft.rfft2(piece, self.size)
-                for number, image in enumerate(shown):
-                    image[:] = self._shown(seen, number)[k1 - 1 : k1 - 1 + rows, k2 - 1 : k2 - 1 + cols]
+            seen = self._seen(Active.of(piece), (piece.shape[1], piece.shape[2]))
+            for number, image in enumerate(shown):
+                if seen is not None:
+                    image[:] = seen(number)[k1 - 1 : k1 - 1 + rows, k2 - 1 : k2 - 1 + cols]
             yield tile, shown
 
     def map_tiles(self) -> Iterator[Tile]:
@@ -150,15 +194,15 @@ class OverlapSave:
         (k1, k2), (t1, t2), margin = self.window, self.size, 2 * self.halo
         return tiles(self.map_shape, (t1 - 2 * (k1 - 1) - margin, t2 - 2 * (k2 - 1) - margin))
 
-    def slope(self, tile: Tile, maps: Real | None, rest: Rest) -> tuple[Tile, Real]:
+    def slope(self, tile: Tile, active: Active | None, rest: Rest) -> tuple[Tile, Real]:
         """Correlation of the kernels with what `rest` makes of the maps' prediction.
 
         Parameters
         ----------
         tile : Tile
             Of the extended maps.
-        maps : array (types, rows, cols) or None
-            Extended maps; None for empty ones.
+        active : Active or None
+            What the maps hold; None where they are empty.
         rest : callable
             Takes the number of a slice, a tile of the field and the prediction there.
 
@@ -174,26 +218,42 @@ class OverlapSave:
         (row, col), (rows, cols) = around.corner, around.shape
         field = Tile(slice(row, row + rows + k1 - 1), slice(col, col + cols + k2 - 1))
         inside = slice(k1 - 1, k1 - 1 + field.shape[0]), slice(k2 - 1, k2 - 1 + field.shape[1])
-        seen = None if maps is None else self._seen(maps, around)
+        corner, size = (row - k1 + 1, col - k2 + 1), (rows + 2 * (k1 - 1), cols + 2 * (k2 - 1))
+        seen = None if active is None else self._seen(active.within(corner, size), size)
         canvas = np.zeros(self.size, self.spectra.real.dtype)
         empty = np.zeros(field.shape, canvas.dtype)
         total = np.zeros((len(self.spectra), *self.spectra.shape[2:]), self.spectra.dtype)
         for number in range(self.spectra.shape[1]):
-            shown = empty if seen is None else self._shown(seen, number)[inside]
+            shown = empty if seen is None else seen(number)[inside]
             canvas[inside] = rest(number, field, shown)
-            total += np.conj(self.spectra[:, number]) * fft.rfft2(canvas)
+            total += self._conjugate[:, number] * fft.rfft2(canvas)
         slope = fft.irfft2(total, self.size, overwrite_x=True)
         return around, slope[:, k1 - 1 : k1 - 1 + rows, k2 - 1 : k2 - 1 + cols]
 
-    def _seen(self, maps: Real, tile: Tile) -> Complex | None:
-        """Spectra of all that reaches into the field of a tile; None where that is nothing."""
-        corner = [first - k + 1 for first, k in zip(tile.corner, self.window, strict=True)]
-        size = [n + 2 * (k - 1) for n, k in zip(tile.shape, self.window, strict=True)]
-        piece = cut(maps, (corner[0], corner[1]), (size[0], size[1]))
-        return np.asarray(fft.rfft2(piece, self.size)) if piece.any() else None
+    def _seen(self, active: Active, shape: Pair) -> Callable[[int], Real] | None:
+        """What a piece of the maps shows in a slice, right from `k - 1` on; None where that is nothing."""
+        if not len(active.values):
+            return None
+        k1, k2 = self.window
+        if len(active.values) * k1 * k2 <= self.size[0] * self.size[1]:
+            return lambda number: self._painted(active, shape, number)
+        piece = np.zeros((len(self.kernels), *shape), active.values.dtype)
+        piece[active.kinds, active.rows, active.cols] = active.values
+        spectra = np.asarray(fft.rfft2(piece, self.size))
+        return lambda number: self._transformed(spectra, number)
 
-    def _shown(self, seen: Complex, number: int) -> Real:
-        product = seen[0] * self.spectra[0, number]
-        for map_, kernel in zip(seen[1:], self.spectra[1:, number], strict=True):
+    def _painted(self, active: Active, shape: Pair, number: int) -> Real:
+        """The atoms of a piece painted one by one: cheaper than transforms where there are few."""
+        k1, k2 = self.window
+        canvas = np.zeros((shape[0] + k1 - 1, shape[1] + k2 - 1), active.values.dtype)
+        kernels = self.kernels[:, number]
+        places = zip(active.kinds.tolist(), active.rows.tolist(), active.cols.tolist(), strict=True)
+        for (kind, row, col), amplitude in zip(places, active.values, strict=True):
+            canvas[row : row + k1, col : col + k2] += amplitude * kernels[kind]
+        return canvas
+
+    def _transformed(self, spectra: Complex, number: int) -> Real:
+        product = spectra[0] * self.spectra[0, number]
+        for map_, kernel in zip(spectra[1:], self.spectra[1:, number], strict=True):
             product += map_ * kernel
         return np.asarray(fft.irfft2(product, self.size, overwrite_x=True))

@@ -119,13 +119,26 @@ def looks_like_noise(residual: Real, mask: NDArray[np.bool_], window: tuple[int,
     """Whether a residual is white, and nowhere the energy of a window stands out of what it is elsewhere."""
     if whiteness(residual, mask) > WHITE:
         return False
-    values = _energies(residual, mask, window)
+    energy, whole, apart = _energies(residual, mask, window)
+    values = energy[whole]
     spread = robust_std(values)
-    return bool(values.size and spread > 0 and values.max() - np.median(values) < OUTSTANDING * spread)
+    if not (values.size and spread > 0):
+        return False
+    limit = np.median(values) + OUTSTANDING * spread
+    if apart == 0:
+        return bool(values.max() < limit)
+    # A large image has room for one or two places where two defects were taken for one.
+    places = np.argwhere(whole & (energy >= limit))
+    return len(set(map(tuple, places // apart))) < FEWEST_DEFECTS
 
 
-def _energies(residual: Real, mask: NDArray[np.bool_], window: tuple[int, int]) -> Real:
-    """Energy of all windows that lie inside the mask; of a large image not around every pixel."""
+def _energies(
+    residual: Real, mask: NDArray[np.bool_], window: tuple[int, int]
+) -> tuple[Real, NDArray[np.bool_], int]:
+    """Energy of windows, which of them lie inside the mask, and how far apart they have nothing in common.
+
+    Of a large image not around every pixel; of others the distance is given as 0.
+    """
     if in_one_piece(len(residual), (residual.shape[1], residual.shape[2])):
         energy, seen, step = salience(residual, mask, window), mask.all(0), 1
     else:
@@ -134,4 +147,5 @@ def _energies(residual: Real, mask: NDArray[np.bool_], window: tuple[int, int]) 
         blocks = mask[:, : rows * step, : cols * step].reshape(len(mask), rows, step, cols, step)
         seen = blocks.all((0, 2, 4))
     size = [max(1, k // step) for k in window]
-    return energy[ndimage.uniform_filter(seen.astype(float), size=size, mode="constant") > 0.99]
+    whole = ndimage.uniform_filter(seen.astype(float), size=size, mode="constant") > 0.99
+    return energy, whole, 0 if step == 1 else max(size)
