@@ -25,7 +25,7 @@ CG_STEPS, CG_TOLERANCE = 50, 1e-4
 SMALLEST_DAMPING = 1e-4  # of the amplitudes
 LONGEST_MOVE = 0.5  # px in one Newton step
 FARTHEST_MOVE = 1.5  # px in all, for an atom that is to stay a defect
-SETTLED = 3e-3  # px, below which no atom need move
+SETTLED, NEARLY_ALL = 3e-3, 0.99  # px, within which steps end once so many atoms move no farther
 AT_ONCE = 256  # atoms whose patches are read together: they fit into the cache
 DAMPING = 1e-2  # of the positions, against atoms that overlap almost wholly
 
@@ -161,7 +161,7 @@ def fit_atoms(objective: Objective, kernels: Real, atoms: Atoms) -> Atoms:
         size = np.where(np.abs(atoms.amplitudes) > 0, atoms.amplitudes, 1)
         moves = np.clip(step[1:] / size, -LONGEST_MOVE, LONGEST_MOVE)
         here = Atoms(atoms.centres + moves.T, atoms.amplitudes + step[0], atoms.kinds)
-        if np.abs(moves).max() < SETTLED:
+        if np.quantile(np.abs(moves).max(0), NEARLY_ALL, method="higher") < SETTLED:
             break
     return here if misfit(_left(objective, kernels, here)[1]) <= best else atoms
 

@@ -62,19 +62,34 @@ def find_peaks(extended: Real, kernel_shape: tuple[int, int]) -> Peaks:
     summits, heights = _summits(extended, active)
     values = extended[tuple(active.T)].astype(float)
     near = spatial.KDTree(active).query_ball_point(summits, _reach(summits))
+    gathered = _gathered(near, active, values)
     free = np.ones(len(active), bool)
-    centres, amplitudes = [], []
-    for number in np.argsort(-heights, kind="stable"):
+    order = np.argsort(-heights, kind="stable")
+    for number in order[np.isnan(gathered[order, 2])]:
         members = [m for m in near[number] if free[m]]
-        strength = values[members].sum()
-        if not members or strength == 0:
-            continue
         free[members] = False
         weight = np.abs(values[members])
-        centres.append(weight @ active[members] / weight.sum())
-        amplitudes.append(strength)
-    offset = [k // 2 for k in kernel_shape]
-    return Peaks(np.array(centres) - offset, np.array(amplitudes))
+        if values[members].sum() != 0:
+            gathered[number, :2] = weight @ active[members] / weight.sum()
+            gathered[number, 2] = values[members].sum()
+    gathered = gathered[order]
+    gathered = gathered[np.nan_to_num(gathered[:, 2]) != 0]
+    return Peaks(gathered[:, :2] - [k // 2 for k in kernel_shape], gathered[:, 2])
+
+
+def _gathered(near: NDArray[np.object_], active: NDArray[np.intp], values: Real) -> Real:
+    """Centre and strength (n, 3) of the summits that share no activation with another; NaN for the others."""
+    counts = np.array([len(members) for members in near])
+    members = np.concatenate([np.asarray(m, np.intp) for m in near])
+    owner = np.repeat(np.arange(len(near)), counts)
+    shared = np.bincount(owner, np.bincount(members, minlength=len(active))[members] > 1, len(near)) > 0
+    weight = np.abs(values[members])
+    total = np.bincount(owner, weight, len(near))
+    sums = [np.bincount(owner, weight * active[members, axis], len(near)) for axis in range(2)]
+    strength = np.bincount(owner, values[members], len(near))
+    found = np.column_stack([*(s / np.where(total > 0, total, 1) for s in sums), strength])
+    found[shared | (counts == 0)] = np.nan
+    return np.asarray(found)
 
 
 def _summits(extended: Real, active: NDArray[np.intp]) -> tuple[NDArray[np.intp], Real]:

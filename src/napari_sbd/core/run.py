@@ -128,7 +128,6 @@ class Run:
     def result(self, status: Status) -> Recovery:
         """The result in the image's unit; bias and noise belong to the returned kernels and maps."""
         best = self._best()
-        kernels, maps = self._as_returned(best)
         peaks = self._peaks(best, refine=status == "finished")
         left = residual_of(self.raw, best)
         amplitude_noise = self._amplitude_noise(best, left)
@@ -136,6 +135,7 @@ class Run:
         noise = robust_std(sampled(left, self.seen.mask))
         quality = self._quality(left, noise)
         del left
+        kernels, maps = self._as_returned(best)
         return Recovery(
             self.seen,
             self.parameters,

@@ -183,7 +183,11 @@ class OverlapSave:
             (row, col), (rows, cols) = tile.corner, tile.shape
             piece = maps[:, row : row + rows + k1 - 1, col : col + cols + k2 - 1]
             shown = np.zeros((self.spectra.shape[1], rows, cols), maps.dtype)
-            seen = self._seen(Active.of(piece), (piece.shape[1], piece.shape[2]))
+            count = np.count_nonzero(piece)
+            if count * k1 * k2 > t1 * t2:
+                seen = self._transform(piece)
+            else:
+                seen = self._seen(Active.of(piece), (piece.shape[1], piece.shape[2]))
             for number, image in enumerate(shown):
                 if seen is not None:
                     image[:] = seen(number)[k1 - 1 : k1 - 1 + rows, k2 - 1 : k2 - 1 + cols]
@@ -239,6 +243,9 @@ class OverlapSave:
             return lambda number: self._painted(active, shape, number)
         piece = np.zeros((len(self.kernels), *shape), active.values.dtype)
         piece[active.kinds, active.rows, active.cols] = active.values
+        return self._transform(piece)
+
+    def _transform(self, piece: Real) -> Callable[[int], Real]:
         spectra = np.asarray(fft.rfft2(piece, self.size))
         return lambda number: self._transformed(spectra, number)
 
