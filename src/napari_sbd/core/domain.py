@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from napari_sbd.core.alternation import fit_maps
 from napari_sbd.core.descent import Iterate, Schedule
 from napari_sbd.core.kernel_fit import fit_kernels
+from napari_sbd.core.memory import check
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.region import Region, search_region
 from napari_sbd.core.sparsity import crowding, largest_penalty
@@ -86,6 +87,7 @@ def choose_domain(raw: Objective, starts: int, nonnegative: bool, seed: int) -> 
     patches = salient_patches(part.data, part.mask, window, starts, np.random.default_rng(seed))
     if crowding(part, patches, nonnegative) <= CROWDED:
         return Domain(raw, raw, part, region)
+    check(len(raw.data), raw.convolution.image_shape, crowded=True)
     flat = whiten(raw.data, raw.mask, window)
     whole = Objective(flat.data, raw.mask, window)
     return Domain(raw, whole, region.cut(whole), region, True, flat.noise)

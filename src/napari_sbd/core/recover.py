@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sbd.core.memory import check
 from napari_sbd.core.observation import Observation, check_window, observe
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.recovery import Recovery, Status
@@ -122,7 +123,8 @@ def iter_recover(
     Raises
     ------
     ValueError
-        If the image, the mask or an option cannot be used; the message names it and the remedy.
+        If the image, the mask or an option cannot be used, or if the image needs more memory than is free; the
+        message names it and the remedy.
 
     Notes
     -----
@@ -153,6 +155,7 @@ def _begun(
 ) -> Run:
     """A run whose input has been checked."""
     parameters = Parameters.from_options(options)
+    _check_memory(image, parameters)
     if isinstance(image, Observation):
         seen = image
     else:
@@ -164,6 +167,14 @@ def _begun(
         check_window(starts.window, seen.shape)
     with one_thread():
         return Run(seen, parameters, starts)
+
+
+def _check_memory(image: Any, parameters: Parameters) -> None:
+    """Raise TooLarge where an image cannot fit; other input is judged where it is read."""
+    shape = tuple(getattr(image.data if isinstance(image, Observation) else image, "shape", ()))
+    if len(shape) in (2, 3) and not (len(shape) == 3 and shape[-1] in (3, 4)):
+        slices = shape[0] if len(shape) == 3 else 1
+        check(slices, (shape[-2], shape[-1]), parameters.types)
 
 
 def _drive(run: Run, stop: Event | None) -> States:

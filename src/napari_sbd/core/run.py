@@ -180,7 +180,7 @@ class Run:
         sites, field = Sites.of(maps), self.raw.field
         shown = sites.read(maps) @ field.seen_sums(kernels, sites) / field.count
         means = [
-            sum(float(v[rows].sum(where=m[rows])) for rows in bands(self.seen.shape)) / count
+            sum(float(v[rows].sum(where=m[rows], dtype=float)) for rows in bands(self.seen.shape)) / count
             for v, m, count in zip(self.seen.data, self.seen.mask, field.count, strict=True)
         ]
         return np.where(self.seen.mask.any((1, 2)), np.asarray(means) - shown, 0.0)

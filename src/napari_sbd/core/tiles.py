@@ -169,11 +169,17 @@ class OverlapSave:
         ]
         self.size = (fft.next_fast_len(sides[0]), fft.next_fast_len(sides[1], real=True))
         self.kernels = kernels
-        self.spectra: Complex = np.asarray(fft.rfft2(kernels, self.size))
+        # A correlation is the convolution with the kernel turned round.
+        self._turned = self._spectra_of(kernels[..., ::-1, ::-1])
 
     @cached_property
-    def _conjugate(self) -> Complex:
-        return np.conj(self.spectra)
+    def _spectra(self) -> Complex:
+        return self._spectra_of(self.kernels)
+
+    def _spectra_of(self, kernels: Real) -> Complex:
+        """Rows first: those beyond the kernel are zero."""
+        rows = fft.rfft(kernels, self.size[1], axis=-1)
+        return np.asarray(fft.fft(rows, self.size[0], axis=-2, overwrite_x=True))
 
     def predicted(self, maps: Real) -> Iterator[tuple[Tile, Real]]:
         """What maps show on the frame, tile by tile: `Σ_k a_{k,s} ∗ x_k`, (slices, rows, cols)."""
@@ -182,7 +188,7 @@ class OverlapSave:
         for tile in tiles(frame, (t1 - k1 + 1, t2 - k2 + 1)):
             (row, col), (rows, cols) = tile.corner, tile.shape
             piece = maps[:, row : row + rows + k1 - 1, col : col + cols + k2 - 1]
-            shown = np.zeros((self.spectra.shape[1], rows, cols), maps.dtype)
+            shown = np.zeros((self.kernels.shape[1], rows, cols), maps.dtype)
             count = np.count_nonzero(piece)
             if count * k1 * k2 > t1 * t2:
                 seen = self._transform(piece)
@@ -224,15 +230,16 @@ class OverlapSave:
         inside = slice(k1 - 1, k1 - 1 + field.shape[0]), slice(k2 - 1, k2 - 1 + field.shape[1])
         corner, size = (row - k1 + 1, col - k2 + 1), (rows + 2 * (k1 - 1), cols + 2 * (k2 - 1))
         seen = None if active is None else self._seen(active.within(corner, size), size)
-        canvas = np.zeros(self.size, self.spectra.real.dtype)
+        canvas = np.zeros(self.size, self.kernels.dtype)
         empty = np.zeros(field.shape, canvas.dtype)
-        total = np.zeros((len(self.spectra), *self.spectra.shape[2:]), self.spectra.dtype)
-        for number in range(self.spectra.shape[1]):
+        total = np.zeros((len(self.kernels), *self._turned.shape[2:]), self._turned.dtype)
+        for number in range(self.kernels.shape[1]):
             shown = empty if seen is None else seen(number)[inside]
             canvas[inside] = rest(number, field, shown)
-            total += self._conjugate[:, number] * fft.rfft2(canvas)
+            total += self._turned[:, number] * fft.rfft2(canvas)
         slope = fft.irfft2(total, self.size, overwrite_x=True)
-        return around, slope[:, k1 - 1 : k1 - 1 + rows, k2 - 1 : k2 - 1 + cols]
+        down, right = 2 * (k1 - 1), 2 * (k2 - 1)
+        return around, slope[:, down : down + rows, right : right + cols]
 
     def _seen(self, active: Active, shape: Pair) -> Callable[[int], Real] | None:
         """What a piece of the maps shows in a slice, right from `k - 1` on; None where that is nothing."""
@@ -260,7 +267,7 @@ class OverlapSave:
         return canvas
 
     def _transformed(self, spectra: Complex, number: int) -> Real:
-        product = spectra[0] * self.spectra[0, number]
-        for map_, kernel in zip(spectra[1:], self.spectra[1:, number], strict=True):
+        product = spectra[0] * self._spectra[0, number]
+        for map_, kernel in zip(spectra[1:], self._spectra[1:, number], strict=True):
             product += map_ * kernel
         return np.asarray(fft.irfft2(product, self.size, overwrite_x=True))
