@@ -8,8 +8,8 @@ Pair = tuple[int, int]
 
 # Measured as peak memory above the loaded image; `python -m benchmarks scale` measures it again.
 SETTLED = 60e6  # bytes: the search in its region, tiles
-OF_A_PIXEL = 22.0  # bytes for each pixel of each slice: image, mask, what is worked with, what is left
-OF_A_PLACE = 18.0  # bytes for each place of each type's map
+OF_A_PIXEL = 34.0  # bytes for each pixel of each slice: image, mask, what is worked with, what is left
+OF_A_PLACE = 6.0  # bytes for each place of each type's map
 CROWDED = 110.0  # bytes for each pixel of each slice more, where defects crowd and the whole is transformed
 TYPES = 2  # that are allowed for where their number is left to the data
 
