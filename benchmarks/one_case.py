@@ -46,7 +46,9 @@ class Case:
 
     def make(self) -> tuple[Real, Real, Real]:
         """Image (slices, rows, cols) in single precision, kernels (types, slices, k1, k2), places (n, 3)."""
-        energies = np.linspace(*ENERGIES, self.types * self.slices) if self.types * self.slices > 1 else [-2.0]
+        energies = (
+            np.linspace(*ENERGIES, self.types * self.slices) if self.types * self.slices > 1 else [-2.0]
+        )
         kernels = np.stack([ldos_kernel(WINDOW, float(e)) for e in energies])
         kernels = kernels.reshape(self.slices, self.types, WINDOW, WINDOW).transpose(1, 0, 2, 3)
         shape, density = (self.size, self.size), self.density / self.types
@@ -56,7 +58,7 @@ class Case:
             seen = random_field(list(kernels[:, number]), shape, density, snr_db=None, seed=self.seed)
             noise = np.random.default_rng(1000 * self.seed + number).standard_normal(shape)
             image.append(seen.clean + noise * seen.clean.std() * 10 ** (-SNR_DB / 20))
-            places = np.argwhere(seen.activations)
+            places = np.argwhere(seen.activations).astype(float)
         return np.asarray(image, np.float32), kernels, places
 
 
@@ -117,7 +119,7 @@ def measured(case: Case) -> Outcome:
 
 
 def _right(recovery: Any, kernels: Real, places: Real) -> tuple[float, float]:
-    """Least similarity of a kernel to its true one, and F1 of all places, each type with its kernel's shift."""
+    """Least similarity of a kernel to its true one, and F1 of all places, less each kernel's shift."""
     similarities, found, true = [], [], []
     for number, kernel in enumerate(kernels):
         alike = [yardsticks.kernel_similarity(own, kernel) for own in recovery.kernels]
@@ -126,8 +128,8 @@ def _right(recovery: Any, kernels: Real, places: Real) -> tuple[float, float]:
         table = recovery.defects[recovery.defects["type"] == best]
         moved = table[["row", "col"]].to_numpy() + yardsticks.kernel_shift(recovery.kernels[best], kernel, 1)
         # Types lie far apart, so that none is matched with another.
-        found.append(moved + [1e6 * number, 0])
-        true.append(places[places[:, 0] == number, 1:] + [1e6 * number, 0])
+        found.append(moved + np.array([1e6 * number, 0]))
+        true.append(places[places[:, 0] == number, 1:] + np.array([1e6 * number, 0]))
     return min(similarities), _f1(np.concatenate(found), np.concatenate(true))
 
 
@@ -138,7 +140,7 @@ def _f1(found: Real, true: Real) -> float:
     if not len(found) or not len(true):
         return float(len(found) == len(true))
     apart, nearest = KDTree(true).query(found)
-    back = KDTree(found).query(true)[1]
+    back = np.asarray(KDTree(found).query(true)[1])
     hits = int(((apart <= MATCHED) & (back[nearest] == np.arange(len(found)))).sum())
     return 2 * hits / (len(found) + len(true))
 
@@ -162,7 +164,9 @@ def _parts(profile: cProfile.Profile) -> dict[str, float]:
     total = max(row[3] for row in stats.values())
     parts = {}
     for part, (file, name) in PARTS.items():
-        parts[part] = sum(r[3] for (f, _, n), r in stats.items() if n == name and f.endswith(f"core/{file}")) / total
+        parts[part] = (
+            sum(r[3] for (f, _, n), r in stats.items() if n == name and f.endswith(f"core/{file}")) / total
+        )
     parts["rest"] = 1 - sum(parts.values())
     return parts
 

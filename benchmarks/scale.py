@@ -36,8 +36,26 @@ TITLES = {
 }
 NAMES = {"size": "size", "density": "density", "types": "types", "slices": "slices"}
 # FFT pairs and MB above the data that issue 4 asks for, by size.
-WANTED = {128: (600, None), 256: (500, None), 512: (290, None), 1024: (130, None), 2048: (52, 250), 4096: (45, 700)}
-COLUMNS = ["", "CPU s", "FFT pairs", "asked for", "peak MB", "data MB", "× bound", "similarity", "F1", "types"]
+WANTED = {
+    128: (600, None),
+    256: (500, None),
+    512: (290, None),
+    1024: (130, None),
+    2048: (52, 250),
+    4096: (45, 700),
+}
+COLUMNS = [
+    "",
+    "CPU s",
+    "FFT pairs",
+    "asked for",
+    "peak MB",
+    "data MB",
+    "× bound",
+    "similarity",
+    "F1",
+    "types",
+]
 
 
 def run(seeds: Iterable[int], only: Sequence[str] = ()) -> None:
@@ -121,7 +139,13 @@ def _peers() -> list[dict[str, float]]:
         learned = peers.sporco(image[0], kernels.shape[-1], 1.0)
         alike = yardsticks.kernel_similarity(learned.kernel, kernels[0, 0])
         rows.append({"size": size, "seconds": learned.seconds, "ours": ours.seconds, "similarity": alike})
-        table.row(f"{size}²", f"{learned.seconds:.2f}", f"{ours.seconds:.2f}", f"{learned.seconds / ours.seconds:.1f}", f"{alike:.4f}")
+        table.row(
+            f"{size}²",
+            f"{learned.seconds:.2f}",
+            f"{ours.seconds:.2f}",
+            f"{learned.seconds / ours.seconds:.1f}",
+            f"{alike:.4f}",
+        )
     return rows
 
 
@@ -138,10 +162,21 @@ def _write_page(measured: dict[str, Any]) -> None:
         cells = [_cells(group, Case(**r["case"]), Outcome(**r["outcome"])) for r in rows]
         parts += [f"### {TITLES[group]}", "", _markdown(COLUMNS, cells), ""]
         if group == "size":
-            parts += [f"Cost against pixels from 256² on: exponent {_exponent(rows):.2f}.", "", *_where(rows), ""]
+            parts += [
+                f"Cost against pixels from 256² on: exponent {_exponent(rows):.2f}.",
+                "",
+                *_where(rows),
+                "",
+            ]
     if measured.get("peers"):
         cells = [
-            [f"{r['size']:g}²", f"{r['seconds']:.2f}", f"{r['ours']:.2f}", f"{r['seconds'] / r['ours']:.1f}", f"{r['similarity']:.4f}"]
+            [
+                f"{r['size']:g}²",
+                f"{r['seconds']:.2f}",
+                f"{r['ours']:.2f}",
+                f"{r['seconds'] / r['ours']:.1f}",
+                f"{r['similarity']:.4f}",
+            ]
             for r in measured["peers"]
         ]
         head = ["image", "SPORCO, CPU s", "ours", "times ours", "its similarity"]
@@ -162,7 +197,8 @@ def _where(rows: list[dict[str, Any]]) -> list[str]:
     head = ["", "search in the region", "its refinement", "whole image", "table of defects", "all else"]
     keys = ("region", "refine", "whole", "table", "rest")
     cells = [
-        [f"{r['case']['size']}²", *(f"{100 * r['outcome']['parts'][key]:.0f} %" for key in keys)] for r in rows
+        [f"{r['case']['size']}²", *(f"{100 * r['outcome']['parts'][key]:.0f} %" for key in keys)]
+        for r in rows
     ]
     return ["Where the time goes (by profile):", "", _markdown(head, cells)]
 

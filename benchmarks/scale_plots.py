@@ -35,7 +35,9 @@ def _against_pixels(axis: Any, measured: dict[str, Any]) -> None:
     axis.loglog(sizes**2, [r["outcome"]["bound"] for r in rows], ".:", color=BOUND, label="two correlations")
     peers = measured.get("peers", [])
     if peers:
-        axis.loglog([p["size"] ** 2 for p in peers], [p["seconds"] for p in peers], "s", color=PEER, label="SPORCO")
+        axis.loglog(
+            [p["size"] ** 2 for p in peers], [p["seconds"] for p in peers], "s", color=PEER, label="SPORCO"
+        )
     axis.set_xticks(sizes**2, [f"{n}²" for n in sizes])
     axis.minorticks_off()
     axis.set(xlabel="pixels", ylabel="CPU s", title="Cost against pixels, θ 10⁻³")
@@ -49,7 +51,9 @@ def _against_defects(axis: Any, measured: dict[str, Any]) -> None:
     )
     for row in rows:
         place = row["outcome"]["defects"], row["outcome"]["seconds"]
-        axis.annotate(f"θ {row['case']['density']:g}", place, xytext=(4, -10), textcoords="offset points", fontsize=7)
+        axis.annotate(
+            f"θ {row['case']['density']:g}", place, xytext=(4, -10), textcoords="offset points", fontsize=7
+        )
     axis.set(xlabel="defects", ylabel="CPU s", title="Cost against defects, 256²")
 
 

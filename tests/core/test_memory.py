@@ -1,4 +1,4 @@
-"""What needs more memory than there is is refused before work begins; what is on disk is read once, in pieces."""
+"""What needs too much memory is refused before work begins; what is on disk is read once, in pieces."""
 
 import dask.array
 import numpy as np
@@ -19,7 +19,7 @@ def test_an_image_that_does_not_fit_is_refused_with_need_and_remedy(image, monke
     monkeypatch.setattr(memory, "available", lambda: 30_000_000)
     with pytest.raises(memory.TooLarge, match=r"48×52 px need about \d+ MB .* 30 MB are free: crop"):
         iter_recover(image, kernel_size=9)
-    with pytest.raises(memory.TooLarge, match="in 5 slices .* take fewer slices"):
+    with pytest.raises(memory.TooLarge, match=r"in 5 slices .* take fewer slices"):
         recover(np.stack([image] * 5), kernel_size=9)
 
 

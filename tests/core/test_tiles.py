@@ -38,7 +38,10 @@ def small_tiles(monkeypatch):
 
 
 def test_every_pixel_is_in_one_tile_and_one_band():
-    for cut in (list(tiles.tiles((23, 17), (5, 8))), [tiles.Tile(b, slice(0, 17)) for b in tiles.bands((23, 17), 60)]):
+    for cut in (
+        list(tiles.tiles((23, 17), (5, 8))),
+        [tiles.Tile(b, slice(0, 17)) for b in tiles.bands((23, 17), 60)],
+    ):
         hits = np.zeros((23, 17), int)
         for tile in cut:
             hits[tile.rows, tile.cols] += 1
@@ -51,7 +54,7 @@ def test_tiles_show_what_the_image_in_one_piece_shows(model, small_tiles):
     whole = make()
     expected = {
         "left": whole.left(kernels, maps),
-        "slopes": [slope for _, _, slope in whole.slopes(kernels, maps)][0],
+        "slopes": next(slope for _, _, slope in whole.slopes(kernels, maps)),
         "share": whole.visible_share(kernels),
         "correlation": whole.correlation(kernels),
     }

@@ -144,7 +144,8 @@ class _Alternation:
         """Places off the support where the residual's correlation exceeds λ, of neighbours the best."""
         maps = self._maps() if len(self.sites) else None
         active = self.sites.chosen(self.amplitudes != 0)
-        found, excess = [Sites.none()], [np.empty(0)]
+        found: list[Sites] = [Sites.none()]
+        excess: list[Real] = [np.empty(0)]
         for tile, around, slope in self.objective.slopes(self.kernels, maps, halo=1):
             sites, own = self._above(tile, around, slope, active)
             found.append(sites)
@@ -155,10 +156,10 @@ class _Alternation:
         return fresh.chosen(_leading(fresh, own, self.objective.convolution.kernel_shape))
 
     def _above(self, tile: Tile, around: Tile, slope: Real, active: Sites) -> tuple[Sites, Real]:
-        """The candidates in one tile, from the correlation in it and its halo, and by how much they exceed λ."""
+        """The candidates in one tile, from the correlation in it and its halo, and their excess over λ."""
         penalty = self.penalty
         size = slope if penalty.nonnegative else np.abs(slope)
-        price = penalty.lam
+        price: Real | float = penalty.lam
         if penalty.weights is not None:
             price = penalty.lam * penalty.weights[:, around.rows, around.cols]
         above = size > price * (1 + SLACK)

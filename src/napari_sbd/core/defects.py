@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -61,7 +62,7 @@ def find_peaks(extended: Real, kernel_shape: tuple[int, int]) -> Peaks:
         return Peaks(np.empty((0, 2)), np.empty(0))
     summits, heights = _summits(extended, active)
     values = extended[tuple(active.T)].astype(float)
-    near = spatial.KDTree(active).query_ball_point(summits, _reach(summits))
+    near = list(spatial.KDTree(active).query_ball_point(summits, _reach(summits)))
     gathered = _gathered(near, active, values)
     free = np.ones(len(active), bool)
     order = np.argsort(-heights, kind="stable")
@@ -77,7 +78,7 @@ def find_peaks(extended: Real, kernel_shape: tuple[int, int]) -> Peaks:
     return Peaks(gathered[:, :2] - [k // 2 for k in kernel_shape], gathered[:, 2])
 
 
-def _gathered(near: NDArray[np.object_], active: NDArray[np.intp], values: Real) -> Real:
+def _gathered(near: list[Any], active: NDArray[np.intp], values: Real) -> Real:
     """Centre and strength (n, 3) of the summits that share no activation with another; NaN for the others."""
     counts = np.array([len(members) for members in near])
     members = np.concatenate([np.asarray(m, np.intp) for m in near])
@@ -93,7 +94,7 @@ def _gathered(near: NDArray[np.object_], active: NDArray[np.intp], values: Real)
 
 
 def _summits(extended: Real, active: NDArray[np.intp]) -> tuple[NDArray[np.intp], Real]:
-    """Maxima of the lightly smoothed map (n, 2) and their heights; where few pixels are active, around these."""
+    """Maxima of the lightly smoothed map (n, 2), and their heights; of sparse maps by boxes around activations."""
     half = round(4 * SMOOTHING) + 1  # of what an active pixel can make a maximum of
     side = 4 * half + 1
     if len(active) * side**2 > extended.size:
@@ -178,7 +179,7 @@ def standard_errors(peaks: Peaks, kernel: Real, mask: NDArray[np.bool_], noise: 
 
 
 def _inverses(centres: Real, near: NDArray[np.intp], visible: Real, overlap: Real) -> Real:
-    """First element of the inverse of the Gram matrix of each group of atoms; numbers too large are no atom."""
+    """First element of the inverse of the Gram matrix of each group; numbers too large are no atom."""
     missing = near == len(centres)
     group = np.where(missing, near[:, :1], near)
     points = centres[group]

@@ -52,7 +52,9 @@ def _normal_equations(objective: Objective, maps: Real) -> tuple[Callable[[Real]
     # A mask of weights, as bootstraps use it, is none that the support can see.
     if pairs <= MOST_PAIRS and objective.mask.dtype == bool:
         quadratic = SupportModel(objective.field, sites, len(maps)).quadratic(sites.read(maps))
-        return lambda flat: quadratic.product(flat.reshape(shape).astype(data.dtype)).ravel(), quadratic.linear
+        return lambda flat: quadratic.product(
+            flat.reshape(shape).astype(data.dtype)
+        ).ravel(), quadratic.linear
     spectra = model.map_spectra(maps)
 
     def normal(flat: Real) -> Real:

@@ -73,8 +73,8 @@ def white_noise(data: Real, mask: NDArray[np.bool_]) -> float:
     below = slice(1, None) if rows is None else rows + 1
     upper, lower = data[:, above], data[:, below]
     detail = (upper[..., :-1] - lower[..., :-1] - upper[..., 1:] + lower[..., 1:]) / 2
-    upper, lower = mask[:, above], mask[:, below]
-    whole = upper[..., :-1] & lower[..., :-1] & upper[..., 1:] & lower[..., 1:]
+    pairs = mask[:, above] & mask[:, below]
+    whole = pairs[..., :-1] & pairs[..., 1:]
     return robust_std(detail[whole]) or robust_std(sampled(data, mask))
 
 

@@ -19,7 +19,7 @@ SMALLEST_NOISE = 0.05  # of a slice's deviation
 
 @dataclass(frozen=True)
 class Normalised:
-    """Data (slices, rows, cols) in single precision, and the factor of each slice that gives the unit back."""
+    """Data (slices, rows, cols) in single precision, and each slice's factor that gives the unit back."""
 
     data: Real
     scales: Real
@@ -31,7 +31,10 @@ def normalised(seen: Observation) -> Normalised:
     Slices of equal noise are what least squares over a stack presuppose: a bad slice weighs little.
     """
     medians, largest, weights = np.array(
-        [_levels(values, inside, len(seen.data) > 1) for values, inside in zip(seen.data, seen.mask, strict=True)]
+        [
+            _levels(values, inside, len(seen.data) > 1)
+            for values, inside in zip(seen.data, seen.mask, strict=True)
+        ]
     ).T
     data = np.zeros(seen.data.shape, np.float32)
     scales = largest * weights
@@ -44,7 +47,7 @@ def normalised(seen: Observation) -> Normalised:
 
 
 def _levels(values: Real, inside: NDArray[np.bool_], weighted: bool) -> tuple[float, float, float]:
-    """Median of a slice; its largest deviation, so that no square under- or overflows; its noise over that."""
+    """Median of a slice; its largest deviation, so that squares stay in range; its noise over that."""
     if not inside.any():
         return 0.0, 1.0, 1.0
     median = float(np.median(sampled(values, inside)))

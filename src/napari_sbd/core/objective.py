@@ -87,7 +87,7 @@ class Objective:
 
     @cached_property
     def _count(self) -> Real:
-        return np.maximum(self.mask.sum((1, 2), dtype=np.float64), 1)
+        return np.asarray(np.maximum(self.mask.sum((1, 2), dtype=np.float64), 1))
 
     @cached_property
     def field(self) -> Field:
@@ -233,7 +233,7 @@ class Objective:
 
         Only where a pixel counts; of a large image in some tiles only, which is enough for its statistics.
         """
-        seen = self.mask.any(0)
+        seen = np.asarray(self.mask.any(0))
         if self.in_one_piece:
             return self.convolution.on_frame(self.correlation(kernels))[:, seen]
         window = self.convolution.kernel_shape
@@ -262,7 +262,9 @@ class Objective:
     def _means(self) -> Real:
         """Mean of each slice over its mask."""
         pairs = zip(self.data, self.mask, self._count, strict=True)
-        return np.array([image.sum(where=inside, dtype=float) / n for image, inside, n in pairs], self.data.dtype)
+        return np.array(
+            [image.sum(where=inside, dtype=float) / n for image, inside, n in pairs], self.data.dtype
+        )
 
 
 def misfit(residual: Real) -> float:

@@ -134,7 +134,8 @@ def _stack(data: Any, name: str) -> Real:
         data = _grey(np.asarray(data), name)
     if len(data.shape) not in (2, 3):
         raise ValueError(
-            f"{name} has {len(data.shape)} dimensions: pass an image (rows, cols) or a stack (slices, rows, cols)"
+            f"{name} has {len(data.shape)} dimensions: pass an image (rows, cols) or a stack "
+            "(slices, rows, cols)"
         )
     if min(data.shape[-2:]) < SMALLEST_WINDOW:
         raise ValueError(

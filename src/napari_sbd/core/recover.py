@@ -123,8 +123,8 @@ def iter_recover(
     Raises
     ------
     ValueError
-        If the image, the mask or an option cannot be used, or if the image needs more memory than is free; the
-        message names it and the remedy.
+        If the image, the mask or an option cannot be used, or if the image needs more memory than is free;
+        the message names it and the remedy.
 
     Notes
     -----
@@ -137,9 +137,7 @@ def iter_recover(
     >>> [state.stage for state in iter_recover(image, kernel_size=5)][-1]
     'finished'
     """
-    begun = _begun(
-        image, mask=mask, pixel_size=pixel_size, unit=unit, name=name, start=start, **options
-    )
+    begun = _begun(image, mask=mask, pixel_size=pixel_size, unit=unit, name=name, start=start, **options)
     return _drive(begun, stop)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,6 @@ from napari_sbd.core.start import QUIET_PERCENTILE, coarse_energy, salience
 from napari_sbd.core.window import richest_window
 
 Real = NDArray[np.floating]
-Array = TypeVar("Array", bound=NDArray[Any])
 
 SMALLEST_SIDE = 256  # px
 WINDOWS_A_SIDE = 8
@@ -32,7 +31,7 @@ class Region:
             self.seen(objective.data), self.seen(objective.mask), objective.convolution.kernel_shape
         )
 
-    def seen(self, array: Array) -> Array:
+    def seen(self, array: NDArray[Any]) -> NDArray[Any]:
         """What of an array (slices, rows, cols) lies inside."""
         rows, cols = (slice(c, c + n) for c, n in zip(self.corner, self.shape, strict=True))
         return array[:, rows, cols]

@@ -106,7 +106,9 @@ class Run:
         region, window = self.first.domain.region, self.raw.convolution.kernel_shape
         (row, col), (rows, cols) = region.corner, region.shape
         maps = best.maps[:, row : row + rows + window[0] - 1, col : col + cols + window[1] - 1]
-        part = Objective(np.zeros((len(self.raw.data), rows, cols), maps.dtype), region.seen(self.raw.mask), window)
+        part = Objective(
+            np.zeros((len(self.raw.data), rows, cols), maps.dtype), region.seen(self.raw.mask), window
+        )
         return part.left(best.kernels, maps)
 
     def _cost_of_end(self) -> float:
@@ -209,7 +211,10 @@ class Run:
 
 def _first_window(data: Real, mask: NDArray[np.bool_]) -> tuple[int, int]:
     """A first estimate of the window, from the middle of a large image."""
-    middle = (slice(None), *(slice((n - min(n, MIDDLE)) // 2, (n + min(n, MIDDLE)) // 2) for n in data.shape[1:]))
+    middle = (
+        slice(None),
+        *(slice((n - min(n, MIDDLE)) // 2, (n + min(n, MIDDLE)) // 2) for n in data.shape[1:]),
+    )
     return estimate_window(data[middle].astype(float), mask[middle])
 
 

@@ -75,7 +75,7 @@ class Single:
         return best
 
     def _end(self, best: Iterate, found: Levels) -> Steps:
-        """From the search's best on: image as given, window, refinement; of the region first, where it is large."""
+        """From the search's best on: window, refinement; of a large image first in the region."""
         if self.domain.whitened or self.domain.part is self.domain.whole:
             return (yield from self._refined(best, found, self.domain))
         alone = self.domain.alone
@@ -85,7 +85,9 @@ class Single:
         lam = stages.residual_level(region, best, self.levels) if self.parameters.refinements else found.last
         self.levels = widened(self.levels, lam, region, self.raw)
         best, self._in_region = replace(best, maps=self.domain.embed(best.maps, self.raw)), False
-        return (yield from stages.widen(self.raw, best, self.levels, self.penalty, self.parameters.refinements))
+        return (
+            yield from stages.widen(self.raw, best, self.levels, self.penalty, self.parameters.refinements)
+        )
 
     def _refined(self, best: Iterate, found: Levels, domain: Domain) -> Steps:
         """Carry the search's best over to the domain's own image, fit the window, refine."""

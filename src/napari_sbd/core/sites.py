@@ -28,7 +28,7 @@ class Sites:
     cols: Index
 
     @classmethod
-    def of(cls, maps: Real) -> Sites:
+    def of(cls, maps: Real | NDArray[np.bool_]) -> Sites:
         """The support of maps."""
         flat = np.flatnonzero(maps)
         kinds, places = np.divmod(flat, maps[0].size)
@@ -145,7 +145,7 @@ class Field:
         return np.asarray(~inside)
 
     def seen_sums(self, kernels: Real, sites: Sites, hidden: Hidden | None = None) -> Real:
-        """Sum of each site's atom over the pixels that count, (sites, slices); kernels are (types, slices, …)."""
+        """Sum of each site's atom over the pixels that count, (sites, slices)."""
         hidden = self.hidden(sites) if hidden is None else hidden
         slices, numbers = len(self.target), len(hidden.numbers)
         totals = kernels.sum((2, 3), dtype=float)[sites.kinds]

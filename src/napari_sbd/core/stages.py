@@ -194,9 +194,7 @@ def _rounds(objective: Objective, best: Iterate, penalty: Penalty, rounds: int) 
     return best
 
 
-def _reweighted(
-    objective: Objective, best: Iterate, penalty: Penalty, schedule: Schedule = REFINE
-) -> Steps:
+def _reweighted(objective: Objective, best: Iterate, penalty: Penalty, schedule: Schedule = REFINE) -> Steps:
     """Descend with weights `√v · ε / (|x| + ε)`, v the share of an atom's energy that the mask lets through.
 
     The noise that an atom meets is `σ √v`: so all are judged alike, those outside the frame included.

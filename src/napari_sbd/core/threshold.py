@@ -124,8 +124,8 @@ class Filtered:
     ----------
     field : NoiseMaxima
     left_out : Peaks
-        Maxima of the filter's output where no defect is listed: centres in pixels of the frame, amplitudes that
-        least squares give a single atom there. Of several types at one place the one of highest SNR.
+        Maxima of the filter's output where no defect is listed: centres in pixels of the frame, amplitudes
+        that least squares give a single atom there. Of several types at one place the one of highest SNR.
     errors : array (n,)
         Standard errors of these amplitudes.
     """
@@ -170,7 +170,8 @@ def filtered(
         summits.append(_summits(tile, around, np.abs(heights) if both_signs else heights, amplitudes, errors))
     found = _Summits.joined(summits)
     if len(known) and len(found.kinds):
-        found = found.chosen(spatial.KDTree(known).query(found.places)[0] > SPARSE_REACH)
+        apart = np.asarray(spatial.KDTree(known).query(found.places)[0])
+        found = found.chosen(apart > SPARSE_REACH)
     result = []
     for kind, sample in enumerate(samples):
         own = found.chosen(found.kinds == kind)
@@ -230,7 +231,7 @@ class _Sample:
 
 @dataclass(frozen=True)
 class _Summits:
-    """Maxima of the filters' output: types, places (n, 2) on the extended maps, how far beside; amplitudes."""
+    """Maxima of the filters' output: types, places (n, 2) on extended maps, how far beside; amplitudes."""
 
     kinds: NDArray[np.intp]
     places: NDArray[np.intp]

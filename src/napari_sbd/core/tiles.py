@@ -18,6 +18,7 @@ Complex = NDArray[np.complexfloating]
 Index = NDArray[np.intp]
 Pair = tuple[int, int]
 Rest = Callable[[int, "Tile", Real], Real]
+Seen = Callable[[int], Real]
 
 SIDE = 512  # px, of a tile's FFT
 SMALL_SIDE = 256  # the same where the spectra of many slices must be held
@@ -140,7 +141,9 @@ def _side(length: int, margin: int, largest: int) -> int:
     first = -(-length // max(1, largest - margin))
     counts = range(max(1, first - 1), first + 3)
     sides = [fft.next_fast_len(-(-length // count) + margin, real=True) for count in counts]
-    fitting = [(count * side, side) for count, side in zip(counts, sides, strict=True) if side <= 1.25 * largest]
+    fitting = [
+        (count * side, side) for count, side in zip(counts, sides, strict=True) if side <= 1.25 * largest
+    ]
     return min(fitting)[1]
 
 
@@ -160,7 +163,7 @@ class OverlapSave:
     """
 
     def __init__(self, kernels: Real, map_shape: Pair, halo: int = 0) -> None:
-        k1, k2 = self.window = (kernels.shape[2], kernels.shape[3])
+        self.window = (kernels.shape[2], kernels.shape[3])
         self.map_shape, self.halo = map_shape, halo
         many = kernels.shape[0] * kernels.shape[1] * SIDE * SIDE // 2 > SPECTRA
         sides = [
@@ -191,7 +194,7 @@ class OverlapSave:
             shown = np.zeros((self.kernels.shape[1], rows, cols), maps.dtype)
             count = np.count_nonzero(piece)
             if count * k1 * k2 > t1 * t2:
-                seen = self._transform(piece)
+                seen: Seen | None = self._transform(piece)
             else:
                 seen = self._seen(Active.of(piece), (piece.shape[1], piece.shape[2]))
             for number, image in enumerate(shown):
@@ -241,7 +244,7 @@ class OverlapSave:
         down, right = 2 * (k1 - 1), 2 * (k2 - 1)
         return around, slope[:, down : down + rows, right : right + cols]
 
-    def _seen(self, active: Active, shape: Pair) -> Callable[[int], Real] | None:
+    def _seen(self, active: Active, shape: Pair) -> Seen | None:
         """What a piece of the maps shows in a slice, right from `k - 1` on; None where that is nothing."""
         if not len(active.values):
             return None
@@ -252,7 +255,7 @@ class OverlapSave:
         piece[active.kinds, active.rows, active.cols] = active.values
         return self._transform(piece)
 
-    def _transform(self, piece: Real) -> Callable[[int], Real]:
+    def _transform(self, piece: Real) -> Seen:
         spectra = np.asarray(fft.rfft2(piece, self.size))
         return lambda number: self._transformed(spectra, number)
 
