@@ -18,6 +18,7 @@ from benchmarks import (
     phase,
     prepare,
     real,
+    scale,
     speed,
     subpixel,
     table,
@@ -40,6 +41,13 @@ class Suite:
 SUITES = {
     "speed": Suite(
         speed.run, "time, peak memory and excess of the default recovery, beside SPORCO (default)"
+    ),
+    "scale": Suite(
+        scale.run,
+        "time and peak memory by size, density, types and slices; writes docs/performance.md; "
+        "--only size, density, types, slices, peers",
+        1,
+        ("only",),
     ),
     "accuracy": Suite(accuracy.run, "all of the following five"),
     "nafeas": Suite(

@@ -11,18 +11,23 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import spatial
 
 from napari_sbd.core.amplitudes import solve_amplitudes
 from napari_sbd.core.descent import Iterate, Schedule, descend, solve_maps
 from napari_sbd.core.objective import Objective, Penalty
-from napari_sbd.core.sites import Sites
+from napari_sbd.core.sites import Sites, largest_of_neighbours
 from napari_sbd.core.support_model import SupportModel
+from napari_sbd.core.tiles import Tile
 
 Real = NDArray[np.floating]
 
 LARGEST_SHARE = 0.04  # of the map's places that may be sites
 SCREENING = 3  # steps from one screening to the next, at most
 TINY = 1e-30
+MOST_SOLVES, SOLVED = 20, 1e-4  # of the amplitudes on a support that stays
+SLIGHT = 2e-3  # of the sites: so many fresh ones are not worth another round
+LEADING = 0.5  # of the best candidate's excess over λ nearby, below which another may be its side lobe
 SLACK = 1e-3  # of λ, by which a correlation must exceed it to be a candidate
 
 
@@ -53,6 +58,23 @@ def fit_kernels_on_sphere(objective: Objective, kernels: Real, maps: Real) -> Re
     return SupportModel(objective.field, sites, len(kernels)).quadratic(sites.read(maps)).minimised(kernels)
 
 
+def unpenalised(objective: Objective, kernels: Real, maps: Real, nonnegative: bool) -> Iterate | None:
+    """Amplitudes on the support of maps without penalty; None where the support is too large for that."""
+    sites = Sites.of(maps)
+    if not len(sites) or crowded(len(sites), maps):
+        return None
+    model = SupportModel(objective.field, sites, len(kernels))
+    reach, gram = model.reach(kernels), model.gram(kernels)
+    found = sites.read(maps)
+    free = np.zeros_like(found)
+    for _ in range(MOST_SOLVES):
+        before, found = found, solve_amplitudes(gram, reach, free, found, nonnegative)
+        if np.linalg.norm(found - before) <= SOLVED * np.linalg.norm(found):
+            break
+    value = objective.field.energy + 0.5 * float(np.vdot(found, gram @ found)) - float(np.vdot(found, reach))
+    return Iterate(kernels, sites.write(found, maps), value)
+
+
 class _Alternation:
     """Kernels, sites and amplitudes on their way; `held` keeps the kernels."""
 
@@ -70,7 +92,7 @@ class _Alternation:
                 return
             if since >= SCREENING or settled:
                 fresh = self._candidates()
-                if settled and not len(fresh):
+                if settled and len(fresh) <= SLIGHT * len(self.sites):
                     return
                 self._work_on(fresh)
                 since = 0
@@ -122,23 +144,44 @@ class _Alternation:
 
     def _candidates(self) -> Sites:
         """Places off the support where the residual's correlation exceeds λ, of neighbours the best."""
-        model, penalty = self.objective.convolution, self.penalty
-        spectra = model.kernel_spectra(self.kernels)
-        residual, _ = self.objective.residual(spectra, model.map_spectra(self._maps()))
-        slope = -model.correlate_kernels(spectra, residual)
+        maps = self._maps() if len(self.sites) else None
+        active = self.sites.chosen(self.amplitudes != 0)
+        found: list[Sites] = [Sites.none()]
+        excess: list[Real] = [np.empty(0)]
+        for tile, around, slope in self.objective.slopes(self.kernels, maps, halo=1):
+            sites, own = self._above(tile, around, slope, active)
+            found.append(sites)
+            excess.append(own)
+        fresh, own = Sites.all_of(found), np.concatenate(excess)
+        if self.objective.in_one_piece or len(fresh) <= len(active):
+            return fresh
+        return fresh.chosen(_leading(fresh, own, self.objective.convolution.kernel_shape))
+
+    def _above(self, tile: Tile, around: Tile, slope: Real, active: Sites) -> tuple[Sites, Real]:
+        """The candidates in one tile, from the correlation in it and its halo, and their excess over λ."""
+        penalty = self.penalty
         size = slope if penalty.nonnegative else np.abs(slope)
-        price = penalty.lam if penalty.weights is None else penalty.lam * penalty.weights
+        price: Real | float = penalty.lam
+        if penalty.weights is not None:
+            price = penalty.lam * penalty.weights[:, around.rows, around.cols]
         above = size > price * (1 + SLACK)
-        above[self.sites.kinds, self.sites.rows, self.sites.cols] &= self.amplitudes == 0
-        return _largest_of_neighbours(above, size - price)
+        here = active.within(around)
+        above[here.kinds, here.rows - around.rows.start, here.cols - around.cols.start] = False
+        over = size - price
+        best = largest_of_neighbours(above, over)
+        found = Sites(best.kinds, best.rows + around.rows.start, best.cols + around.cols.start)
+        inside = found.inside(tile)
+        return found.chosen(inside), best.chosen(inside).read(over)
 
 
-def _largest_of_neighbours(above: NDArray[np.bool_], excess: Real) -> Sites:
-    kinds, rows, cols = np.nonzero(above)
-    best = np.ones(len(kinds), bool)
-    framed = np.pad(excess, ((0, 0), (1, 1), (1, 1)), constant_values=-np.inf)
-    here = framed[kinds, rows + 1, cols + 1]
-    for down in range(3):
-        for right in range(3):
-            best &= here >= framed[kinds, rows + down, cols + right]
-    return Sites(kinds[best], rows[best], cols[best])
+def _leading(fresh: Sites, excess: Real, window: tuple[int, int]) -> NDArray[np.bool_]:
+    """Which candidates are no mere side lobes: not far below the best within half a window.
+
+    On a large image every screening costs, and side lobes taken for atoms make more of them necessary.
+    """
+    places = np.column_stack([fresh.rows, fresh.cols]) / (np.array(window) / 2)
+    pairs = spatial.KDTree(places).query_pairs(1.0, p=np.inf, output_type="ndarray")
+    best = excess.copy()
+    np.maximum.at(best, pairs[:, 0], excess[pairs[:, 1]])
+    np.maximum.at(best, pairs[:, 1], excess[pairs[:, 0]])
+    return np.asarray(excess >= LEADING * best)

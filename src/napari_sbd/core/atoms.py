@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy import linalg, sparse
+from scipy import linalg
 from scipy.sparse.linalg import LinearOperator, cg
 
 from napari_sbd.core.defects import WEAKEST, Peaks, find_peaks, typical_amplitude
@@ -24,7 +25,8 @@ CG_STEPS, CG_TOLERANCE = 50, 1e-4
 SMALLEST_DAMPING = 1e-4  # of the amplitudes
 LONGEST_MOVE = 0.5  # px in one Newton step
 FARTHEST_MOVE = 1.5  # px in all, for an atom that is to stay a defect
-STILL = 3e-3  # px, a step below which the next would move nothing
+SETTLED, NEARLY_ALL = 3e-3, 0.99  # px, within which steps end once so many atoms move no farther
+AT_ONCE = 256  # atoms whose patches are read together: they fit into the cache
 DAMPING = 1e-2  # of the positions, against atoms that overlap almost wholly
 
 
@@ -41,8 +43,9 @@ class Atoms:
         maps = np.zeros((types, *shape), dtype)
         for kind in range(types):
             here = self.kinds == kind
-            spread = spreading(self.centres[here], shape)
-            maps[kind] = (spread @ self.amplitudes[here]).reshape(shape)
+            taps = Taps.at(self.centres[here], shape)
+            values = taps.weights * self.amplitudes[here, None, None]
+            np.add.at(maps[kind], (taps.rows[:, :, None], taps.cols[:, None, :]), values.astype(dtype))
         return maps
 
     def chosen(self, which: NDArray[np.bool_]) -> Atoms:
@@ -85,26 +88,42 @@ def refined_peaks(objective: Objective, found: Iterate) -> list[Peaks]:
     return Atoms(centres, amplitudes, begin.kinds).peaks(found)
 
 
-def spreading(centres: Real, shape: tuple[int, int]) -> sparse.csr_matrix:
-    """Matrix (pixels, n) that lays points between pixels on a map as windowed sincs; transposed, it reads.
+@dataclass(frozen=True)
+class Taps:
+    """Pixels of a map over which points between pixels spread, and how much of each goes there.
 
-    Examples
-    --------
-    >>> spread = spreading(np.array([[6.0, 7.0]]), (16, 16))
-    >>> np.argwhere(spread.toarray().reshape(16, 16) > 0.5).tolist()
-    [[6, 7]]
+    `rows` and `cols` (n, taps) are clipped to the map, `weights` (n, taps, taps) zero outside; they are the
+    products of `down` and `right` (n, taps). `base` (n, 2) is the first pixel, not clipped.
     """
-    reach = np.arange(TAPS) - TAPS // 2 + 1
-    base = np.floor(centres).astype(int)
-    index = [base[:, axis, None] + reach for axis in range(2)]
-    weight = [_sinc(index[axis] - centres[:, axis, None]) for axis in range(2)]
-    inside = [(index[axis] >= 0) & (index[axis] < shape[axis]) for axis in range(2)]
-    values = (weight[0] * inside[0])[:, :, None] * (weight[1] * inside[1])[:, None, :]
-    rows, cols = (np.clip(index[axis], 0, shape[axis] - 1) for axis in range(2))
-    pixels = rows[:, :, None] * shape[1] + cols[:, None, :]
-    numbers = np.broadcast_to(np.arange(len(centres))[:, None, None], pixels.shape)
-    entries = (values.ravel(), (pixels.ravel(), numbers.ravel()))
-    return sparse.csr_matrix(entries, shape=(shape[0] * shape[1], len(centres)))
+
+    base: NDArray[np.intp]
+    rows: NDArray[np.intp]
+    cols: NDArray[np.intp]
+    down: Real
+    right: Real
+
+    @classmethod
+    def at(cls, centres: Real, shape: tuple[int, int]) -> Taps:
+        """Those of windowed sincs.
+
+        Examples
+        --------
+        >>> taps = Taps.at(np.array([[6.0, 7.0]]), (16, 16))
+        >>> int(taps.rows[0, taps.down[0].argmax()]), int(taps.cols[0, taps.right[0].argmax()])
+        (6, 7)
+        """
+        reach = np.arange(TAPS)
+        base = np.floor(centres).astype(int) - TAPS // 2 + 1
+        index = [base[:, axis, None] + reach for axis in range(2)]
+        inside = [(index[axis] >= 0) & (index[axis] < shape[axis]) for axis in range(2)]
+        down, right = (_sinc(index[axis] - centres[:, axis, None]) * inside[axis] for axis in range(2))
+        rows, cols = (np.clip(index[axis], 0, shape[axis] - 1) for axis in range(2))
+        return cls(base, rows, cols, down, right)
+
+    @property
+    def weights(self) -> Real:
+        """Weight of each pixel, (n, taps, taps)."""
+        return np.asarray(self.down[:, :, None] * self.right[:, None, :])
 
 
 def _sinc(distance: Real) -> Real:
@@ -142,9 +161,9 @@ def fit_atoms(objective: Objective, kernels: Real, atoms: Atoms) -> Atoms:
         size = np.where(np.abs(atoms.amplitudes) > 0, atoms.amplitudes, 1)
         moves = np.clip(step[1:] / size, -LONGEST_MOVE, LONGEST_MOVE)
         here = Atoms(atoms.centres + moves.T, atoms.amplitudes + step[0], atoms.kinds)
-        if np.abs(moves).max() < STILL:
+        if np.quantile(np.abs(moves).max(0), NEARLY_ALL, method="higher") < SETTLED:
             return here
-    return here if _slope(objective, kernels, basis, here)[0] <= best else atoms
+    return here if misfit(_left(objective, kernels, here)[1]) <= best else atoms
 
 
 def _newton_step(objective: Objective, basis: Real, atoms: Atoms, slope: Real, damping: float) -> Real:
@@ -168,15 +187,42 @@ def _newton_step(objective: Objective, basis: Real, atoms: Atoms, slope: Real, d
 
 def _slope(objective: Objective, kernels: Real, basis: Real, atoms: Atoms) -> tuple[float, Real]:
     """Misfit, and its gradient in amplitude and in displacement times amplitude, (3, n)."""
-    model, types = objective.convolution, len(kernels)
-    spectra = model.map_spectra(atoms.maps(types, model.map_shape, objective.data.dtype))
-    residual, _ = objective.residual(model.kernel_spectra(kernels), spectra)
-    maps = model.correlate_kernels(model.kernel_spectra(basis), residual).reshape(3, types, -1)
+    types = len(kernels)
+    around, inside = _left(objective, kernels, atoms)
     slope = np.empty((3, len(atoms.kinds)))
+    flat = basis.reshape(3, types, *basis.shape[1:])
     for kind in range(types):
-        here = atoms.kinds == kind
-        slope[:, here] = (spreading(atoms.centres[here], model.map_shape).T @ maps[:, kind].T).T
-    return misfit(residual), slope
+        here = np.flatnonzero(atoms.kinds == kind)
+        for first in range(0, len(here), AT_ONCE):
+            some = here[first : first + AT_ONCE]
+            taps = Taps.at(atoms.centres[some], objective.convolution.map_shape)
+            slope[:, some] = _read(around, flat[:, kind], taps)
+    return misfit(inside), slope
+
+
+def _left(objective: Objective, kernels: Real, atoms: Atoms) -> tuple[Real, Real]:
+    """What atoms leave of the image, with room around it for all patches of all taps; and its inside."""
+    model, data = objective.convolution, objective.data
+    (rows, cols), margin = model.image_shape, [k - 1 + TAPS for k in model.kernel_shape]
+    around = np.zeros((len(data), rows + 2 * margin[0], cols + 2 * margin[1]), data.dtype)
+    inside = around[:, margin[0] : margin[0] + rows, margin[1] : margin[1] + cols]
+    objective.left(kernels, atoms.maps(len(kernels), model.map_shape, data.dtype), out=inside)
+    return around, inside
+
+
+def _read(around: Real, basis: Real, taps: Taps) -> Real:
+    """Correlation of kernels (m, slices, k1, k2) with an image, read between pixels: (m, n)."""
+    k1, k2 = basis.shape[2:]
+    corner = np.clip(taps.base + TAPS, 0, np.array(around.shape[1:]) - [k1 + TAPS - 1, k2 + TAPS - 1])
+    down, right = (w.astype(around.dtype)[:, :, None, None] for w in (taps.down, taps.right))
+    total: Real = np.zeros((len(basis), len(corner)))
+    for number, image in enumerate(around):
+        views = sliding_window_view(image, (k1 + TAPS - 1, k2 + TAPS - 1))
+        patches = views[corner[:, 0], corner[:, 1]]
+        rows = sum(down[:, tap] * patches[:, tap : tap + k1] for tap in range(TAPS))
+        read = sum(right[:, tap] * rows[:, :, tap : tap + k2] for tap in range(TAPS))
+        total += basis[:, number].reshape(len(basis), -1) @ read.reshape(len(corner), -1).T
+    return total
 
 
 def _solved(gram: Gram, damping: Real, norms: Real, right: Real) -> Real:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy import fft, ndimage, signal, spatial
+from scipy import fft, ndimage, spatial
 
 Real = NDArray[np.floating]
 
@@ -17,6 +19,7 @@ REACH = 1.5  # px around a peak whose activations are one defect
 SPARSE_REACH = 2.3  # the same where defects are far apart
 WEAKEST = 0.3  # amplitude over the typical one below which an activation is no defect
 NEIGHBOURS = 60  # that take part in one amplitude's standard error
+BOXES = 512  # defects that are looked at together: memory stays bounded
 CANDIDATE_COLUMNS = ["strength", "left_out", "outside"]
 SMALLEST_SHARE = 1e-3  # of a kernel, below which its error is not told from infinite
 
@@ -54,28 +57,71 @@ def find_peaks(extended: Real, kernel_shape: tuple[int, int]) -> Peaks:
     >>> peaks.centres.tolist(), peaks.amplitudes.tolist()
     ([[4.0, 4.75]], [4.0])
     """
-    smooth = ndimage.gaussian_filter(np.abs(extended), SMOOTHING, mode="constant")
-    summits = np.argwhere((smooth == ndimage.maximum_filter(smooth, 3)) & (smooth > 0))
-    order = np.argsort(-smooth[tuple(summits.T)], kind="stable")
-    active = np.argwhere(extended != 0)
+    active = np.column_stack(np.divmod(np.flatnonzero(extended), extended.shape[1]))
     if not len(active):
         return Peaks(np.empty((0, 2)), np.empty(0))
+    summits, heights = _summits(extended, active)
     values = extended[tuple(active.T)].astype(float)
-    reach = _reach(summits)
-    near = spatial.KDTree(active).query_ball_point(summits, reach)
+    near = list(spatial.KDTree(active).query_ball_point(summits, _reach(summits)))
+    gathered = _gathered(near, active, values)
     free = np.ones(len(active), bool)
-    centres, amplitudes = [], []
-    for number in order:
+    order = np.argsort(-heights, kind="stable")
+    for number in order[np.isnan(gathered[order, 2])]:
         members = [m for m in near[number] if free[m]]
-        strength = values[members].sum()
-        if not members or strength == 0:
-            continue
         free[members] = False
         weight = np.abs(values[members])
-        centres.append(weight @ active[members] / weight.sum())
-        amplitudes.append(strength)
-    offset = [k // 2 for k in kernel_shape]
-    return Peaks(np.array(centres) - offset, np.array(amplitudes))
+        if values[members].sum() != 0:
+            gathered[number, :2] = weight @ active[members] / weight.sum()
+            gathered[number, 2] = values[members].sum()
+    gathered = gathered[order]
+    gathered = gathered[np.nan_to_num(gathered[:, 2]) != 0]
+    return Peaks(gathered[:, :2] - [k // 2 for k in kernel_shape], gathered[:, 2])
+
+
+def _gathered(near: list[Any], active: NDArray[np.intp], values: Real) -> Real:
+    """Centre and strength (n, 3) of the summits that share no activation with another; NaN for the others."""
+    counts = np.array([len(members) for members in near])
+    members = np.concatenate([np.asarray(m, np.intp) for m in near])
+    owner = np.repeat(np.arange(len(near)), counts)
+    shared = np.bincount(owner, np.bincount(members, minlength=len(active))[members] > 1, len(near)) > 0
+    weight = np.abs(values[members])
+    total = np.bincount(owner, weight, len(near))
+    sums = [np.bincount(owner, weight * active[members, axis], len(near)) for axis in range(2)]
+    strength = np.bincount(owner, values[members], len(near))
+    found = np.column_stack([*(s / np.where(total > 0, total, 1) for s in sums), strength])
+    found[shared | (counts == 0)] = np.nan
+    return np.asarray(found)
+
+
+def _summits(extended: Real, active: NDArray[np.intp]) -> tuple[NDArray[np.intp], Real]:
+    """Maxima of the lightly smoothed map (n, 2), and their heights; of sparse maps box by box."""
+    half = round(4 * SMOOTHING) + 1  # of what an active pixel can make a maximum of
+    side = 4 * half + 1
+    if len(active) * side**2 > extended.size:
+        smooth = ndimage.gaussian_filter(np.abs(extended), SMOOTHING, mode="constant")
+        summits = np.argwhere((smooth == ndimage.maximum_filter(smooth, 3)) & (smooth > 0))
+        return summits, smooth[tuple(summits.T)]
+    found, heights = [], []
+    steps = np.arange(side) - 2 * half
+    for first in range(0, len(active), BOXES):
+        some = active[first : first + BOXES]
+        rows, cols = (some[:, axis, None] + steps for axis in range(2))
+        inside = [(i >= 0) & (i < n) for i, n in zip((rows, cols), extended.shape, strict=True)]
+        whole = inside[0][:, :, None] & inside[1][:, None, :]
+        at = (np.clip(i, 0, n - 1) for i, n in zip((rows, cols), extended.shape, strict=True))
+        down, right = at
+        boxes = np.where(whole, np.abs(extended[down[:, :, None], right[:, None, :]]), 0)
+        smooth = ndimage.gaussian_filter(boxes, SMOOTHING, mode="constant", axes=(1, 2))
+        smooth[~whole] = -1
+        highest = ndimage.maximum_filter(smooth, 3, axes=(1, 2))
+        middle = slice(half, side - half)
+        top = ((smooth == highest) & (smooth > 0))[:, middle, middle]
+        box, row, col = np.nonzero(top)
+        found.append(some[box] + np.column_stack([row, col]) - half)
+        heights.append(smooth[box, row + half, col + half])
+    summits = np.concatenate(found)
+    _, once = np.unique(summits[:, 0] * extended.shape[1] + summits[:, 1], return_index=True)
+    return summits[once], np.concatenate(heights)[once]
 
 
 def _reach(summits: NDArray[np.intp]) -> float:
@@ -118,23 +164,35 @@ def standard_errors(peaks: Peaks, kernel: Real, mask: NDArray[np.bool_], noise: 
         return np.empty(0)
     visible = _visible_energy(peaks.centres, kernel, mask)
     overlap = autocorrelation(kernel)
-    middle = np.array(overlap.shape) // 2
     count = min(NEIGHBOURS, len(peaks.centres))
-    _, near = spatial.KDTree(peaks.centres).query(peaks.centres, count)
-    near = near.reshape(len(peaks.centres), count)
+    tree = spatial.KDTree(peaks.centres / kernel.shape[1:])
     errors = np.empty(len(peaks.centres))
-    for number, group in enumerate(near):
-        points = peaks.centres[group]
-        lags = (points[:, None] - points[None]) + middle
-        gram = ndimage.map_coordinates(overlap, lags.reshape(-1, 2).T, order=1).reshape(count, count)
-        seen = np.sqrt(visible[group])
-        gram = gram * seen[:, None] * seen
-        gram[np.diag_indices(count)] = visible[group] * (1 + 1e-6)
-        unit = np.zeros(count)
-        unit[0] = 1
-        inverse = np.linalg.lstsq(gram, unit, rcond=1e-6)[0][0]
-        errors[number] = noise * np.sqrt(max(inverse, 1 / visible[group[0]]))
+    for first in range(0, len(errors), BOXES):
+        some = np.arange(first, min(first + BOXES, len(errors)))
+        # Atoms a window and more away have nothing in common with this one.
+        _, near = tree.query(tree.data[some], count, p=np.inf, distance_upper_bound=1.0)
+        near = near.reshape(len(some), count)
+        near = near[:, : max(1, int((near < len(errors)).sum(1).max()))]
+        inverse = _inverses(peaks.centres, near, visible, overlap)
+        errors[some] = noise * np.sqrt(np.maximum(inverse, 1 / visible[some]))
     return errors
+
+
+def _inverses(centres: Real, near: NDArray[np.intp], visible: Real, overlap: Real) -> Real:
+    """First element of the inverse of the Gram matrix of each group; numbers too large are no atom."""
+    missing = near == len(centres)
+    group = np.where(missing, near[:, :1], near)
+    points = centres[group]
+    lags = points[:, :, None] - points[:, None] + np.array(overlap.shape) // 2
+    seen = np.sqrt(visible[group])
+    gram = ndimage.map_coordinates(overlap, lags.reshape(-1, 2).T, order=1).reshape(lags.shape[:3])
+    gram *= seen[:, :, None] * seen[:, None]
+    gram[missing] = 0
+    gram.transpose(0, 2, 1)[missing] = 0
+    diagonal = np.arange(near.shape[1])
+    gram[:, diagonal, diagonal] = np.where(missing, 1, visible[group] * (1 + 1e-6))
+    inverse = np.linalg.pinv(gram, rcond=1e-6, hermitian=True)
+    return np.asarray(inverse[:, 0, 0])
 
 
 def autocorrelation(kernel: Real) -> Real:
@@ -146,14 +204,21 @@ def autocorrelation(kernel: Real) -> Real:
 
 def _visible_energy(centres: Real, kernel: Real, mask: NDArray[np.bool_]) -> Real:
     """Share of the kernel's energy that falls on pixels which count, for a defect at each centre."""
-    shares = [
-        signal.correlate(inside.astype(float), np.square(a, dtype=float), "full", method="fft")
-        for inside, a in zip(mask, kernel, strict=True)
-    ]
-    share = np.sum(shares, axis=0)
-    places = np.rint(centres).astype(int) + [k // 2 for k in kernel.shape[1:]]
-    places = np.clip(places, 0, np.array(share.shape) - 1)
-    return np.asarray(np.maximum(share[tuple(places.T)], SMALLEST_SHARE))
+    window = kernel.shape[1:]
+    limits = [n + k - 1 for n, k in zip(mask.shape[1:], window, strict=True)]
+    places = np.rint(centres).astype(int) + [k // 2 for k in window]
+    places = np.clip(places, 0, np.array(limits) - 1)
+    power = np.square(kernel, dtype=float)
+    share = np.full(len(places), power.sum())
+    inside = (places >= np.array(window) - 1) & (places <= np.array(mask.shape[1:]) - 1)
+    cut = np.arange(len(places)) if not mask.all() else np.flatnonzero(~inside.all(1))
+    share[cut] = 0
+    for seen, own in zip(mask, power, strict=True):
+        views = sliding_window_view(np.pad(seen, [(k - 1, k - 1) for k in window]), window)
+        for first in range(0, len(cut), BOXES):
+            some = cut[first : first + BOXES]
+            share[some] += np.tensordot(views[tuple(places[some].T)], own, 2)
+    return np.asarray(np.maximum(share, SMALLEST_SHARE))
 
 
 def chosen_rows(table: pd.DataFrame, snr: float, strength: float, outside: bool = False) -> pd.DataFrame:

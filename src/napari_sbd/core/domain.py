@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from napari_sbd.core.alternation import fit_maps
 from napari_sbd.core.descent import Iterate, Schedule
 from napari_sbd.core.kernel_fit import fit_kernels
+from napari_sbd.core.memory import check
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.region import Region, search_region
 from napari_sbd.core.sparsity import crowding, largest_penalty
@@ -53,10 +54,18 @@ class Domain:
     noise: float | None = None
     patches: list[Real] = field(default_factory=list)
 
-    def embed(self, maps: Real) -> Real:
-        """Maps of the region on those of the whole image."""
-        shape = self.whole.convolution.map_shape
+    def embed(self, maps: Real, whole: Objective | None = None) -> Real:
+        """Maps of the region on those of the whole image, `whole` where its window is another by now."""
+        shape = (whole or self.whole).convolution.map_shape
         return maps if maps.shape[1:] == shape else self.region.embed(maps, shape)
+
+    @property
+    def alone(self) -> Domain:
+        """The region as an image of its own."""
+        if self.part is self.whole:
+            return self
+        inner = Region((0, 0), self.region.shape)
+        return replace(self, raw=self.region.cut(self.raw), whole=self.part, region=inner)
 
     def to_raw(self, found: Iterate) -> Iterate:
         """What was found here, as kernels and maps of the image as given."""
@@ -81,6 +90,7 @@ def choose_domain(raw: Objective, starts: int, nonnegative: bool, seed: int) -> 
     patches = salient_patches(part.data, part.mask, window, starts, np.random.default_rng(seed))
     if crowding(part, patches, nonnegative) <= CROWDED:
         return Domain(raw, raw, part, region, patches=patches)
+    check(len(raw.data), raw.convolution.image_shape, crowded=True)
     flat = whiten(raw.data, raw.mask, window)
     whole = Objective(flat.data, raw.mask, window)
     return Domain(raw, whole, region.cut(whole), region, True, flat.noise)

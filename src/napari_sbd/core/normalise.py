@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sbd.core.noise import white_noise
+from napari_sbd.core.noise import sampled, white_noise
 from napari_sbd.core.observation import Observation
+from napari_sbd.core.tiles import bands
 
 Real = NDArray[np.floating]
 
@@ -18,7 +19,7 @@ SMALLEST_NOISE = 0.05  # of a slice's deviation
 
 @dataclass(frozen=True)
 class Normalised:
-    """Data (slices, rows, cols), and the factor of each slice that gives the image's unit back."""
+    """Data (slices, rows, cols) in single precision, and each slice's factor that gives the unit back."""
 
     data: Real
     scales: Real
@@ -29,31 +30,44 @@ def normalised(seen: Observation) -> Normalised:
 
     Slices of equal noise are what least squares over a stack presuppose: a bad slice weighs little.
     """
-    data = np.zeros_like(seen.data)
-    scales: Real = np.ones(len(data))
+    medians, largest, weights = np.array(
+        [
+            _levels(values, inside, len(seen.data) > 1)
+            for values, inside in zip(seen.data, seen.mask, strict=True)
+        ]
+    ).T
+    data = np.zeros(seen.data.shape, np.float32)
+    scales = largest * weights
+    deviation = _deviation(seen, medians, scales)
     for number, (values, inside) in enumerate(zip(seen.data, seen.mask, strict=True)):
-        if inside.any():
-            data[number], scales[number] = _equalised(values, inside)
-    if len(data) > 1:
-        scales, data = _weighted_by_noise(data, seen.mask, scales)
-    deviation = float(data[seen.mask].std())
-    return Normalised(data / deviation, scales * deviation)
+        for rows in bands(seen.shape):
+            centred = np.where(inside[rows], values[rows] - medians[number], 0)
+            data[number, rows] = centred / largest[number] / weights[number] / deviation
+    return Normalised(data, scales * deviation)
 
 
-def _equalised(values: Real, inside: NDArray[np.bool_]) -> tuple[Real, float]:
-    """A slice less its median, to a largest value of 1 (so that no square under- or overflows)."""
-    centred = np.where(inside, values - np.median(values[inside]), 0)
-    largest = float(np.abs(centred).max())
-    if not largest > 0:
-        return centred, 1.0
-    return centred / largest, largest
+def _levels(values: Real, inside: NDArray[np.bool_], weighted: bool) -> tuple[float, float, float]:
+    """Median of a slice; its largest deviation, so that squares stay in range; its noise over that."""
+    if not inside.any():
+        return 0.0, 1.0, 1.0
+    median = float(np.median(sampled(values, inside)))
+    parts = (values[rows][inside[rows]] for rows in bands((values.shape[0], values.shape[1])))
+    largest = max((float(np.abs(part - median).max()) for part in parts if part.size), default=0.0)
+    largest = largest if largest > 0 else 1.0
+    if not weighted:
+        return median, largest, 1.0
+    centred = np.where(inside, values - median, 0) / largest
+    noise = max(white_noise(centred[None], inside[None]), SMALLEST_NOISE * float(centred[inside].std()))
+    return median, largest, noise if noise > 0 else 1.0
 
 
-def _weighted_by_noise(data: Real, mask: NDArray[np.bool_], scales: Real) -> tuple[Real, Real]:
-    weights = np.ones(len(data))
-    for number, (values, inside) in enumerate(zip(data, mask, strict=True)):
-        if inside.any():
-            spread = float(values[inside].std())
-            noise = max(white_noise(values[None], inside[None]), SMALLEST_NOISE * spread)
-            weights[number] = noise if noise > 0 else 1.0
-    return scales * weights, data / weights[:, None, None]
+def _deviation(seen: Observation, medians: Real, scales: Real) -> float:
+    """Standard deviation of all slices together, each less its median and over its scale."""
+    count, total, squares = 0, 0.0, 0.0
+    for values, inside, median, scale in zip(seen.data, seen.mask, medians, scales, strict=True):
+        for rows in bands(seen.shape):
+            part = (values[rows][inside[rows]] - median) / scale
+            count += part.size
+            total += float(part.sum(dtype=float))
+            squares += float(np.vdot(part, part))
+    return float(np.sqrt(max(squares / count - (total / count) ** 2, 0.0)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -9,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sbd.core.convolution import Complex, Convolution
+from napari_sbd.core.noise import ENOUGH
 from napari_sbd.core.penalty import huber, prox_huber
-from napari_sbd.core.sites import Field
+from napari_sbd.core.sites import Field, Sites
+from napari_sbd.core.tiles import Active, OverlapSave, Tile, cut, in_one_piece
 
 Real = NDArray[np.floating]
 
@@ -72,9 +75,19 @@ class Objective:
         self.data = data
         self.mask = mask
         self.convolution = Convolution((data.shape[1], data.shape[2]), kernel_shape)
-        self._weight = self.convolution.to_canvas(mask.astype(data.dtype))
-        self._target = self.convolution.to_canvas(np.where(mask, data, 0).astype(data.dtype))
-        self._count = np.maximum(self._weight.sum((1, 2), dtype=np.float64), 1)
+        self.in_one_piece = in_one_piece(len(data), self.convolution.map_shape)
+
+    @cached_property
+    def _weight(self) -> Real:
+        return self.convolution.to_canvas(self.mask.astype(self.data.dtype))
+
+    @cached_property
+    def _target(self) -> Real:
+        return self.convolution.to_canvas(np.where(self.mask, self.data, 0).astype(self.data.dtype))
+
+    @cached_property
+    def _count(self) -> Real:
+        return np.asarray(np.maximum(self.mask.sum((1, 2), dtype=np.float64), 1))
 
     @cached_property
     def field(self) -> Field:
@@ -102,17 +115,104 @@ class Objective:
         residual += bias.astype(residual.dtype)[:, None, None] * self._weight
         return residual, bias
 
+    def left(self, kernels: Real, maps: Real, out: Real | None = None) -> Real:
+        """`W ⊙ (a ∗ x + b - y)` inside the frame (slices, rows, cols), the bias in closed form."""
+        model = self.convolution
+        residual = np.empty(self.data.shape, self.data.dtype) if out is None else out
+        if self.in_one_piece:
+            spectra = model.kernel_spectra(kernels), model.map_spectra(maps)
+            residual[:] = model.frame(self.residual(*spectra)[0])
+            return residual
+        k1, k2 = model.kernel_shape
+        total = np.zeros(len(residual))
+        for tile, shown in OverlapSave(kernels, model.map_shape).predicted(maps):
+            (row, col), (rows, cols) = tile.corner, tile.shape
+            down, right = slice(row + k1 - 1, row + k1 - 1 + rows), slice(col + k2 - 1, col + k2 - 1 + cols)
+            shown -= self.field.target[:, down, right]
+            if self.field.holes:
+                shown[self.field.outside[:, down, right]] = 0
+            total += shown.sum((1, 2), dtype=float)
+            residual[:, tile.rows, tile.cols] = shown
+        for image, inside, mean in zip(residual, self.mask, total / self._count, strict=True):
+            np.subtract(image, image.dtype.type(mean), out=image, where=inside if self.field.holes else True)
+        return residual
+
+    def slopes(self, kernels: Real, maps: Real | None, halo: int = 0) -> Iterator[tuple[Tile, Tile, Real]]:
+        """Minus the gradient of the misfit in the maps (None: empty ones), tile by tile.
+
+        Yields a tile of the extended maps, the same with a halo around it, and the gradient there.
+        """
+        model = self.convolution
+        if self.in_one_piece:
+            spectra = model.kernel_spectra(kernels)
+            shown = 0 if maps is None else model.predict(spectra, model.map_spectra(maps))
+            residual, _ = self.weighted(shown - self._target)
+            all_ = Tile.whole(model.map_shape)
+            yield all_, all_, -model.correlate_kernels(spectra, residual)
+            return
+        active = None if maps is None else Active.of(maps)
+        field, means = self.field, self._model_means(kernels, active)
+        (k1, k2), (rows, cols) = model.kernel_shape, model.image_shape
+        framed = Tile(slice(k1 - 1, k1 - 1 + rows), slice(k2 - 1, k2 - 1 + cols))
+
+        def rest(number: int, tile: Tile, shown: Real) -> Real:
+            left = field.target[number, tile.rows, tile.cols] - shown
+            if means[number]:
+                left += means[number]
+            if field.holes or not tile.inside(framed):
+                left[field.outside[number, tile.rows, tile.cols]] = 0
+            return left
+
+        lens = OverlapSave(kernels, model.map_shape, halo)
+        for tile in lens.map_tiles():
+            yield tile, *lens.slope(tile, active, rest)
+
+    def _model_means(self, kernels: Real, active: Active | None) -> Real:
+        """Mean over the mask of what maps show, (slices,)."""
+        if active is None or not len(active.values):
+            return np.zeros(len(self.data), self.data.dtype)
+        sums = self.field.seen_sums(kernels, Sites(active.kinds, active.rows, active.cols))
+        return np.asarray((active.values.astype(float) @ sums / self.field.count).astype(self.data.dtype))
+
     def visible_share(self, kernels: Real) -> Real:
         """Share of an atom's energy that falls on pixels which count, for each place of the extended maps."""
-        spectra = self.convolution.kernel_spectra(np.square(kernels))
-        share = self.convolution.correlate_kernels(spectra, self._weight)
-        return np.clip(share, 0, 1)
+        share = np.empty((len(kernels), *self.convolution.map_shape), kernels.dtype)
+        for tile, part in zip(self.map_tiles(kernels), self.visible_shares(kernels), strict=True):
+            share[:, tile.rows, tile.cols] = part
+        return share
+
+    def map_tiles(self, kernels: Real, halo: int = 0) -> Iterator[Tile]:
+        """The tiles of the extended maps that `slopes` and `visible_shares` go through."""
+        if self.in_one_piece:
+            return iter([Tile.whole(self.convolution.map_shape)])
+        return OverlapSave(kernels, self.convolution.map_shape, halo).map_tiles()
+
+    def visible_shares(self, kernels: Real, halo: int = 0) -> Iterator[Real]:
+        """The same tile by tile, each with its halo; where no pixel is hidden it is the kernel's energy."""
+        model = self.convolution
+        if self.in_one_piece:
+            spectra = model.kernel_spectra(np.square(kernels))
+            yield np.clip(model.correlate_kernels(spectra, self._weight), 0, 1)
+            return
+        outside, (k1, k2) = self.field.outside, model.kernel_shape
+        squares = np.square(kernels)
+        energy = np.clip(squares.sum((1, 2, 3)), 0, 1)[:, None, None]
+
+        def seen(number: int, tile: Tile, shown: Real) -> Real:
+            return (~outside[number, tile.rows, tile.cols]).astype(shown.dtype)
+
+        lens = OverlapSave(squares, model.map_shape, halo)
+        for tile in lens.map_tiles():
+            around = tile.grown(halo, model.map_shape)
+            (row, col), (rows, cols) = around.corner, around.shape
+            if outside[:, row : row + rows + k1 - 1, col : col + cols + k2 - 1].any():
+                yield np.clip(lens.slope(tile, None, seen)[1], 0, 1)
+            else:
+                yield np.broadcast_to(energy, (len(kernels), rows, cols))
 
     def value(self, kernels: Real, maps: Real, penalty: Penalty) -> float:
         """ψ at these kernels (types, slices, k1, k2) and extended maps, with the best bias."""
-        convolution = self.convolution
-        residual, _ = self.residual(convolution.kernel_spectra(kernels), convolution.map_spectra(maps))
-        return misfit(residual) + penalty.value(maps)
+        return misfit(self.left(kernels, maps)) + penalty.value(maps)
 
     def kernel_gradient(self, kernels: Real, maps: Real) -> Real:
         """Euclidean gradient of ψ with respect to the kernels."""
@@ -123,12 +223,50 @@ class Objective:
 
     def correlation(self, kernels: Real) -> Real:
         """Correlation of the kernels with the data less its mean, on the extended domain: `C_aᵀ(y - b)`."""
-        empty = np.zeros((1, *self.convolution.map_shape), self.data.dtype)
-        spectra = self.convolution.kernel_spectra(kernels)
-        residual, _ = self.residual(spectra[:1], self.convolution.map_spectra(empty))
-        return -self.convolution.correlate_kernels(spectra, residual)
+        reach = np.empty((len(kernels), *self.convolution.map_shape), self.data.dtype)
+        for tile, _, slope in self.slopes(kernels, None):
+            reach[:, tile.rows, tile.cols] = slope
+        return reach
+
+    def filtered(self, kernels: Real) -> Real:
+        """Correlation of the kernels with the data less its mean, (types, places): at the frame's pixels.
+
+        Only where a pixel counts; of a large image in some tiles only, which is enough for its statistics.
+        """
+        seen = np.asarray(self.mask.any(0))
+        if self.in_one_piece:
+            return self.convolution.on_frame(self.correlation(kernels))[:, seen]
+        window = self.convolution.kernel_shape
+        lens = OverlapSave(kernels, self.convolution.map_shape)
+        tiles = list(lens.map_tiles())
+        count = max(1, len(tiles) * ENOUGH // seen.size) if seen.size > ENOUGH else len(tiles)
+        values = []
+        for number in np.unique(np.linspace(0, len(tiles) - 1, count).round().astype(int)):
+            tile = tiles[number]
+            _, slope = lens.slope(tile, None, self._data_in)
+            spans = []
+            for part, k, n in zip((tile.rows, tile.cols), window, seen.shape, strict=True):
+                spans.append(slice(max(part.start, k // 2), min(part.stop, k // 2 + n)))
+            local = (slice(s.start - f, s.stop - f) for s, f in zip(spans, tile.corner, strict=True))
+            frame = (slice(s.start - k // 2, s.stop - k // 2) for s, k in zip(spans, window, strict=True))
+            values.append(slope[:, *local][:, seen[*frame]])
+        return np.concatenate(values, axis=1)
+
+    def _data_in(self, number: int, tile: Tile, shown: Real) -> Real:
+        """A slice's data less their mean in a tile of the field, zero where they do not count."""
+        corner = [at - k + 1 for at, k in zip(tile.corner, self.convolution.kernel_shape, strict=True)]
+        data, inside = (cut(a[number], (corner[0], corner[1]), tile.shape) for a in (self.data, self.mask))
+        return np.where(inside, data - self._means[number], 0)
+
+    @cached_property
+    def _means(self) -> Real:
+        """Mean of each slice over its mask."""
+        pairs = zip(self.data, self.mask, self._count, strict=True)
+        return np.array(
+            [image.sum(where=inside, dtype=float) / n for image, inside, n in pairs], self.data.dtype
+        )
 
 
 def misfit(residual: Real) -> float:
-    """Half the residual's sum of squares."""
-    return 0.5 * float(np.vdot(residual, residual))
+    """Half the residual's sum of squares, row by row: in single precision one long sum would drift."""
+    return 0.5 * float(np.einsum("...i,...i->...", residual, residual).sum(dtype=float))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sbd.core.parameters import SMALLEST_WINDOW
+from napari_sbd.core.reading import read_whole
 
 Real = NDArray[np.floating]
 
@@ -25,7 +26,8 @@ class Observation:
     Parameters
     ----------
     data : array (slices, rows, cols)
-        float64, finite; masked pixels are zero.
+        Finite; masked pixels are zero. float64, or float32 of large images that hold no more than that and of
+        what is read from disk piece by piece.
     mask : array of bool (slices, rows, cols)
         True where a pixel counts.
     pixel_size : tuple of float
@@ -58,7 +60,8 @@ def observe(
     Parameters
     ----------
     image : array-like (rows, cols), (slices, rows, cols) or RGB with equal channels
-        Any real dtype and byte order, NumPy or Dask. NaN and infinite pixels are masked.
+        Any real dtype and byte order. NaN and infinite pixels are masked. Large arrays of Dask, Zarr and
+        memory-mapped files are read once, piece by piece.
     mask : array-like of bool, optional
         True where a pixel counts; shape (rows, cols), or that of the stack.
     pixel_size : float or tuple of float
@@ -87,9 +90,10 @@ def observe(
     if not used.any():
         what = "has no finite pixel" if mask is None else "has no finite pixel inside the mask"
         raise ValueError(f"{name} {what}: nothing can be recovered from it")
-    data = np.where(used, data, 0)
+    if not used.all():
+        data[~used] = 0
     for number, (values, inside) in enumerate(zip(data, used, strict=True)):
-        seen = values[inside]
+        seen = values if inside.all() else values[inside]
         if seen.size and np.ptp(seen) == 0:
             which = name if len(data) == 1 else f"slice {number} of {name}"
             raise ValueError(f"{which} is constant: choose an image with contrast")
@@ -108,35 +112,37 @@ def check_window(window: tuple[int, int], shape: tuple[int, int]) -> None:
         )
 
 
-def _real(image: Any, name: str) -> NDArray[Any]:
-    try:
-        data = np.asarray(image)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} is not an array of numbers: {error}") from error
-    if data.size == 0:
+def _real(image: Any, name: str) -> Any:
+    """The image, checked to hold real numbers; what is large or on disk is not read yet."""
+    if not (hasattr(image, "dtype") and hasattr(image, "shape")):
+        try:
+            image = np.asarray(image)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{name} is not an array of numbers: {error}") from error
+    if 0 in image.shape:
         raise ValueError(f"{name} is empty: choose an image with pixels")
-    if np.iscomplexobj(data):
+    kind = np.dtype(image.dtype).kind
+    if kind == "c":
         raise ValueError(f"{name} is complex: pass its real part, imaginary part, modulus or phase")
-    if data.dtype.kind not in "fiub":
-        raise ValueError(f"{name} holds {data.dtype}, not numbers: pass an array of real numbers")
-    return data
+    if kind not in "fiub":
+        raise ValueError(f"{name} holds {image.dtype}, not numbers: pass an array of real numbers")
+    return image
 
 
-def _stack(data: NDArray[Any], name: str) -> Real:
-    if data.ndim == 3 and data.shape[-1] in (3, 4) and min(data.shape[:2]) > 4:
-        data = _grey(data, name)
-    if data.ndim == 2:
-        data = data[None]
-    if data.ndim != 3:
+def _stack(data: Any, name: str) -> Real:
+    if len(data.shape) == 3 and data.shape[-1] in (3, 4) and min(data.shape[:2]) > 4:
+        data = _grey(np.asarray(data), name)
+    if len(data.shape) not in (2, 3):
         raise ValueError(
-            f"{name} has {data.ndim} dimensions: pass an image (rows, cols) or a stack (slices, rows, cols)"
+            f"{name} has {len(data.shape)} dimensions: pass an image (rows, cols) or a stack "
+            "(slices, rows, cols)"
         )
-    if min(data.shape[1:]) < SMALLEST_WINDOW:
+    if min(data.shape[-2:]) < SMALLEST_WINDOW:
         raise ValueError(
-            f"{name} is {data.shape[1]}×{data.shape[2]} px: it needs at least "
+            f"{name} is {data.shape[-2]}×{data.shape[-1]} px: it needs at least "
             f"{SMALLEST_WINDOW}×{SMALLEST_WINDOW}"
         )
-    return np.array(data, dtype=np.float64)
+    return read_whole(data)
 
 
 def _grey(data: NDArray[Any], name: str) -> NDArray[Any]:

@@ -118,10 +118,9 @@ class _Puzzle:
         self.atoms = dict(enumerate(_listed(found.maps)))
         weight = noise**2 if alike else 0.0
         self.odds = [Odds(map_[map_ != 0], weight) for map_ in found.maps]
-        residual, _ = objective.residual(model.kernel_spectra(found.kernels), model.map_spectra(found.maps))
         self.rest = np.zeros_like(field.target)
         inside = tuple(slice(k - 1, k - 1 + n) for k, n in zip(self.window, model.image_shape, strict=True))
-        self.rest[:, *inside] = -model.frame(residual)
+        self.rest[:, *inside] = -objective.left(found.kernels, found.maps)
         share = objective.visible_share(found.kernels)
         self.norms = np.pad(share, ((0, 0), (REACH, REACH), (REACH, REACH)))
         far = NEAREST + 2 * REACH + 1

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sbd.core.memory import check
 from napari_sbd.core.observation import Observation, check_window, observe
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.recovery import Recovery, Status
@@ -78,11 +79,15 @@ def recover(image: Any, *, stop: Event | None = None, **options: Any) -> Recover
     >>> sorted(recovery.defects["row"].round().astype(int))
     [11, 31]
     """
-    recovery = None
-    for state in iter_recover(image, stop=stop, **options):
-        recovery = state.recovery
-    assert recovery is not None
-    return recovery
+    run = _begun(image, **options)
+    with one_thread():
+        status: Status = "finished"
+        for snapshot in run.steps():
+            run.note(snapshot)
+            if stop is not None and stop.is_set():
+                status = "cancelled"
+                break
+        return run.result(status)
 
 
 def iter_recover(
@@ -118,7 +123,8 @@ def iter_recover(
     Raises
     ------
     ValueError
-        If the image, the mask or an option cannot be used; the message names it and the remedy.
+        If the image, the mask or an option cannot be used, or if the image needs more memory than is free;
+        the message names it and the remedy.
 
     Notes
     -----
@@ -131,7 +137,23 @@ def iter_recover(
     >>> [state.stage for state in iter_recover(image, kernel_size=5)][-1]
     'finished'
     """
+    begun = _begun(image, mask=mask, pixel_size=pixel_size, unit=unit, name=name, start=start, **options)
+    return _drive(begun, stop)
+
+
+def _begun(
+    image: Any,
+    *,
+    mask: Any = None,
+    pixel_size: float | tuple[float, float] = 1.0,
+    unit: str = "px",
+    name: str = "image",
+    start: Any = None,
+    **options: Any,
+) -> Run:
+    """A run whose input has been checked."""
     parameters = Parameters.from_options(options)
+    _check_memory(image, parameters)
     if isinstance(image, Observation):
         seen = image
     else:
@@ -142,21 +164,32 @@ def iter_recover(
     if starts.window is not None:
         check_window(starts.window, seen.shape)
     with one_thread():
-        run = Run(seen, parameters, starts)
-    return _drive(run, stop)
+        return Run(seen, parameters, starts)
+
+
+def _check_memory(image: Any, parameters: Parameters) -> None:
+    """Raise TooLarge where an image cannot fit; other input is judged where it is read."""
+    shape = tuple(getattr(image.data if isinstance(image, Observation) else image, "shape", ()))
+    if len(shape) in (2, 3) and not (len(shape) == 3 and shape[-1] in (3, 4)):
+        slices = shape[0] if len(shape) == 3 else 1
+        check(slices, (shape[-2], shape[-1]), parameters.types)
 
 
 def _drive(run: Run, stop: Event | None) -> States:
     status: Status = "finished"
-    shown = time.perf_counter()
+    due = time.perf_counter() + SECONDS_BETWEEN_STATES
     for snapshot in _each_in_one_thread(run.steps()):
         run.note(snapshot)
         if stop is not None and stop.is_set():
             status = "cancelled"
             break
-        if time.perf_counter() - shown >= SECONDS_BETWEEN_STATES:
-            yield _state(run, snapshot)
-            shown = time.perf_counter()
+        began = time.perf_counter()
+        if began >= due:
+            state = _state(run, snapshot)
+            # The state of a large image takes time to make: at most a tenth of all is spent on that.
+            pause = max(SECONDS_BETWEEN_STATES, 10 * (time.perf_counter() - began))
+            yield state
+            due = time.perf_counter() + pause
     with one_thread():
         recovery = run.result(status)
     yield _last_state(run, recovery)

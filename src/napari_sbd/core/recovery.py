@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, Self
@@ -9,14 +10,14 @@ from typing import Any, Literal, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import signal
 
 from napari_sbd.core.defects import WEAKEST, Peaks, candidate_table, chosen_rows, typical_amplitude
 from napari_sbd.core.observation import Observation
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.revisit import Revisit, revisit
 from napari_sbd.core.stability import RESAMPLES, kernel_errors
-from napari_sbd.core.threshold import Filtered, Threshold, filtered, left_out, snr_for
+from napari_sbd.core.threshold import Filtered, Threshold, filtered, snr_for
+from napari_sbd.core.tiles import OverlapSave, Tile
 from napari_sbd.core.trust import Trust, trust_of
 
 Real = NDArray[np.floating]
@@ -114,16 +115,28 @@ class Recovery:
     @cached_property
     def reconstruction(self) -> Real:
         """What the model explains (slices, rows, cols): `Σ_k a_{k,s} ∗ x_k + b_s`, in the image's unit."""
-        slices = []
-        for number, bias in enumerate(self.bias):
-            atoms = zip(self.extended_activations, self.kernels[:, number], strict=True)
-            slices.append(sum(signal.convolve(x, a, "valid", method="fft") for x, a in atoms) + bias)
-        return np.array(slices)
+        shown = np.empty(self.observation.data.shape)
+        for tile, image in self._shown():
+            shown[:, tile.rows, tile.cols] = image
+        return shown
 
     @cached_property
     def residual(self) -> Real:
         """What the model does not explain (slices, rows, cols): NaN where masked."""
-        return np.where(self.observation.mask, self.observation.data - self.reconstruction, np.nan)
+        seen = self.observation
+        left = np.full(seen.data.shape, np.nan)
+        for tile, image in self._shown():
+            here = (slice(None), tile.rows, tile.cols)
+            np.subtract(seen.data[here], image, out=left[here], where=seen.mask[here])
+        return left
+
+    def _shown(self) -> Iterator[tuple[Tile, Real]]:
+        """The reconstruction tile by tile."""
+        maps = self.extended_activations
+        lens = OverlapSave(self.kernels, (maps.shape[1], maps.shape[2]))
+        for tile, image in lens.predicted(maps):
+            image += self.bias[:, None, None]
+            yield tile, image
 
     @cached_property
     def defects(self) -> pd.DataFrame:
@@ -138,7 +151,7 @@ class Recovery:
         """All that may be a defect, see `napari_sbd.core.defects.candidate_table`."""
         seen = self.observation
         empty = not self.extended_activations.any()
-        left = [] if empty else left_out(self._past, self._filtered, self.peaks)
+        left = [] if empty else [(f.left_out, f.errors) for f in self._filtered]
         return candidate_table(
             self.peaks, self.kernels, seen.mask, self._levels, left, seen.pixel_size, seen.unit
         )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_sbd.core.objective import Objective
-from napari_sbd.core.start import salience
+from napari_sbd.core.start import QUIET_PERCENTILE, coarse_energy, salience
 from napari_sbd.core.window import richest_window
 
 Real = NDArray[np.floating]
@@ -26,9 +27,14 @@ class Region:
 
     def cut(self, objective: Objective) -> Objective:
         """The objective of the region alone."""
+        return Objective(
+            self.seen(objective.data), self.seen(objective.mask), objective.convolution.kernel_shape
+        )
+
+    def seen(self, array: NDArray[Any]) -> NDArray[Any]:
+        """What of an array (slices, rows, cols) lies inside."""
         rows, cols = (slice(c, c + n) for c, n in zip(self.corner, self.shape, strict=True))
-        inside = (slice(None), rows, cols)
-        return Objective(objective.data[inside], objective.mask[inside], objective.convolution.kernel_shape)
+        return array[:, rows, cols]
 
     def embed(self, maps: Real, map_shape: tuple[int, int]) -> Real:
         """Lay the region's extended maps on those of the whole frame, zero elsewhere."""
@@ -46,5 +52,12 @@ def search_region(objective: Objective) -> Region:
     sides = (sides[0], sides[1])
     if sides == shape:
         return Region((0, 0), shape)
-    energy = np.sqrt(salience(objective.data, objective.mask, window))
-    return Region(richest_window(energy, sides), sides)
+    if objective.in_one_piece:
+        energy = np.sqrt(salience(objective.data, objective.mask, window))
+        return Region(richest_window(energy, sides), sides)
+    energy, step = coarse_energy(objective.data, objective.mask, window)
+    quiet = np.percentile(energy, QUIET_PERCENTILE)
+    coarse = (sides[0] // step, sides[1] // step)
+    corner = richest_window(np.sqrt(np.maximum(energy - quiet, 0)), coarse)
+    row, col = (min(c * step, n - side) for c, n, side in zip(corner, shape, sides, strict=True))
+    return Region((row, col), sides)

@@ -28,14 +28,12 @@ def resized(objective: Objective, found: Iterate) -> tuple[Objective, Iterate]:
     """
     window = objective.convolution.kernel_shape
     wide, seen = _seen_wide(objective, found)
-    model = wide.convolution
-    residual, _ = wide.residual(model.kernel_spectra(seen.kernels), model.map_spectra(seen.maps))
-    spread = robust_std(model.frame(residual)[wide.mask])
+    spread = robust_std(wide.left(seen.kernels, seen.maps)[wide.mask])
     noise = spread / max(float(np.linalg.norm(seen.maps)), float(np.finfo(np.float32).tiny))
     sizes = [support(kernel, noise) for kernel in seen.kernels]
     largest = [
         min(n, max(SMALLEST_WINDOW, max(pair)))
-        for n, pair in zip(model.kernel_shape, zip(*sizes, strict=True), strict=True)
+        for n, pair in zip(wide.convolution.kernel_shape, zip(*sizes, strict=True), strict=True)
     ]
     size = (largest[0], largest[1])
     if all(abs(new - old) <= WORTH * old for new, old in zip(size, window, strict=True)):

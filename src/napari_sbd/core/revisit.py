@@ -61,7 +61,7 @@ def revisit(seen: Observation, kernels: Real, extended: Real) -> Revisit:
         Extended activation maps, in the image's unit.
     """
     normal = normalised(seen)
-    objective = Objective(normal.data.astype(np.float32), seen.mask, (kernels.shape[2], kernels.shape[3]))
+    objective = Objective(normal.data, seen.mask, (kernels.shape[2], kernels.shape[3]))
     plain = kernels / normal.scales[None, :, None, None]
     size = np.linalg.norm(plain.reshape(len(plain), -1), axis=1)
     size = np.where(size > 0, size, 1)

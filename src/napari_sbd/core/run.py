@@ -17,7 +17,7 @@ from napari_sbd.core.defects import Peaks
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_size import estimate_window
 from napari_sbd.core.more_types import MoreTypes
-from napari_sbd.core.noise import robust_std, white_noise
+from napari_sbd.core.noise import robust_std, sampled, white_noise
 from napari_sbd.core.normalise import normalised
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.observation import Observation
@@ -26,13 +26,16 @@ from napari_sbd.core.progress import Progress
 from napari_sbd.core.recovery import Recovery, Status
 from napari_sbd.core.signs import both_signs
 from napari_sbd.core.single import Single
+from napari_sbd.core.sites import Sites
 from napari_sbd.core.sparsity import matched_noise
 from napari_sbd.core.start import NO_STARTS, Starts
 from napari_sbd.core.steps import Snapshot
+from napari_sbd.core.tiles import bands
 from napari_sbd.core.verdict import FEWEST_IN_A_LATTICE, fills_a_lattice, residual_of, strong_peaks, worth
 
 Real = NDArray[np.floating]
 
+MIDDLE = 1024  # px, of an image that the first window is estimated from
 PACKAGES = ("napari-sbd", "numpy", "scipy", "scikit-image", "napari")
 
 
@@ -50,9 +53,9 @@ class Run:
         self.parameters = parameters
         normal = normalised(seen)
         self.scales = normal.scales
-        window = parameters.kernel_size or starts.window or estimate_window(normal.data, seen.mask)
+        window = parameters.kernel_size or starts.window or _first_window(normal.data, seen.mask)
         automatic = parameters.kernel_size is None and starts.window is None
-        raw = Objective(normal.data.astype(np.float32), seen.mask, window)
+        raw = Objective(normal.data, seen.mask, window)
         self.penalty = Penalty(1.0, 0.0, parameters.activations != "signed")
         self.first = Single(raw, parameters, self.penalty, starts, automatic)
         self.nothing = ""
@@ -94,9 +97,19 @@ class Run:
         if not worth(self.raw, empty, best, 1, len(peaks.amplitudes)):
             return "what the best kernel explains is no more than noise"
         many = len(peaks.amplitudes) >= FEWEST_IN_A_LATTICE
-        if many and fills_a_lattice(residual_of(self.raw, best) - residual_of(self.raw, empty)):
+        if many and fills_a_lattice(self._model_in_part(best)):
             return "what repeats is a lattice: remove it first"
         return ""
+
+    def _model_in_part(self, best: Iterate) -> Real:
+        """What the model shows, of a large image in the region of the search: what repeats does so there."""
+        region, window = self.first.domain.region, self.raw.convolution.kernel_shape
+        (row, col), (rows, cols) = region.corner, region.shape
+        maps = best.maps[:, row : row + rows + window[0] - 1, col : col + cols + window[1] - 1]
+        part = Objective(
+            np.zeros((len(self.raw.data), rows, cols), maps.dtype), region.seen(self.raw.mask), window
+        )
+        return part.left(best.kernels, maps)
 
     def _cost_of_end(self) -> float:
         return stages.DEBIAS.steps * float(np.prod(self.raw.convolution.map_shape))
@@ -117,25 +130,26 @@ class Run:
     def result(self, status: Status) -> Recovery:
         """The result in the image's unit; bias and noise belong to the returned kernels and maps."""
         best = self._best()
-        kernels, maps = self._as_returned(best)
-        zeros = np.zeros(len(self.seen.data))
         peaks = self._peaks(best, refine=status == "finished")
-        unbiased = Recovery(self.seen, self.parameters, kernels, maps, peaks, zeros, 0.0, status)
-        bias = np.array(
-            [
-                np.mean(r[m]) if m.any() else 0.0
-                for r, m in zip(unbiased.residual, self.seen.mask, strict=True)
-            ]
-        )
-        rest = unbiased.residual - bias[:, None, None]
-        noise = robust_std(rest[self.seen.mask])
-        return replace(
-            unbiased,
-            bias=bias,
-            noise=noise,
-            amplitude_noise=self._amplitude_noise(best),
+        left = residual_of(self.raw, best)
+        amplitude_noise = self._amplitude_noise(best, left)
+        left *= self.scales.astype(left.dtype)[:, None, None]
+        noise = robust_std(sampled(left, self.seen.mask))
+        quality = self._quality(left, noise)
+        del left
+        kernels, maps = self._as_returned(best)
+        return Recovery(
+            self.seen,
+            self.parameters,
+            kernels,
+            maps,
+            peaks,
+            self._bias(kernels, maps),
+            noise,
+            status,
+            amplitude_noise=amplitude_noise,
             nothing=self.nothing if status == "finished" else "",
-            quality=self._quality(rest, noise),
+            quality=quality,
             history=pd.DataFrame(self.history, columns=["seconds", "stage", "start", "lam", "objective"]),
             versions=_versions(),
         )
@@ -153,7 +167,9 @@ class Run:
         scaled = found.kernels.astype(float) * self.scales[None, :, None, None]
         norms = self._norms(found)
         kernels = scaled / norms[:, None, None, None]
-        return kernels, found.maps.astype(float) * norms[:, None, None]
+        maps = found.maps.astype(float)
+        maps *= norms[:, None, None]
+        return kernels, maps
 
     def _norms(self, found: Iterate) -> Real:
         """Factor between maps as worked with and as returned, for each type; negative where Σ x < 0."""
@@ -161,10 +177,19 @@ class Run:
         size = np.linalg.norm(scaled.reshape(len(scaled), -1), axis=1)
         return np.where(size > 0, size, 1) * np.where(found.maps.sum((1, 2), dtype=float) < 0, -1.0, 1.0)
 
-    def _amplitude_noise(self, best: Iterate) -> tuple[float, ...]:
+    def _bias(self, kernels: Real, maps: Real) -> Real:
+        """Mean of each slice less that of what the model shows there, in the image's unit."""
+        sites, field = Sites.of(maps), self.raw.field
+        shown = sites.read(maps) @ field.seen_sums(kernels, sites) / field.count
+        means = [
+            sum(float(v[rows].sum(where=m[rows], dtype=float)) for rows in bands(self.seen.shape)) / count
+            for v, m, count in zip(self.seen.data, self.seen.mask, field.count, strict=True)
+        ]
+        return np.where(self.seen.mask.any((1, 2)), np.asarray(means) - shown, 0.0)
+
+    def _amplitude_noise(self, best: Iterate, left: Real) -> tuple[float, ...]:
         """Standard deviation of the noise that an amplitude of each type meets, in the image's unit."""
-        rest = residual_of(self.raw, best)
-        noise = [matched_noise(self.raw, rest, kernel) for kernel in best.kernels]
+        noise = [matched_noise(self.raw, left, kernel) for kernel in best.kernels]
         return tuple(float(n) for n in np.abs(self._norms(best)) * noise)
 
     def _peaks(self, best: Iterate, refine: bool) -> tuple[Peaks, ...]:
@@ -175,13 +200,22 @@ class Run:
 
     def _quality(self, rest: Real, noise: float) -> dict[str, float]:
         search = self.first.search
-        grain = white_noise(np.nan_to_num(rest), self.seen.mask)
+        grain = white_noise(rest, self.seen.mask)
         return {
             "starts": len(search.found),
             "starts_agreeing": search.agreeing(),
             "residual_to_noise": noise / grain if grain > 0 else float("nan"),
             "lam_max": self.first.largest * float(np.mean(self.scales)),
         }
+
+
+def _first_window(data: Real, mask: NDArray[np.bool_]) -> tuple[int, int]:
+    """A first estimate of the window, from the middle of a large image."""
+    middle = (
+        slice(None),
+        *(slice((n - min(n, MIDDLE)) // 2, (n + min(n, MIDDLE)) // 2) for n in data.shape[1:]),
+    )
+    return estimate_window(data[middle].astype(float), mask[middle])
 
 
 def _versions() -> dict[str, str]:

@@ -13,10 +13,12 @@ from napari_sbd.core.descent import Iterate
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.progress import Progress
 from napari_sbd.core.single import Single
+from napari_sbd.core.sites import Sites
 from napari_sbd.core.steps import Snapshot, shown_as
-from napari_sbd.core.verdict import FEWEST_DEFECTS, residual_of, strong_peaks, worth
+from napari_sbd.core.verdict import FEWEST_DEFECTS, strong_peaks, worth
 
 TELLING = 1.02  # ratio of what stage I explains with both signs and with one, above which both are tried
+LEAST_SHARE = 0.5  # of an atom's energy inside the frame, that is taken for its share
 STRONG = 0.5  # of a typical defect's amplitude, for one of the other sign
 
 Steps = Generator[Snapshot, None, Iterate]
@@ -60,12 +62,21 @@ def _anew(first: Single, free: Penalty, progress: Progress) -> Steps:
 
 
 def _asked_for(objective: Objective, best: Iterate) -> bool:
-    rest = objective.replaced(-residual_of(objective, best))
-    for kernel, map_ in zip(best.kernels, best.maps, strict=True):
-        typical = float(np.median(map_[map_ >= STRONG * map_.max()])) if map_.max() > 0 else np.inf
-        correlation = rest.correlation(kernel[None])[0] / np.maximum(
-            objective.visible_share(kernel[None])[0], 0.5
-        )
-        if (correlation < -STRONG * typical).any():
-            return True
-    return False
+    """Whether the residual holds the kernel upside down, as strongly as half a typical defect."""
+    sites = Sites.of(best.maps)
+    sizes = [sites.read(best.maps)[sites.kinds == kind] for kind in range(len(best.maps))]
+    typical = np.array(
+        [np.median(x[x >= STRONG * x.max()]) if len(x) and x.max() > 0 else np.inf for x in sizes]
+    )
+    limit = -STRONG * typical[:, None, None]
+    places = []
+    for _, around, slope in objective.slopes(best.kernels, best.maps):
+        kinds, rows, cols = np.nonzero(slope < limit * LEAST_SHARE)
+        found = Sites(kinds, rows + around.rows.start, cols + around.cols.start)
+        places.append((found, slope[kinds, rows, cols]))
+    if not any(len(found) for found, _ in places):
+        return False
+    share = np.maximum(objective.visible_share(best.kernels), LEAST_SHARE)
+    return any(
+        bool((values < limit[found.kinds, 0, 0] * found.read(share)).any()) for found, values in places
+    )

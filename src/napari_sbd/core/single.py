@@ -9,13 +9,13 @@ import numpy as np
 
 from napari_sbd.core import stages
 from napari_sbd.core.descent import Iterate
-from napari_sbd.core.domain import choose_domain
+from napari_sbd.core.domain import Domain, choose_domain
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.progress import Progress
 from napari_sbd.core.resize import resized
 from napari_sbd.core.search import Search
-from napari_sbd.core.sparsity import Levels, largest_penalty, levels
+from napari_sbd.core.sparsity import Levels, largest_penalty, levels, widened
 from napari_sbd.core.start import Starts
 from napari_sbd.core.steps import Snapshot
 from napari_sbd.core.window import crop, recentre
@@ -51,6 +51,7 @@ class Single:
         self.search = Search(self.domain, parameters, penalty, starts)
         self.levels: Levels | None = None
         self._searching, self._in_domain = True, True
+        self._in_region = self.domain.part is not self.domain.whole
 
     @property
     def largest(self) -> float:
@@ -74,27 +75,44 @@ class Single:
         return best
 
     def _end(self, best: Iterate, found: Levels) -> Steps:
-        """From the search's best on: whole image, image as given, window, refinement."""
-        rounds, penalty, domain = self.parameters.refinements, self.penalty, self.domain
+        """From the search's best on: window, refinement; of a large image first in the region."""
+        if self.domain.whitened or self.domain.part is self.domain.whole:
+            return (yield from self._refined(best, found, self.domain))
+        alone = self.domain.alone
+        best = yield from self._refined(best, found, alone)
+        assert self.levels is not None
+        region = alone.raw.with_window(self.raw.convolution.kernel_shape)
+        lam = stages.residual_level(region, best, self.levels) if self.parameters.refinements else found.last
+        self.levels = widened(self.levels, lam, region, self.raw)
+        best, self._in_region = replace(best, maps=self.domain.embed(best.maps, self.raw)), False
+        return (
+            yield from stages.widen(self.raw, best, self.levels, self.penalty, self.parameters.refinements)
+        )
+
+    def _refined(self, best: Iterate, found: Levels, domain: Domain) -> Steps:
+        """Carry the search's best over to the domain's own image, fit the window, refine."""
+        rounds, penalty, seen = self.parameters.refinements, self.penalty, domain.raw
         if best.maps.shape[1:] != domain.whole.convolution.map_shape:
             begin = replace(best, maps=domain.embed(best.maps))
+            self._in_region = False
             best = yield from stages.polish(domain.whole, begin, penalty.at(found.last))
         if domain.whitened:
             best = yield from stages.refine(domain.whole, best, found, penalty, rounds, untangle=False)
         raw, self._in_domain = domain.to_raw(best), False
         if self.automatic:
-            self.raw, raw = resized(self.raw, raw)
+            seen, raw = resized(seen, raw)
+            self.raw = self.raw.with_window(seen.convolution.kernel_shape)
         self.levels = found
         if raw is not best:
-            self.levels = found = self._levels_of(raw)
-            best = yield from stages.polish(self.raw, raw, penalty.at(found.last))
-        return (yield from stages.refine(self.raw, best, found, penalty, rounds))
+            self.levels = found = self._levels_of(seen, raw)
+            best = yield from stages.polish(seen, raw, penalty.at(found.last))
+        return (yield from stages.refine(seen, best, found, penalty, rounds))
 
-    def _levels_of(self, found: Iterate) -> Levels:
+    def _levels_of(self, seen: Objective, found: Iterate) -> Levels:
         """Penalties for a kernel of the image as given."""
         options = self.parameters
-        largest = largest_penalty(self.raw, found.kernels, self.penalty.nonnegative)
-        return levels(self.raw, found.kernels, largest, options.lam_first, options.lam_last)
+        largest = largest_penalty(seen, found.kernels, self.penalty.nonnegative)
+        return levels(seen, found.kernels, largest, options.lam_first, options.lam_last)
 
     def best(self, latest: Snapshot) -> Iterate:
         """The best until now, on the image as given."""
@@ -109,6 +127,6 @@ class Single:
         if kernels.shape[-2:] != window:
             kernels, maps, _ = recentre(kernels, maps, window)
             kernels, maps = crop(kernels, maps, window)
-        if self._searching:
-            maps = self.domain.embed(maps)
+        if self._in_region:
+            maps = self.domain.embed(maps, self.raw)
         return replace(found, kernels=kernels, maps=maps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,8 +11,12 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy import sparse
 
+from napari_sbd.core.tiles import Tile
+
 Real = NDArray[np.floating]
 Index = NDArray[np.intp]
+
+HELD = 2**24  # numbers in patches, up to which they are kept
 
 
 @dataclass(frozen=True)
@@ -23,12 +28,35 @@ class Sites:
     cols: Index
 
     @classmethod
-    def of(cls, maps: Real) -> Sites:
+    def of(cls, maps: Real | NDArray[np.bool_]) -> Sites:
         """The support of maps."""
-        return cls(*np.nonzero(maps))
+        flat = np.flatnonzero(maps)
+        kinds, places = np.divmod(flat, maps[0].size)
+        return cls(kinds, *np.divmod(places, maps.shape[2]))
+
+    @classmethod
+    def none(cls) -> Sites:
+        """No place at all."""
+        empty = np.empty(0, np.intp)
+        return cls(empty, empty, empty)
 
     def __len__(self) -> int:
         return len(self.kinds)
+
+    @classmethod
+    def all_of(cls, parts: Sequence[Sites]) -> Sites:
+        """Those of all parts, one after the other."""
+        return cls(*(np.concatenate([getattr(p, n) for p in parts]) for n in ("kinds", "rows", "cols")))
+
+    def within(self, tile: Tile) -> Sites:
+        """Those in a tile of the maps."""
+        return self.chosen(self.inside(tile))
+
+    def inside(self, tile: Tile) -> NDArray[np.bool_]:
+        """Which lie in a tile of the maps."""
+        inside = (self.rows >= tile.rows.start) & (self.rows < tile.rows.stop)
+        inside &= (self.cols >= tile.cols.start) & (self.cols < tile.cols.stop)
+        return np.asarray(inside)
 
     def chosen(self, which: NDArray[np.bool_]) -> Sites:
         """Those where `which` is true."""
@@ -36,11 +64,7 @@ class Sites:
 
     def joined(self, other: Sites) -> Sites:
         """These and the others behind them."""
-        return Sites(
-            np.concatenate([self.kinds, other.kinds]),
-            np.concatenate([self.rows, other.rows]),
-            np.concatenate([self.cols, other.cols]),
-        )
+        return Sites.all_of([self, other])
 
     def read(self, maps: Real) -> Real:
         """Values of maps here."""
@@ -48,9 +72,24 @@ class Sites:
 
     def write(self, values: Real, like: Real) -> Real:
         """Maps that hold these values here and are zero elsewhere."""
-        maps = np.zeros_like(like)
+        # Unlike zeros_like, this touches no page of memory that stays empty.
+        maps = np.zeros(like.shape, like.dtype)
         maps[self.kinds, self.rows, self.cols] = values
         return maps
+
+
+def largest_of_neighbours(above: NDArray[np.bool_], excess: Real) -> Sites:
+    """Places (types, rows, cols) that are above and exceed all eight neighbours."""
+    here = Sites.of(above)
+    kinds, rows, cols = here.kinds, here.rows, here.cols
+    best = np.ones(len(kinds), bool)
+    (last_row, last_col) = (n - 1 for n in excess.shape[1:])
+    own = excess[kinds, rows, cols]
+    for down in (-1, 0, 1):
+        for right in (-1, 0, 1):
+            beside = np.clip(rows + down, 0, last_row), np.clip(cols + right, 0, last_col)
+            best &= own >= excess[kinds, *beside]
+    return here.chosen(best)
 
 
 class Field:
@@ -72,6 +111,8 @@ class Field:
         Number of pixels that count.
     energy : float
         `½ ‖target‖²`.
+    holes : bool
+        Whether any pixel of the frame does not count.
     """
 
     def __init__(self, data: Real, mask: NDArray[np.bool_], window: tuple[int, int]) -> None:
@@ -90,26 +131,28 @@ class Field:
         self.target[inside] = kept
         self.outside = np.ones(shape, bool)
         self.outside[inside] = ~mask
-        self.energy = 0.5 * float(np.vdot(kept, kept))
-        self._holes = not whole
-
-    def patches(self, sites: Sites) -> Real:
-        """Patches of the target, (slices, sites, k1 · k2)."""
-        views = sliding_window_view(self.target, self.window, axis=(1, 2))
-        return np.asarray(
-            views[:, sites.rows, sites.cols].reshape(
-                len(self.target), len(sites), self.window[0] * self.window[1]
-            )
-        )
+        # Row by row: in single precision one long sum would drift.
+        self.energy = 0.5 * float(np.einsum("...i,...i->...", kept, kept).sum(dtype=float))
+        self.holes = not whole
 
     def cut(self, sites: Sites) -> NDArray[np.bool_]:
         """Which patches hold a pixel that does not count."""
-        if self._holes:
+        if self.holes:
             return np.asarray(self._covered[sites.rows, sites.cols])
         (rows, cols), (k1, k2) = self.target.shape[1:], self.window
         inside = (sites.rows >= k1 - 1) & (sites.rows <= rows - 2 * k1 + 1)
         inside &= (sites.cols >= k2 - 1) & (sites.cols <= cols - 2 * k2 + 1)
         return np.asarray(~inside)
+
+    def seen_sums(self, kernels: Real, sites: Sites, hidden: Hidden | None = None) -> Real:
+        """Sum of each site's atom over the pixels that count, (sites, slices)."""
+        hidden = self.hidden(sites) if hidden is None else hidden
+        slices, numbers = len(self.target), len(hidden.numbers)
+        totals = kernels.sum((2, 3), dtype=float)[sites.kinds]
+        values = kernels.reshape(len(kernels), -1)[sites.kinds[hidden.numbers][hidden.at], hidden.places]
+        lost = np.bincount(hidden.at * slices + hidden.slices, values, numbers * slices)
+        totals[hidden.numbers] -= lost.reshape(-1, slices)
+        return np.asarray(totals)
 
     @cached_property
     def _covered(self) -> NDArray[np.bool_]:
@@ -126,15 +169,46 @@ class Field:
         (k1, k2), width = self.window, self.target.shape[2]
         pixels = (slices * self.target.shape[1] + sites.rows[numbers][at] + row) * width
         pixels += sites.cols[numbers][at] + col
+        seen, pixels = np.unique(pixels, return_inverse=True)
         order = np.argsort(at, kind="stable") if len(self.target) > 1 else slice(None)
         return Hidden(
             numbers,
             at[order],
             pixels[order],
             (slices * k1 * k2 + row * k2 + col)[order],
-            self.target.size,
+            len(seen),
             slices[order],
         )
+
+
+class Patches:
+    """Patches of a field at sites, (slices, sites, k1 · k2), held as far as memory allows.
+
+    Parameters
+    ----------
+    field : Field
+    sites : Sites
+    """
+
+    def __init__(self, field: Field, sites: Sites) -> None:
+        self.field, self.sites = field, sites
+        size = field.window[0] * field.window[1]
+        held = len(field.target) * len(sites) * size <= HELD
+        self._step = max(1, len(sites) if held else HELD // size)
+        self._held = list(self._gathered()) if held else None
+
+    def __iter__(self) -> Iterator[tuple[int, slice, Real]]:
+        """Number of a slice, some of the sites, and their patches there (sites, k1 · k2)."""
+        return self._gathered() if self._held is None else iter(self._held)
+
+    def _gathered(self) -> Iterator[tuple[int, slice, Real]]:
+        sites, window = self.sites, self.field.window
+        for number, image in enumerate(self.field.target):
+            views = sliding_window_view(image, window)
+            for start in range(0, len(sites), self._step):
+                some = slice(start, start + self._step)
+                gathered = views[sites.rows[some], sites.cols[some]]
+                yield number, some, gathered.reshape(len(gathered), -1)
 
 
 @dataclass(frozen=True)
@@ -142,7 +216,8 @@ class Hidden:
     """Pixels of sites' patches that do not count, one entry each.
 
     `numbers` are the sites that have any, and an entry says which of these it belongs to (`at`), which pixel
-    of the field (`pixels`) and which of the kernel (`places`, flat over slices, rows and columns).
+    of the field (`pixels`: counted among the `size` that are hidden of any site), which of the kernel
+    (`places`, flat over slices, rows and columns), and in which slice.
     """
 
     numbers: Index

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sbd.core.noise import robust_std, white_noise, whiteness
+from napari_sbd.core.noise import robust_std, sampled, white_noise, whiteness
 from napari_sbd.core.objective import Objective
 
 Real = NDArray[np.floating]
@@ -117,14 +117,21 @@ def levels(
     return Levels(largest, top, min(max(share * grain, least), most, top), dense=True)
 
 
+def widened(found: Levels, lam: float, part: Objective, whole: Objective) -> Levels:
+    """Penalties of a part at whose end λ was `lam`, for the whole image: noise reaches higher there."""
+    if found.fixed:
+        return found
+    return replace(found, last=min(lam * _extreme(whole) / _extreme(part), found.first))
+
+
 def matched_noise(objective: Objective, residual: Real, kernel: Real) -> float:
     """Deviation of the noise that an amplitude of a kernel (slices, k1, k2) meets, from a residual.
 
     That of a pixel where noise is white, more where it is correlated: what the matched filter makes of it.
     """
-    correlation = objective.convolution.on_frame(objective.replaced(-residual).correlation(kernel[None]))
-    filtered = robust_std(correlation[:, objective.mask.any(0)])
-    return max(filtered, robust_std(residual[objective.mask]))
+    rest = objective.replaced(residual)
+    filtered = robust_std(rest.filtered(kernel[None])[0])
+    return max(filtered, robust_std(sampled(residual, objective.mask)))
 
 
 def penalty_from_residual(residual: Real, objective: Objective, kernels: Real, levels: Levels) -> float:
@@ -135,7 +142,7 @@ def penalty_from_residual(residual: Real, objective: Objective, kernels: Real, l
     """
     bold = levels.dense and whiteness(residual, objective.mask) <= STRUCTURED
     if bold:
-        wanted = robust_std(residual[objective.mask])
+        wanted = robust_std(sampled(residual, objective.mask))
         wanted *= BOLD if _extreme(objective) * wanted <= NOISY * levels.largest else CAUTIOUS
     else:
         wanted = CAUTIOUS * max(matched_noise(objective, residual, kernel) for kernel in kernels)
@@ -145,8 +152,7 @@ def penalty_from_residual(residual: Real, objective: Objective, kernels: Real, l
 
 
 def _filtered_level(objective: Objective, kernels: Real) -> float:
-    correlation = objective.convolution.on_frame(objective.correlation(kernels))
-    return _extreme(objective) * robust_std(correlation[:, objective.mask.any(0)])
+    return _extreme(objective) * robust_std(objective.filtered(kernels))
 
 
 def _extreme(objective: Objective) -> float:

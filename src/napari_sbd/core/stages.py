@@ -6,15 +6,18 @@ or stop and keep the last one.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sbd.core.alternation import alternate, crowded, fit_kernels_on_sphere, fit_maps
+from napari_sbd.core.alternation import alternate, crowded, fit_kernels_on_sphere, fit_maps, unpenalised
 from napari_sbd.core.descent import Iterate, Schedule, descend
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.resize import recentred
+from napari_sbd.core.sites import Sites
 from napari_sbd.core.sparsity import Levels, penalty_from_residual
-from napari_sbd.core.steps import FORBIDDEN, Steps, follow, frozen
+from napari_sbd.core.steps import FORBIDDEN, Snapshot, Steps, follow, frozen
 from napari_sbd.core.subpixel import snap
 from napari_sbd.core.untangle import untangled
 from napari_sbd.core.verdict import residual_of
@@ -31,6 +34,7 @@ EASY = 0.05  # change of a kernel of unit norm within a level, below which the n
 MAPS = Schedule(60, 1e-3)
 POLISH = Schedule(30, 1e-4)
 REFINE = Schedule(20, 1e-4)
+WIDE_MAPS, WIDE = Schedule(12, 1e-2), Schedule(8, 1e-3)
 DEBIAS = Schedule(60, 1e-4)
 REWEIGHT = 0.1  # ε of the weights over the largest activation
 WORTH = 0.8  # ratio of penalties nearer to 1 than which another round is not worth it
@@ -116,6 +120,16 @@ def refine(
     return (yield from untangled(objective, best, penalty.at(lam))) if untangle else best
 
 
+def widen(objective: Objective, begin: Iterate, levels: Levels, penalty: Penalty, rounds: int) -> Steps:
+    """From a region whose kernels were refined to the whole image: its maps, then both, reweighted once."""
+    here = penalty.at(levels.last)
+    steps = fit_maps(objective, begin.kernels, begin.maps, here, WIDE_MAPS)
+    best = yield from follow(steps, "whole image", here.lam, 0, begin)
+    if rounds:
+        best = yield from _reweighted(objective, best, here, WIDE)
+    return (yield from untangled(objective, best, here))
+
+
 def _rounds(
     objective: Objective, best: Iterate, penalty: Penalty, rounds: int, placed: bool = False
 ) -> Steps:
@@ -127,23 +141,32 @@ def _rounds(
     return best
 
 
-def _reweighted(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
+def _reweighted(objective: Objective, best: Iterate, penalty: Penalty, schedule: Schedule = REFINE) -> Steps:
     """Descend with weights `√v · ε / (|x| + ε)`, v the share of an atom's energy that the mask lets through.
 
     The noise that an atom meets is `σ √v`: so all are judged alike, those outside the frame included.
     """
-    size = np.abs(best.maps)
-    largest = size.max(axis=(1, 2), keepdims=True)
-    floor = REWEIGHT * np.where(largest > 0, largest, 1)
-    share = objective.visible_share(best.kernels)
-    weights = np.where(share > SMALLEST_SHARE, np.sqrt(share), FORBIDDEN) * floor / (size + floor)
-    heavier = Penalty(penalty.lam, penalty.mu, penalty.nonnegative, weights.astype(best.maps.dtype))
-    steps = alternate(objective, best.kernels, best.maps, heavier, REFINE)
+    weights = objective.visible_share(best.kernels)
+    unseen = weights <= SMALLEST_SHARE
+    np.sqrt(weights, out=weights)
+    weights[unseen] = FORBIDDEN
+    sites = Sites.of(best.maps)
+    size = np.abs(sites.read(best.maps))
+    largest = np.zeros(len(best.maps), size.dtype)
+    np.maximum.at(largest, sites.kinds, size)
+    floor = REWEIGHT * largest[sites.kinds]
+    weights[sites.kinds, sites.rows, sites.cols] *= floor / (size + floor)
+    heavier = replace(penalty, weights=weights)
+    steps = alternate(objective, best.kernels, best.maps, heavier, schedule)
     return (yield from follow(steps, "refine", penalty.lam, 0, best))
 
 
 def debias(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
     """Amplitudes on the frozen support without penalty; kernels stay."""
+    found = unpenalised(objective, best.kernels, best.maps, penalty.nonnegative)
+    if found is not None:
+        yield Snapshot("debias", penalty.lam, found)
+        return found
     steps = fit_maps(objective, best.kernels, best.maps, frozen(best, penalty), DEBIAS)
     return (yield from follow(steps, "debias", penalty.lam, 0, best))
 

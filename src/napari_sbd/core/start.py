@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from napari_sbd.core.parameters import SMALLEST_WINDOW
 from napari_sbd.core.sphere import project
+from napari_sbd.core.tiles import bands
 
 if TYPE_CHECKING:
     from napari_sbd.core.domain import Domain
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 Real = NDArray[np.floating]
 
 QUIET_PERCENTILE = 20
+BLOCKS = 8  # of a window's side, in which the energy of a large image is summed
 
 
 def taper(shape: tuple[int, int]) -> Real:
@@ -35,6 +37,27 @@ def salience(data: Real, mask: NDArray[np.bool_], shape: tuple[int, int]) -> Rea
     seen = mask.any(0)
     quiet = np.percentile(energy[seen], QUIET_PERCENTILE)
     return np.where(seen, np.maximum(energy - quiet, 0), 0)
+
+
+def coarse_energy(data: Real, mask: NDArray[np.bool_], shape: tuple[int, int]) -> tuple[Real, int]:
+    """Tapered energy around a pixel of every block of some pixels a side, and how many: for large images.
+
+    What windows hold changes little from pixel to pixel, so an eighth of a window is fine enough.
+    """
+    step = max(1, min(shape) // BLOCKS)
+    rows, cols = (n // step for n in data.shape[1:])
+    energy = np.zeros((rows, cols))
+    for some in bands((rows, cols * step * step)):
+        fine = slice(some.start * step, some.stop * step)
+        for image, seen in zip(data, mask, strict=True):
+            part = np.square(image[fine, : cols * step]) * seen[fine, : cols * step]
+            # First along the rows, which lie one behind the other in memory.
+            energy[some] += part.reshape(-1, step, cols * step).sum(1).reshape(-1, cols, step).sum(2)
+    energy /= step**2
+    window = [np.hanning(max(1, n // step) + 2)[1:-1] for n in shape]
+    for axis in range(2):
+        energy = ndimage.convolve1d(energy, window[axis] / window[axis].sum(), axis=axis, mode="reflect")
+    return energy, step
 
 
 def salient_patches(

@@ -6,12 +6,14 @@ follow from the patches of the image at the sites and from the lags between them
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage, sparse
 
 from napari_sbd.core.pairs import overlapping
-from napari_sbd.core.sites import Field, Sites
+from napari_sbd.core.sites import Field, Patches, Sites
 from napari_sbd.core.sphere_quadratic import minimise_on_sphere
 
 Real = NDArray[np.floating]
@@ -31,7 +33,6 @@ class SupportModel:
 
     def __init__(self, field: Field, sites: Sites, types: int) -> None:
         self.field, self.sites, self.types = field, sites, types
-        self.patches = field.patches(sites)
         self.hidden = field.hidden(sites)
         self.pairs = overlapping(sites, field.window)
         k1, k2 = field.window
@@ -39,13 +40,19 @@ class SupportModel:
         self._lags = (2 * k1 - 1) * (2 * k2 - 1)
         self._size = (fft.next_fast_len(2 * k1 - 1), fft.next_fast_len(2 * k2 - 1, real=True))
 
+    @cached_property
+    def patches(self) -> Patches:
+        """The image's patches at the sites."""
+        return Patches(self.field, self.sites)
+
     def reach(self, kernels: Real) -> Real:
         """Correlation of each site's kernel with the target there, (sites,)."""
         flat = kernels.reshape(self.types, self.shape[1], -1)
         reach = np.zeros(len(self.sites), kernels.dtype)
-        for kind in range(self.types):
-            here = slice(None) if self.types == 1 else self.sites.kinds == kind
-            reach[here] = sum(p[here] @ a for p, a in zip(self.patches, flat[kind], strict=True))
+        for number, some, patches in self.patches:
+            for kind in range(self.types):
+                own = patches @ flat[kind, number]
+                reach[some] += own if self.types == 1 else np.where(self.sites.kinds[some] == kind, own, 0)
         return reach
 
     def gram(self, kernels: Real, offsets: Real | None = None) -> Gram:
@@ -58,7 +65,7 @@ class SupportModel:
         values = self._products(correlations(kernels), offsets)
         flat = kernels.reshape(self.types, -1)
         unseen = hidden.atoms(flat, kinds)
-        means = self._sums(kernels, unseen)
+        means = self._sums(kernels)
         shape = (len(self.sites),) * 2
         if len(self.sites) <= DENSE:
             full = np.zeros(shape, kernels.dtype)
@@ -90,14 +97,10 @@ class SupportModel:
             values[here] = ndimage.map_coordinates(flat[number], places[:, here], order=3)
         return values
 
-    def _sums(self, kernels: Real, unseen: sparse.csr_matrix) -> Real:
+    def _sums(self, kernels: Real) -> Real:
         """Sum of each site's seen atom over the root of the number of pixels that count, (sites, slices)."""
-        totals = kernels.sum((2, 3))[self.sites.kinds]
-        hidden, slices = self.hidden, self.shape[1]
-        flat = hidden.at * slices + hidden.slices
-        lost = np.bincount(flat, unseen.data, len(hidden.numbers) * slices).reshape(-1, slices)
-        totals[hidden.numbers] -= lost.astype(totals.dtype)
-        return np.asarray(totals / np.sqrt(self.field.count).astype(totals.dtype))
+        sums = self.field.seen_sums(kernels, self.sites, self.hidden)
+        return np.asarray((sums / np.sqrt(self.field.count)).astype(kernels.dtype))
 
     def quadratic(self, amplitudes: Real) -> KernelQuadratic:
         """The quadratic in the kernels for these amplitudes."""
@@ -133,8 +136,10 @@ class KernelQuadratic:
         self.model = model
         kinds, types = model.sites.kinds, model.types
         own = [np.where(kinds == kind, amplitudes, 0) for kind in range(types)] if types > 1 else [amplitudes]
-        linear = [np.stack([x @ patches for patches in model.patches]) for x in own]
-        self.linear = np.stack(linear).reshape(model.shape)
+        self.linear = np.zeros(model.shape, amplitudes.dtype)
+        for number, some, patches in model.patches:
+            for kind, x in enumerate(own):
+                self.linear[kind, number] += (x[some] @ patches).reshape(model.shape[2:])
         self._spectra = self._lag_spectra(amplitudes)
         hidden = model.hidden
         self._weights = amplitudes[hidden.numbers][hidden.at]

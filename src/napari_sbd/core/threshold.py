@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, optimize, spatial, stats
+from scipy import optimize, spatial, stats
 
 from napari_sbd.core.defects import SPARSE_REACH, WEAKEST, Peaks
-from napari_sbd.core.noise import robust_std
+from napari_sbd.core.noise import ENOUGH, robust_std
+from napari_sbd.core.objective import Objective
 from napari_sbd.core.revisit import Revisit
+from napari_sbd.core.sites import Sites, largest_of_neighbours
+from napari_sbd.core.tiles import Tile
 
 Real = NDArray[np.floating]
 
@@ -115,20 +118,21 @@ def snr_for(fields: Sequence[NoiseMaxima], wanted: float = FALSE_POSITIVES) -> f
 
 @dataclass(frozen=True, eq=False)
 class Filtered:
-    """A residual seen through the matched filter of one type.
+    """What defects leave of the image, seen through the matched filter of one type.
 
     Parameters
     ----------
-    amplitudes : array (n1 + k1 - 1, n2 + k2 - 1)
-        Amplitude that least squares give a single atom at each place of the extended map.
-    errors : array of the same shape
-        Their standard errors; infinite where hardly anything of an atom is seen.
     field : NoiseMaxima
+    left_out : Peaks
+        Maxima of the filter's output where no defect is listed: centres in pixels of the frame, amplitudes
+        that least squares give a single atom there. Of several types at one place the one of highest SNR.
+    errors : array (n,)
+        Standard errors of these amplitudes.
     """
 
-    amplitudes: Real
-    errors: Real
     field: NoiseMaxima
+    left_out: Peaks
+    errors: Real
 
 
 def filtered(
@@ -145,72 +149,125 @@ def filtered(
         Deviation of the noise that an amplitude of each type meets, in the image's unit.
     both_signs : bool
     """
-    model = past.objective.convolution
-    known = np.concatenate([p.centres for p in listed]) + [k // 2 for k in model.kernel_shape]
-    weak = np.where(_near(known, model.map_shape), 0, past.found.maps)
-    explained = model.predict(model.kernel_spectra(past.found.kernels), model.map_spectra(weak))
-    left = np.where(past.objective.mask, past.rest + model.frame(explained), 0)
-    rest = past.objective.replaced(left.astype(past.objective.data.dtype))
-    result = []
-    for kernel, level, norm in zip(past.found.kernels, noise, past.norms, strict=True):
-        share = rest.visible_share(kernel[None])[0].astype(float)
-        seen = share > SMALLEST_SHARE
-        share = np.where(seen, share, 1)
-        amplitudes = np.where(seen, rest.correlation(kernel[None])[0] / share, 0) * norm
-        errors = np.where(seen, level / np.sqrt(share), np.inf)
-        field = _field(rest.convolution.on_frame(amplitudes / errors), both_signs)
-        result.append(Filtered(amplitudes, errors, field))
-    return result
-
-
-def _near(places: Real, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Pixels of an extended map that may belong to the defects at these places."""
-    free = np.ones(shape, bool)
-    if not len(places):
-        return ~free
-    inside = np.clip(np.rint(places).astype(int), 0, np.array(shape) - 1)
-    free[tuple(inside.T)] = False
-    return np.asarray(ndimage.distance_transform_edt(free) <= SPARSE_REACH)
-
-
-def _field(snr: Real, both_signs: bool) -> NoiseMaxima:
-    variance = robust_std(snr) ** 2
-    steps = [robust_std(np.diff(snr, axis=axis)) ** 2 for axis in range(2)]
-    roughness = float(np.sqrt(steps[0] * steps[1])) / variance if variance > 0 else 0.0
-    return NoiseMaxima(int((snr != 0).sum()), roughness, both_signs)
-
-
-def left_out(past: Revisit, seen: Sequence[Filtered], listed: Sequence[Peaks]) -> list[tuple[Peaks, Real]]:
-    """Candidates that the fit left out: maxima of the filtered residual, with their errors, by type.
-
-    Of several types at one place the one of highest SNR, none where a defect is listed already.
-
-    Parameters
-    ----------
-    past : Revisit
-    seen : sequence of Filtered
-        The residual through each type's filter.
-    listed : sequence of Peaks
-        Defects of the model, by type; centres in pixels of the frame.
-    """
-    heights = np.array([f.amplitudes / f.errors for f in seen])
-    if seen[0].field.both_signs:
-        heights = np.abs(heights)
-    best = heights.max(0)
-    summits = np.argwhere((best == ndimage.maximum_filter(best, 3)) & (best >= LOWEST_SNR))
-    kinds = heights.argmax(0)[tuple(summits.T)]
-    offset = np.array([k // 2 for k in past.objective.convolution.kernel_shape])
+    model, kernels = past.objective.convolution, past.found.kernels
+    offset = np.array([k // 2 for k in model.kernel_shape])
     known = np.concatenate([p.centres for p in listed]) + offset
-    if len(known) and len(summits):
-        far = spatial.KDTree(known).query(summits)[0] > SPARSE_REACH
-        summits, kinds = summits[far], kinds[far]
+    strong = _strong(past.found.maps, known)
+    summits = [_Summits.none()]
+    samples = [_Sample(both_signs) for _ in kernels]
+    every = max(1, past.objective.data[0].size // ENOUGH)
+    scale = np.reshape(past.norms, (-1, 1, 1)), np.reshape(noise, (-1, 1, 1))
+    slopes = past.objective.slopes(kernels, strong, halo=1)
+    shares = past.objective.visible_shares(kernels, halo=1)
+    for number, ((tile, around, slope), share) in enumerate(zip(slopes, shares, strict=True)):
+        seen = share > SMALLEST_SHARE
+        whole = np.where(seen, share, 1)
+        amplitudes = np.where(seen, slope / whole, 0) * scale[0]
+        errors = np.where(seen, scale[1] / np.sqrt(whole), np.inf)
+        heights = amplitudes / errors
+        for sample, snr in zip(samples, heights, strict=True):
+            sample.add(snr[_frame_of(tile, around, past.objective)], number % every == 0)
+        summits.append(_summits(tile, around, np.abs(heights) if both_signs else heights, amplitudes, errors))
+    found = _Summits.joined(summits)
+    if len(known) and len(found.kinds):
+        apart = np.asarray(spatial.KDTree(known).query(found.places)[0])
+        found = found.chosen(apart > SPARSE_REACH)
     result = []
-    for kind, found in enumerate(seen):
-        here = summits[kinds == kind]
-        places = tuple(here.T)
-        centres = here + _beside_summit(heights[kind], here) - offset
-        result.append((Peaks(centres, found.amplitudes[places]), found.errors[places]))
+    for kind, sample in enumerate(samples):
+        own = found.chosen(found.kinds == kind)
+        peaks = Peaks(own.places + own.beside - offset, own.amplitudes)
+        result.append(Filtered(sample.field(), peaks, own.errors))
     return result
+
+
+def _strong(maps: Real, known: Real) -> Real:
+    """The activations that may belong to the defects at these places, others zero."""
+    sites = Sites.of(maps)
+    if not len(known) or not len(sites):
+        return np.zeros(maps.shape, maps.dtype)
+    centres = np.clip(np.rint(known).astype(int), 0, np.array(maps.shape[1:]) - 1)
+    apart = spatial.KDTree(centres).query(np.column_stack([sites.rows, sites.cols]))[0]
+    return sites.write(np.where(apart <= SPARSE_REACH, sites.read(maps), 0), maps)
+
+
+def _frame_of(tile: Tile, around: Tile, objective: Objective) -> tuple[slice, slice]:
+    """The part of `around` that is in the tile and inside the frame."""
+    spans = []
+    for part, first, k, n in zip(
+        (tile.rows, tile.cols),
+        around.corner,
+        objective.convolution.kernel_shape,
+        objective.convolution.image_shape,
+        strict=True,
+    ):
+        low, high = max(part.start, k // 2), min(part.stop, k // 2 + n)
+        spans.append(slice(low - first, max(low, high) - first))
+    return spans[0], spans[1]
+
+
+class _Sample:
+    """Values of a filter's output, from which its noise is told."""
+
+    def __init__(self, both_signs: bool) -> None:
+        self.both_signs, self.places = both_signs, 0
+        self.values: list[Real] = []
+        self.steps: tuple[list[Real], list[Real]] = ([], [])
+
+    def add(self, snr: Real, kept: bool) -> None:
+        """Count the places of a tile, and keep its values."""
+        self.places += int(np.count_nonzero(snr))
+        if kept and snr.size:
+            self.values.append(snr.ravel())
+            for axis in range(2):
+                self.steps[axis].append(np.diff(snr, axis=axis).ravel())
+
+    def field(self) -> NoiseMaxima:
+        """How often noise of this kind reaches a height."""
+        variance = robust_std(np.concatenate(self.values)) ** 2 if self.values else 0.0
+        steps = [robust_std(np.concatenate(steps)) ** 2 if steps else 0.0 for steps in self.steps]
+        roughness = float(np.sqrt(steps[0] * steps[1])) / variance if variance > 0 else 0.0
+        return NoiseMaxima(self.places, roughness, self.both_signs)
+
+
+@dataclass(frozen=True)
+class _Summits:
+    """Maxima of the filters' output: types, places (n, 2) on extended maps, how far beside; amplitudes."""
+
+    kinds: NDArray[np.intp]
+    places: NDArray[np.intp]
+    beside: Real
+    amplitudes: Real
+    errors: Real
+
+    @classmethod
+    def none(cls) -> _Summits:
+        pair = np.empty((0, 2))
+        return cls(np.empty(0, np.intp), pair.astype(np.intp), pair, np.empty(0), np.empty(0))
+
+    @classmethod
+    def joined(cls, parts: Sequence[_Summits]) -> _Summits:
+        names = cls.__dataclass_fields__
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+    def chosen(self, which: NDArray[np.bool_]) -> _Summits:
+        return _Summits(*(getattr(self, name)[which] for name in self.__dataclass_fields__))
+
+
+def _summits(tile: Tile, around: Tile, heights: Real, amplitudes: Real, errors: Real) -> _Summits:
+    """The maxima in a tile."""
+    best = heights.max(0)[None]
+    sites = largest_of_neighbours(best >= LOWEST_SNR, best)
+    corner = np.array(around.corner)
+    inside = Sites(sites.kinds, sites.rows + corner[0], sites.cols + corner[1]).within(tile)
+    places = np.column_stack([inside.rows, inside.cols])
+    here = places - corner
+    kinds = heights[:, here[:, 0], here[:, 1]].argmax(0)
+    at = (kinds, here[:, 0], here[:, 1])
+    beside = np.empty(places.shape)
+    for kind in range(len(heights)):
+        own = kinds == kind
+        beside[own] = _beside_summit(heights[kind], here[own])
+    return _Summits(kinds, places, beside, amplitudes[at], errors[at])
 
 
 def _beside_summit(heights: Real, places: NDArray[np.intp]) -> Real:

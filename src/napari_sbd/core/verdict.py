@@ -12,7 +12,8 @@ from napari_sbd.core.defects import WEAKEST, Peaks, typical_amplitude
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.noise import robust_std, whiteness
 from napari_sbd.core.objective import Objective, misfit
-from napari_sbd.core.start import salience
+from napari_sbd.core.start import coarse_energy, salience
+from napari_sbd.core.tiles import in_one_piece
 
 Real = NDArray[np.floating]
 
@@ -28,9 +29,7 @@ OUTSTANDING = 7.0  # deviations of the local energy of a residual that noise doe
 
 def residual_of(objective: Objective, found: Iterate) -> Real:
     """Model less image (slices, rows, cols), the bias in closed form."""
-    model = objective.convolution
-    spectra = model.kernel_spectra(found.kernels), model.map_spectra(found.maps)
-    return model.frame(objective.residual(*spectra)[0])
+    return objective.left(found.kernels, found.maps)
 
 
 def strong_peaks(peaks: Peaks) -> Peaks:
@@ -62,9 +61,13 @@ def worth(
         Share of the price that must be reached.
     """
     count = int(objective.mask.sum())
-    old, new = (misfit(residual_of(objective, it)) for it in (before, after))
+    old, new = (_misfit(objective, it) for it in (before, after))
     price = PIXEL_PRICE * kernels * after.kernels[0].size + 3 * np.log(count) * defects
     return bool(new > 0 and count * np.log(old / new) > share * price)
+
+
+def _misfit(objective: Objective, found: Iterate) -> float:
+    return misfit(residual_of(objective, found)) if found.maps.any() else objective.field.energy
 
 
 @dataclass(frozen=True)
@@ -116,8 +119,33 @@ def looks_like_noise(residual: Real, mask: NDArray[np.bool_], window: tuple[int,
     """Whether a residual is white, and nowhere the energy of a window stands out of what it is elsewhere."""
     if whiteness(residual, mask) > WHITE:
         return False
-    energy = salience(residual, mask, window)
-    whole = ndimage.uniform_filter(mask.all(0).astype(float), size=window, mode="constant") > 0.99
+    energy, whole, apart = _energies(residual, mask, window)
     values = energy[whole]
     spread = robust_std(values)
-    return bool(values.size and spread > 0 and values.max() - np.median(values) < OUTSTANDING * spread)
+    if not (values.size and spread > 0):
+        return False
+    limit = np.median(values) + OUTSTANDING * spread
+    if apart == 0:
+        return bool(values.max() < limit)
+    # A large image has room for one or two places where two defects were taken for one.
+    places = np.argwhere(whole & (energy >= limit))
+    return len(set(map(tuple, places // apart))) < FEWEST_DEFECTS
+
+
+def _energies(
+    residual: Real, mask: NDArray[np.bool_], window: tuple[int, int]
+) -> tuple[Real, NDArray[np.bool_], int]:
+    """Energy of windows, which of them lie inside the mask, and how far apart they have nothing in common.
+
+    Of a large image not around every pixel; of others the distance is given as 0.
+    """
+    if in_one_piece(len(residual), (residual.shape[1], residual.shape[2])):
+        energy, seen, step = salience(residual, mask, window), mask.all(0), 1
+    else:
+        energy, step = coarse_energy(residual, mask, window)
+        rows, cols = energy.shape
+        blocks = mask[:, : rows * step, : cols * step].reshape(len(mask), rows, step, cols, step)
+        seen = blocks.all((0, 2, 4))
+    size = [max(1, k // step) for k in window]
+    whole = ndimage.uniform_filter(seen.astype(float), size=size, mode="constant") > 0.99
+    return energy, whole, 0 if step == 1 else max(size)

@@ -10,6 +10,7 @@ from psygnal import Signal
 from qtpy.QtWidgets import QComboBox, QLabel
 
 from napari_sbd.api import ALL, At, read
+from napari_sbd.core import memory
 from napari_sbd.core.observation import Observation
 from napari_sbd.layers import Source, energies_of, role_of
 from napari_sbd.widgets.fields import hint_label
@@ -166,7 +167,9 @@ class ImageChoice:
             parts.append(f"{100 * left_out.mean():.2g} % left out")
         elif left_out.any():
             parts.append(f"{left_out.sum():,} px without a value")
-        return " · ".join(part for part in parts if part)
+        text = " · ".join(part for part in parts if part)
+        tight = memory.problem(len(self.observation.data), (rows, cols))
+        return f"{text}\n{sentence(tight)}" if tight else text
 
     def _energy_range(self) -> str:
         if self.source is None or not self.source.energies:

@@ -1,0 +1,71 @@
+"""Whether an image fits into memory, said before work begins: what a recovery needs, and what there is."""
+
+from __future__ import annotations
+
+import psutil
+
+Pair = tuple[int, int]
+
+# Measured as peak memory above the loaded image; `python -m benchmarks scale` measures it again.
+SETTLED = 60e6  # bytes: the search in its region, tiles
+OF_A_PIXEL = 34.0  # bytes for each pixel of each slice: image, mask, what is worked with, what is left
+OF_A_PLACE = 6.0  # bytes for each place of each type's map
+CROWDED = 110.0  # bytes for each pixel of each slice more, where defects crowd and the whole is transformed
+TYPES = 2  # that are allowed for where their number is left to the data
+
+
+class TooLarge(ValueError):
+    """An image does not fit into the memory that is free."""
+
+
+def needed(slices: int, shape: Pair, types: int | None = None, crowded: bool = False) -> int:
+    """Bytes that a recovery takes at most, the image itself not counted.
+
+    Parameters
+    ----------
+    slices : int
+    shape : tuple of int
+        Rows and columns of the image.
+    types : int, optional
+        Number of defect types, where it is known.
+    crowded : bool
+        Whether defects crowd.
+
+    Examples
+    --------
+    >>> needed(1, (4096, 4096), types=1) // 10**6
+    731
+    """
+    pixels = shape[0] * shape[1]
+    each = OF_A_PIXEL + (CROWDED if crowded else 0)
+    return int(SETTLED + pixels * (slices * each + (types or TYPES) * OF_A_PLACE))
+
+
+def available() -> int:
+    """Bytes of memory that are free."""
+    return int(psutil.virtual_memory().available)
+
+
+def problem(slices: int, shape: Pair, types: int | None = None, crowded: bool = False) -> str:
+    """Why an image does not fit, and the remedy; empty where it does."""
+    need, free = needed(slices, shape, types, crowded), available()
+    if need <= free:
+        return ""
+    what = f"{shape[0]}×{shape[1]} px" + (f" in {slices} slices" if slices > 1 else "")
+    crowd = " where defects crowd as here" if crowded else ""
+    fewer = ", take fewer slices" if slices > 1 else ""
+    return (
+        f"{what} need about {_size(need)} of memory{crowd}, and {_size(free)} are free: crop the image, "
+        f"make its pixels larger (Resample in Prepare){fewer} or close other programs"
+    )
+
+
+def check(slices: int, shape: Pair, types: int | None = None, crowded: bool = False) -> None:
+    """Raise TooLarge, which says need and remedy, unless an image fits into the memory that is free."""
+    text = problem(slices, shape, types, crowded)
+    if text:
+        raise TooLarge(text)
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

@@ -1,0 +1,276 @@
+"""Tiles: convolution and correlation of large images and long stacks, piece by piece (overlap-save).
+
+No spectrum of the image's size ever exists, and each piece stays in the processor's cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+Real = NDArray[np.floating]
+Complex = NDArray[np.complexfloating]
+Index = NDArray[np.intp]
+Pair = tuple[int, int]
+Rest = Callable[[int, "Tile", Real], Real]
+Seen = Callable[[int], Real]
+
+SIDE = 512  # px, of a tile's FFT
+SMALL_SIDE = 256  # the same where the spectra of many slices must be held
+SPECTRA = 2**24  # numbers in the kernels' spectra, above which tiles are small
+WHOLE = 640 * 640  # pixels, all slices together, up to which an image is worked with in one piece
+
+
+def in_one_piece(slices: int, map_shape: Pair) -> bool:
+    """Whether an image is small enough not to be cut up."""
+    return slices * map_shape[0] * map_shape[1] <= WHOLE
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A rectangle (rows, cols) of what is computed."""
+
+    rows: slice
+    cols: slice
+
+    @classmethod
+    def whole(cls, shape: Pair) -> Tile:
+        """All of an array of this shape."""
+        return cls(slice(0, shape[0]), slice(0, shape[1]))
+
+    @property
+    def corner(self) -> Pair:
+        """Its first pixel."""
+        return self.rows.start, self.cols.start
+
+    @property
+    def shape(self) -> Pair:
+        """Rows and columns."""
+        return self.rows.stop - self.rows.start, self.cols.stop - self.cols.start
+
+    def inside(self, other: Tile) -> bool:
+        """Whether it lies in another."""
+        pairs = (self.rows, other.rows), (self.cols, other.cols)
+        return all(own.start >= its.start and own.stop <= its.stop for own, its in pairs)
+
+    def grown(self, by: int, shape: Pair) -> Tile:
+        """With so many pixels more on each side, as far as an array of this shape goes."""
+        rows, cols = (
+            slice(max(0, s.start - by), min(n, s.stop + by))
+            for s, n in zip((self.rows, self.cols), shape, strict=True)
+        )
+        return Tile(rows, cols)
+
+
+def tiles(shape: Pair, largest: Pair) -> Iterator[Tile]:
+    """Cut an array of this shape into tiles of about equal size, none larger than `largest`.
+
+    Examples
+    --------
+    >>> [tile.corner for tile in tiles((5, 8), (5, 3))]
+    [(0, 0), (0, 3), (0, 6)]
+    """
+    rows, cols = (_spans(n, most) for n, most in zip(shape, largest, strict=True))
+    for down in rows:
+        for right in cols:
+            yield Tile(down, right)
+
+
+def _spans(length: int, largest: int) -> list[slice]:
+    step = -(-length // -(-length // largest))
+    return [slice(start, min(start + step, length)) for start in range(0, length, step)]
+
+
+def bands(shape: Pair, pixels: int = SIDE * SIDE) -> Iterator[slice]:
+    """Rows of an array in groups of about so many pixels: for what is done pixel by pixel.
+
+    Examples
+    --------
+    >>> list(bands((5, 10), 20))
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    step = max(1, pixels // shape[1])
+    return (slice(start, min(start + step, shape[0])) for start in range(0, shape[0], step))
+
+
+def cut(array: Real, corner: Pair, shape: Pair) -> Real:
+    """A rectangle of the last two axes, zero where it lies outside the array."""
+    piece = np.zeros((*array.shape[:-2], *shape), array.dtype)
+    here, there = [], []
+    for first, length, size in zip(corner, shape, array.shape[-2:], strict=True):
+        low, high = max(first, 0), min(first + length, size)
+        if high <= low:
+            return piece
+        there.append(slice(low, high))
+        here.append(slice(low - first, high - first))
+    piece[..., here[0], here[1]] = array[..., there[0], there[1]]
+    return piece
+
+
+@dataclass(frozen=True)
+class Active:
+    """What maps (types, rows, cols) hold: type, row, column and value of each place that is not zero."""
+
+    kinds: Index
+    rows: Index
+    cols: Index
+    values: Real
+
+    @classmethod
+    def of(cls, maps: Real) -> Active:
+        """All of an array."""
+        flat = np.flatnonzero(maps)
+        kinds, places = np.divmod(flat, maps[0].size)
+        rows, cols = np.divmod(places, maps.shape[2])
+        return cls(kinds, rows, cols, maps[kinds, rows, cols])
+
+    def within(self, corner: Pair, shape: Pair) -> Active:
+        """Those in a rectangle, counted from its corner."""
+        rows, cols = self.rows - corner[0], self.cols - corner[1]
+        inside = (rows >= 0) & (rows < shape[0]) & (cols >= 0) & (cols < shape[1])
+        return Active(self.kinds[inside], rows[inside], cols[inside], self.values[inside])
+
+
+def _side(length: int, margin: int, largest: int) -> int:
+    """Side of the FFTs, at most about `largest`, that cover a length in pieces with the least work."""
+    first = -(-length // max(1, largest - margin))
+    counts = range(max(1, first - 1), first + 3)
+    sides = [fft.next_fast_len(-(-length // count) + margin, real=True) for count in counts]
+    fitting = [
+        (count * side, side) for count, side in zip(counts, sides, strict=True) if side <= 1.25 * largest
+    ]
+    return min(fitting)[1]
+
+
+class OverlapSave:
+    """Kernels (types, slices, k1, k2) that act on tiles of maps and images.
+
+    A place of the extended map is the corner of its atom's patch on the *field*: the frame with `k - 1`
+    pixels around it on every side.
+
+    Parameters
+    ----------
+    kernels : array (types, slices, k1, k2)
+    map_shape : tuple of int
+        Rows and columns of the extended maps, (n1 + k1 - 1, n2 + k2 - 1).
+    halo : int
+        Pixels by which neighbouring tiles of `slopes` overlap.
+    """
+
+    def __init__(self, kernels: Real, map_shape: Pair, halo: int = 0) -> None:
+        self.window = (kernels.shape[2], kernels.shape[3])
+        self.map_shape, self.halo = map_shape, halo
+        many = kernels.shape[0] * kernels.shape[1] * SIDE * SIDE // 2 > SPECTRA
+        sides = [
+            _side(n, 2 * (k - 1) + 2 * halo, max(SMALL_SIDE if many else SIDE, 4 * k))
+            for n, k in zip(map_shape, self.window, strict=True)
+        ]
+        self.size = (fft.next_fast_len(sides[0]), fft.next_fast_len(sides[1], real=True))
+        self.kernels = kernels
+        # A correlation is the convolution with the kernel turned round.
+        self._turned = self._spectra_of(kernels[..., ::-1, ::-1])
+
+    @cached_property
+    def _spectra(self) -> Complex:
+        return self._spectra_of(self.kernels)
+
+    def _spectra_of(self, kernels: Real) -> Complex:
+        """Rows first: those beyond the kernel are zero."""
+        rows = fft.rfft(kernels, self.size[1], axis=-1)
+        return np.asarray(fft.fft(rows, self.size[0], axis=-2, overwrite_x=True))
+
+    def predicted(self, maps: Real) -> Iterator[tuple[Tile, Real]]:
+        """What maps show on the frame, tile by tile: `Σ_k a_{k,s} ∗ x_k`, (slices, rows, cols)."""
+        (k1, k2), (t1, t2) = self.window, self.size
+        frame = self.map_shape[0] - k1 + 1, self.map_shape[1] - k2 + 1
+        for tile in tiles(frame, (t1 - k1 + 1, t2 - k2 + 1)):
+            (row, col), (rows, cols) = tile.corner, tile.shape
+            piece = maps[:, row : row + rows + k1 - 1, col : col + cols + k2 - 1]
+            shown = np.zeros((self.kernels.shape[1], rows, cols), maps.dtype)
+            count = np.count_nonzero(piece)
+            if count * k1 * k2 > t1 * t2:
+                seen: Seen | None = self._transform(piece)
+            else:
+                seen = self._seen(Active.of(piece), (piece.shape[1], piece.shape[2]))
+            for number, image in enumerate(shown):
+                if seen is not None:
+                    image[:] = seen(number)[k1 - 1 : k1 - 1 + rows, k2 - 1 : k2 - 1 + cols]
+            yield tile, shown
+
+    def map_tiles(self) -> Iterator[Tile]:
+        """Tiles of the extended maps that `slope` can take."""
+        (k1, k2), (t1, t2), margin = self.window, self.size, 2 * self.halo
+        return tiles(self.map_shape, (t1 - 2 * (k1 - 1) - margin, t2 - 2 * (k2 - 1) - margin))
+
+    def slope(self, tile: Tile, active: Active | None, rest: Rest) -> tuple[Tile, Real]:
+        """Correlation of the kernels with what `rest` makes of the maps' prediction.
+
+        Parameters
+        ----------
+        tile : Tile
+            Of the extended maps.
+        active : Active or None
+            What the maps hold; None where they are empty.
+        rest : callable
+            Takes the number of a slice, a tile of the field and the prediction there.
+
+        Returns
+        -------
+        around : Tile
+            The tile with its halo.
+        slope : array (types, rows, cols)
+            The correlation there.
+        """
+        k1, k2 = self.window
+        around = tile.grown(self.halo, self.map_shape)
+        (row, col), (rows, cols) = around.corner, around.shape
+        field = Tile(slice(row, row + rows + k1 - 1), slice(col, col + cols + k2 - 1))
+        inside = slice(k1 - 1, k1 - 1 + field.shape[0]), slice(k2 - 1, k2 - 1 + field.shape[1])
+        corner, size = (row - k1 + 1, col - k2 + 1), (rows + 2 * (k1 - 1), cols + 2 * (k2 - 1))
+        seen = None if active is None else self._seen(active.within(corner, size), size)
+        canvas = np.zeros(self.size, self.kernels.dtype)
+        empty = np.zeros(field.shape, canvas.dtype)
+        total = np.zeros((len(self.kernels), *self._turned.shape[2:]), self._turned.dtype)
+        for number in range(self.kernels.shape[1]):
+            shown = empty if seen is None else seen(number)[inside]
+            canvas[inside] = rest(number, field, shown)
+            total += self._turned[:, number] * fft.rfft2(canvas)
+        slope = fft.irfft2(total, self.size, overwrite_x=True)
+        down, right = 2 * (k1 - 1), 2 * (k2 - 1)
+        return around, slope[:, down : down + rows, right : right + cols]
+
+    def _seen(self, active: Active, shape: Pair) -> Seen | None:
+        """What a piece of the maps shows in a slice, right from `k - 1` on; None where that is nothing."""
+        if not len(active.values):
+            return None
+        k1, k2 = self.window
+        if len(active.values) * k1 * k2 <= self.size[0] * self.size[1]:
+            return lambda number: self._painted(active, shape, number)
+        piece = np.zeros((len(self.kernels), *shape), active.values.dtype)
+        piece[active.kinds, active.rows, active.cols] = active.values
+        return self._transform(piece)
+
+    def _transform(self, piece: Real) -> Seen:
+        spectra = np.asarray(fft.rfft2(piece, self.size))
+        return lambda number: self._transformed(spectra, number)
+
+    def _painted(self, active: Active, shape: Pair, number: int) -> Real:
+        """The atoms of a piece painted one by one: cheaper than transforms where there are few."""
+        k1, k2 = self.window
+        canvas = np.zeros((shape[0] + k1 - 1, shape[1] + k2 - 1), active.values.dtype)
+        kernels = self.kernels[:, number]
+        places = zip(active.kinds.tolist(), active.rows.tolist(), active.cols.tolist(), strict=True)
+        for (kind, row, col), amplitude in zip(places, active.values, strict=True):
+            canvas[row : row + k1, col : col + k2] += amplitude * kernels[kind]
+        return canvas
+
+    def _transformed(self, spectra: Complex, number: int) -> Real:
+        product = spectra[0] * self._spectra[0, number]
+        for map_, kernel in zip(spectra[1:], self._spectra[1:, number], strict=True):
+            product += map_ * kernel
+        return np.asarray(fft.irfft2(product, self.size, overwrite_x=True))
