@@ -70,11 +70,15 @@ class Domain:
         return fit_kernels(self.whole, solved[0].maps).kernels
 
 
-def choose_domain(raw: Objective, starts: int, nonnegative: bool, seed: int) -> Domain:
-    """Take the richest region; whiten where defects crowd, as the matched filters of patches tell."""
+def choose_domain(
+    raw: Objective, starts: int, nonnegative: bool, seed: int, may_whiten: bool = True
+) -> Domain:
+    """Take the richest region; whiten, if that may be, where defects crowd, as matched filters of patches tell."""
     region = search_region(raw)
     part = region.cut(raw)
     window = raw.convolution.kernel_shape
+    if not may_whiten:
+        return Domain(raw, raw, part, region)
     patches = salient_patches(part.data, part.mask, window, starts, np.random.default_rng(seed))
     if crowding(part, patches, nonnegative) <= CROWDED:
         return Domain(raw, raw, part, region)

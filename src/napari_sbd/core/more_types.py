@@ -11,6 +11,7 @@ from scipy import spatial
 
 from napari_sbd.core import stages
 from napari_sbd.core.atoms import atoms_of, refined_peaks
+from napari_sbd.core.defects import WEAKEST
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.objective import Objective, Penalty
@@ -18,9 +19,9 @@ from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.progress import Progress
 from napari_sbd.core.quality import best_shift, kernel_similarity, signed_similarity
 from napari_sbd.core.single import Single
-from napari_sbd.core.sparsity import Levels
+from napari_sbd.core.sparsity import Levels, crowding
 from napari_sbd.core.stages import Snapshot
-from napari_sbd.core.start import NO_STARTS
+from napari_sbd.core.start import NO_STARTS, salient_patches
 from napari_sbd.core.verdict import (
     FEWEST_DEFECTS,
     coincidence,
@@ -39,6 +40,8 @@ CORRECTS = "it corrects another type's kernel"
 UPSIDE_DOWN = "another type upside down"
 FURTHER_STARTS = 4  # of the search for each further type
 PROMISE = 0.4  # of its price, that a new kernel must reach in the residual alone
+PATCHES = 8  # whose matched filters tell how high noise reaches
+HIGHEST = 0.7  # penalty over λ_max, of a search in noise
 MOST_TYPES = 6  # that are sought when their number is left to the data
 WITHIN = 3.0  # px, of a correction, for the activations that it corrects
 SAME = 0.9  # similarity of two kernels above which they are one
@@ -56,10 +59,15 @@ class MoreTypes:
     penalty : Penalty
     levels : Levels
         Penalties of the first type.
+    crowded : bool
+        Whether defects crowd, so that the image is whitened for the search.
     """
 
-    def __init__(self, raw: Objective, parameters: Parameters, penalty: Penalty, levels: Levels) -> None:
+    def __init__(
+        self, raw: Objective, parameters: Parameters, penalty: Penalty, levels: Levels, crowded: bool
+    ) -> None:
         self.raw = raw
+        self.crowded = crowded
         self.parameters = parameters
         self.penalty = penalty
         self.levels = levels
@@ -80,13 +88,44 @@ class MoreTypes:
         if wanted is not None and have < wanted:
             return True
         open_ended = wanted is None and have < MOST_TYPES
-        return (open_ended or self._signs_open()) and not self._nothing_left(self.accepted)
+        return (open_ended or self._signs_open()) and not self._nothing_left(self._beginnings(self.accepted)[0])
 
     def _attempt(self, best: Iterate, progress: Progress) -> Attempt:
         """Seek one more type; returns all of them together, or None where there is none to be accepted."""
-        both = yield from self._candidate(best, progress)
-        if both is None:
-            return None
+        for begin in self._beginnings(best):
+            both = yield from self._candidate(begin, progress)
+            taken = None if both is None else (yield from self._judged(best, both))
+            if taken is not None:
+                return taken
+        return None
+
+    def _beginnings(self, best: Iterate) -> list[Iterate]:
+        """What the search for a further type begins with: its residual is searched.
+
+        Weak activations may be pieces of which a kernel composes defects of a smaller type. Where they explain
+        more than noise, the strong ones alone come first.
+        """
+        strong = self._strong(best)
+        weak = len(atoms_of(best).amplitudes) - len(atoms_of(strong).amplitudes)
+        if self.crowded or not weak or not worth(self.raw, strong, best, 0, weak):
+            return [best]
+        return [strong, best]
+
+    def _strong(self, best: Iterate) -> Iterate:
+        """The maps without what is weak against their largest defects."""
+        maps = best.maps.copy()
+        for map_, peaks in zip(maps, atoms_of(best).peaks(best), strict=True):
+            size = np.abs(peaks.amplitudes)
+            centres = peaks.centres[size >= WEAKEST * size.max(initial=0)]
+            active = np.argwhere(map_ != 0)
+            if len(active) and len(centres):
+                offset = [k // 2 for k in self.raw.convolution.kernel_shape]
+                apart = np.asarray(spatial.KDTree(centres + offset).query(active)[0]) > WITHIN
+                map_[tuple(active[apart].T)] = 0
+        return replace(best, maps=maps)
+
+    def _judged(self, best: Iterate, both: Iterate) -> Attempt:
+        """What becomes of a candidate: all types together, two of them merged or split, or None."""
         verdict = self._verdict(best, both)
         if verdict == UPSIDE_DOWN:
             merged = yield from self._merged(best, both)
@@ -106,7 +145,9 @@ class MoreTypes:
         rest = self.raw.replaced(-residual_of(self.raw, best))
         options = replace(self.parameters, kernel_size=self.raw.convolution.kernel_shape, refinements=1)
         options = replace(options, starts=min(options.starts, FURTHER_STARTS), kept=1)
-        single = Single(rest, options, self.penalty, NO_STARTS, automatic=False)
+        if not self.crowded and not self.levels.fixed:
+            options = self._above_noise(rest, options)
+        single = Single(rest, options, self.penalty, NO_STARTS, automatic=False, may_whiten=self.crowded)
         progress.extend([*single.plan(), self._joint_cost()])
         new = yield from single.steps(progress)
         if self.parameters.types is None and not self._promising(rest, new):
@@ -124,6 +165,14 @@ class MoreTypes:
         )
         progress.finish_phase()
         return both
+
+    def _above_noise(self, rest: Objective, options: Parameters) -> Parameters:
+        """With penalties above what noise alone reaches, as the matched filters of patches tell."""
+        window = self.raw.convolution.kernel_shape
+        rng = np.random.default_rng(options.seed)
+        patches = salient_patches(rest.data, rest.mask, window, PATCHES, rng)
+        level = min(crowding(rest, patches, self.penalty.nonnegative), HIGHEST)
+        return replace(options, lam_first=max(options.lam_first, level), lam_last=level)
 
     def _signs_open(self) -> bool:
         """Whether activations may still turn out to have both signs."""

@@ -37,17 +37,27 @@ class Single:
         Where to begin.
     automatic : bool
         Whether the window may be fitted to the kernel.
+    may_whiten : bool
+        Whether the image may be whitened where its defects crowd.
     """
 
     def __init__(
-        self, raw: Objective, parameters: Parameters, penalty: Penalty, starts: Starts, automatic: bool
+        self,
+        raw: Objective,
+        parameters: Parameters,
+        penalty: Penalty,
+        starts: Starts,
+        automatic: bool,
+        may_whiten: bool = True,
     ) -> None:
         self.raw = raw
         self.parameters = parameters
         self.penalty = penalty
         self.starts = starts
         self.automatic = automatic
-        self.domain = choose_domain(raw, parameters.starts, penalty.nonnegative, parameters.seed)
+        self.domain = choose_domain(
+            raw, parameters.starts, penalty.nonnegative, parameters.seed, may_whiten
+        )
         self.search = Search(self.domain, parameters, penalty, starts)
         self.levels: Levels | None = None
         self._searching, self._in_domain = True, True
