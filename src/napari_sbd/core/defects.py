@@ -86,7 +86,7 @@ def _reach(summits: NDArray[np.intp]) -> float:
 
 
 def typical_amplitude(amplitudes: Real) -> float:
-    """Amplitude above which half of the whole activation lies: the many weak ones hardly count.
+    """Amplitude above which half of the activations' energy lies: the many weak ones hardly count.
 
     Examples
     --------
@@ -96,7 +96,8 @@ def typical_amplitude(amplitudes: Real) -> float:
     size = np.sort(np.abs(amplitudes))[::-1]
     if not len(size):
         return 0.0
-    return float(size[np.searchsorted(np.cumsum(size), size.sum() / 2)])
+    energy = np.cumsum(np.square(size, dtype=float))
+    return float(size[np.searchsorted(energy, energy[-1] / 2)])
 
 
 def standard_errors(peaks: Peaks, kernel: Real, mask: NDArray[np.bool_], noise: float) -> Real:

@@ -22,6 +22,7 @@ Real = NDArray[np.floating]
 
 # Above this fraction of λ_max a matched filter sees the defects themselves as its noise.
 CROWDED = 0.4
+OVERLAPPING = 0.1  # the same, below which defects are too few to hide one another
 # λ over λ_max, and steps, of the map by which a known kernel is carried into a whitened domain.
 SHARE_OF_PEAKS = 0.2
 MAPS = Schedule(60, 1e-3)
@@ -41,6 +42,8 @@ class Domain:
     whitened : bool
     noise : float or None
         Deviation of the whitened noise; None where the data themselves tell.
+    crowding : float
+        How much of a matched filter's output defects fill, see `crowding`.
     """
 
     raw: Objective
@@ -49,6 +52,12 @@ class Domain:
     region: Region
     whitened: bool = False
     noise: float | None = None
+    crowding: float = 0.0
+
+    @property
+    def overlapping(self) -> bool:
+        """Whether so many defects overlap that close ones may be mistaken for one."""
+        return self.crowding > OVERLAPPING
 
     def embed(self, maps: Real) -> Real:
         """Maps of the region on those of the whole image."""
@@ -71,17 +80,23 @@ class Domain:
 
 
 def choose_domain(
-    raw: Objective, starts: int, nonnegative: bool, seed: int, may_whiten: bool = True
+    raw: Objective, starts: int, nonnegative: bool, seed: int, like: Domain | None = None
 ) -> Domain:
-    """Take the richest region; whiten, if that may be, where defects crowd, as matched filters of patches tell."""
+    """Take the richest region; whiten where defects crowd, as the matched filters of patches tell.
+
+    What an earlier search left of an image is mostly noise, which looks crowded: there `like`, the domain of
+    that search, tells.
+    """
     region = search_region(raw)
     part = region.cut(raw)
     window = raw.convolution.kernel_shape
-    if not may_whiten:
-        return Domain(raw, raw, part, region)
-    patches = salient_patches(part.data, part.mask, window, starts, np.random.default_rng(seed))
-    if crowding(part, patches, nonnegative) <= CROWDED:
-        return Domain(raw, raw, part, region)
+    if like is None:
+        patches = salient_patches(part.data, part.mask, window, starts, np.random.default_rng(seed))
+        filled = crowding(part, patches, nonnegative)
+    else:
+        filled = like.crowding
+    if filled <= CROWDED:
+        return Domain(raw, raw, part, region, crowding=filled)
     flat = whiten(raw.data, raw.mask, window)
     whole = Objective(flat.data, raw.mask, window)
-    return Domain(raw, whole, region.cut(whole), region, True, flat.noise)
+    return Domain(raw, whole, region.cut(whole), region, True, flat.noise, filled)

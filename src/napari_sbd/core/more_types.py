@@ -13,6 +13,7 @@ from napari_sbd.core import stages
 from napari_sbd.core.atoms import atoms_of, refined_peaks
 from napari_sbd.core.defects import WEAKEST
 from napari_sbd.core.descent import Iterate
+from napari_sbd.core.domain import Domain
 from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.parameters import Parameters
@@ -59,15 +60,15 @@ class MoreTypes:
     penalty : Penalty
     levels : Levels
         Penalties of the first type.
-    crowded : bool
-        Whether defects crowd, so that the image is whitened for the search.
+    domain : Domain
+        Where the first type was sought.
     """
 
     def __init__(
-        self, raw: Objective, parameters: Parameters, penalty: Penalty, levels: Levels, crowded: bool
+        self, raw: Objective, parameters: Parameters, penalty: Penalty, levels: Levels, domain: Domain
     ) -> None:
         self.raw = raw
-        self.crowded = crowded
+        self.domain = domain
         self.parameters = parameters
         self.penalty = penalty
         self.levels = levels
@@ -88,40 +89,41 @@ class MoreTypes:
         if wanted is not None and have < wanted:
             return True
         open_ended = wanted is None and have < MOST_TYPES
-        return (open_ended or self._signs_open()) and not self._nothing_left(self._beginnings(self.accepted)[0])
+        return (open_ended or self._signs_open()) and (self._composed(self.accepted) or not self._nothing_left(self.accepted))
 
     def _attempt(self, best: Iterate, progress: Progress) -> Attempt:
         """Seek one more type; returns all of them together, or None where there is none to be accepted."""
-        for begin in self._beginnings(best):
+        begins = [best]
+        if self._composed(best):
+            begins.insert(0, (yield from self._large_alone(best)))
+        for begin in begins:
             both = yield from self._candidate(begin, progress)
             taken = None if both is None else (yield from self._judged(best, both))
             if taken is not None:
                 return taken
         return None
 
-    def _beginnings(self, best: Iterate) -> list[Iterate]:
-        """What the search for a further type begins with: its residual is searched.
-
-        Weak activations may be pieces of which a kernel composes defects of a smaller type. Where they explain
-        more than noise, the strong ones alone come first.
-        """
+    def _composed(self, best: Iterate) -> bool:
+        """Whether weak activations explain more than noise: a kernel may compose smaller defects of them."""
+        if len(best.kernels) > 1 or self.domain.whitened:
+            return False
         strong = self._strong(best)
         weak = len(atoms_of(best).amplitudes) - len(atoms_of(strong).amplitudes)
-        if self.crowded or not weak or not worth(self.raw, strong, best, 0, weak):
-            return [best]
-        return [strong, best]
+        return weak > 0 and worth(self.raw, strong, best, 0, weak)
+
+    def _large_alone(self, best: Iterate) -> Steps:
+        """The type as its largest defects show it, at stage I's penalty."""
+        return (yield from stages.polish(self.raw, self._strong(best), self.penalty.at(self.levels.first)))
 
     def _strong(self, best: Iterate) -> Iterate:
-        """The maps without what is weak against their largest defects."""
-        maps = best.maps.copy()
-        for map_, peaks in zip(maps, atoms_of(best).peaks(best), strict=True):
-            size = np.abs(peaks.amplitudes)
-            centres = peaks.centres[size >= WEAKEST * size.max(initial=0)]
-            active = np.argwhere(map_ != 0)
-            if len(active) and len(centres):
-                offset = [k // 2 for k in self.raw.convolution.kernel_shape]
-                apart = np.asarray(spatial.KDTree(centres + offset).query(active)[0]) > WITHIN
-                map_[tuple(active[apart].T)] = 0
+        """One type's map without what is weak against its largest defect."""
+        atoms, maps = atoms_of(best), best.maps.copy()
+        size = np.abs(atoms.amplitudes)
+        strong = atoms.centres[size >= WEAKEST * size.max(initial=0)]
+        active = np.argwhere(maps[0] != 0)
+        if len(active):
+            apart = np.asarray(spatial.KDTree(strong).query(active)[0]) > WITHIN
+            maps[0][tuple(active[apart].T)] = 0
         return replace(best, maps=maps)
 
     def _judged(self, best: Iterate, both: Iterate) -> Attempt:
@@ -145,9 +147,9 @@ class MoreTypes:
         rest = self.raw.replaced(-residual_of(self.raw, best))
         options = replace(self.parameters, kernel_size=self.raw.convolution.kernel_shape, refinements=1)
         options = replace(options, starts=min(options.starts, FURTHER_STARTS), kept=1)
-        if not self.crowded and not self.levels.fixed:
+        if not self.domain.whitened and not self.levels.fixed:
             options = self._above_noise(rest, options)
-        single = Single(rest, options, self.penalty, NO_STARTS, automatic=False, may_whiten=self.crowded)
+        single = Single(rest, options, self.penalty, NO_STARTS, automatic=False, like=self.domain)
         progress.extend([*single.plan(), self._joint_cost()])
         new = yield from single.steps(progress)
         if self.parameters.types is None and not self._promising(rest, new):
@@ -160,9 +162,7 @@ class MoreTypes:
         )
         penalty = self.penalty.at(self.levels.last)
         both = yield from stages.polish(self.raw, both, penalty)
-        both = yield from stages.refine(
-            self.raw, both, self.levels, self.penalty, self.parameters.refinements
-        )
+        both = yield from self._refined(both, self.penalty)
         progress.finish_phase()
         return both
 
@@ -188,8 +188,7 @@ class MoreTypes:
         begin = Iterate(both.kernels[:-1], maps, np.inf)
         free = replace(self.penalty, nonnegative=False)
         begin = yield from stages.polish(self.raw, begin, free.at(self.levels.last))
-        rounds = self.parameters.refinements
-        return (yield from stages.refine(self.raw, begin, self.levels, free, rounds))
+        return (yield from self._refined(begin, free))
 
     def _split(self, best: Iterate, both: Iterate) -> Attempt:
         """Divide a type into its defects that a correction sits on and the others.
@@ -214,8 +213,11 @@ class MoreTypes:
         begin = yield from stages.polish(
             self.raw, fit_kernels(self.raw, maps), self.penalty.at(self.levels.last)
         )
+        return (yield from self._refined(begin, self.penalty))
+
+    def _refined(self, begin: Iterate, penalty: Penalty) -> Steps:
         rounds = self.parameters.refinements
-        return (yield from stages.refine(self.raw, begin, self.levels, self.penalty, rounds))
+        return (yield from stages.refine(self.raw, begin, self.levels, penalty, rounds, self.domain.overlapping))
 
     def _nothing_left(self, best: Iterate) -> bool:
         window = self.raw.convolution.kernel_shape

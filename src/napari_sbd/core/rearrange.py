@@ -39,7 +39,10 @@ def tangled(found: Iterate) -> bool:
     atoms = atoms_of(found)
     if len(atoms.kinds) < 2:
         return False
-    strong = np.abs(atoms.amplitudes) >= WEAKEST * typical_amplitude(atoms.amplitudes)
+    size, strong = np.abs(atoms.amplitudes), np.zeros(len(atoms.kinds), bool)
+    for kind in range(len(found.maps)):
+        here = atoms.kinds == kind
+        strong[here] = size[here] >= WEAKEST * typical_amplitude(size[here])
     if int(strong.sum()) > CROWDED * found.maps.size:
         return False
     near = max(NEAREST, NEAR * max(found.kernels.shape[-2:]))

@@ -80,7 +80,7 @@ class Run:
         if self.nothing:
             self.accepted = replace(best, maps=np.zeros_like(best.maps))
             return
-        more = MoreTypes(self.raw, self.parameters, self.penalty, levels, self.first.domain.whitened)
+        more = MoreTypes(self.raw, self.parameters, self.penalty, levels, self.first.domain)
         for snapshot in more.steps(best, self.progress):
             self.accepted = snapshot.iterate
             yield snapshot

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_sbd.core import stages
 from napari_sbd.core.descent import Iterate
-from napari_sbd.core.domain import choose_domain
+from napari_sbd.core.domain import Domain, choose_domain
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.progress import Progress
@@ -37,8 +37,8 @@ class Single:
         Where to begin.
     automatic : bool
         Whether the window may be fitted to the kernel.
-    may_whiten : bool
-        Whether the image may be whitened where its defects crowd.
+    like : Domain, optional
+        Of an earlier search, which tells whether defects crowd.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Single:
         penalty: Penalty,
         starts: Starts,
         automatic: bool,
-        may_whiten: bool = True,
+        like: Domain | None = None,
     ) -> None:
         self.raw = raw
         self.parameters = parameters
@@ -56,7 +56,7 @@ class Single:
         self.starts = starts
         self.automatic = automatic
         self.domain = choose_domain(
-            raw, parameters.starts, penalty.nonnegative, parameters.seed, may_whiten
+            raw, parameters.starts, penalty.nonnegative, parameters.seed, like
         )
         self.search = Search(self.domain, parameters, penalty, starts)
         self.levels: Levels | None = None
@@ -98,7 +98,7 @@ class Single:
         if raw is not best:
             self.levels = found = self._levels_of(raw)
             best = yield from stages.polish(self.raw, raw, penalty.at(found.last))
-        return (yield from stages.refine(self.raw, best, found, penalty, rounds))
+        return (yield from stages.refine(self.raw, best, found, penalty, rounds, domain.overlapping))
 
     def _levels_of(self, found: Iterate) -> Levels:
         """Penalties for a kernel of the image as given."""

@@ -132,11 +132,14 @@ def polish(objective: Objective, begin: Iterate, penalty: Penalty, start: int = 
     return (yield from _follow(steps, "polish", penalty.lam, start, solved))
 
 
-def refine(objective: Objective, best: Iterate, levels: Levels, penalty: Penalty, rounds: int) -> Steps:
+def refine(
+    objective: Objective, best: Iterate, levels: Levels, penalty: Penalty, rounds: int, untangle: bool = True
+) -> Steps:
     """Reweight and descend in rounds, then once more at the penalty that what is left asks for.
 
     Residuals that are white noise allow a smaller λ, under which weak defects and those at the border
-    appear; residuals that keep structure ask for a larger one.
+    appear; residuals that keep structure ask for a larger one. In the end close defects are rearranged, if
+    `untangle`.
     """
     lam = levels.last
     best = yield from _rounds(objective, best, penalty.at(lam), rounds)
@@ -149,7 +152,7 @@ def refine(objective: Objective, best: Iterate, levels: Levels, penalty: Penalty
         if not WORTH < wanted / lam < 1 / WORTH:
             lam = wanted
             best = yield from _rounds(objective, best, penalty.at(wanted), rounds)
-    return (yield from _untangled(objective, best, penalty.at(lam)))
+    return (yield from _untangled(objective, best, penalty.at(lam))) if untangle else best
 
 
 def _untangled(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
