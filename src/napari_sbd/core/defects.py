@@ -10,14 +10,20 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import fft, ndimage, signal, spatial
 
+from napari_sbd.core.noise import robust_std
+
 Real = NDArray[np.floating]
 
 SMOOTHING = 0.7  # px, of the map in which peaks are sought: joins what one defect split over neighbours
 REACH = 1.5  # px around a peak whose activations are one defect
 SPARSE_REACH = 2.3  # the same where defects are far apart
 WEAKEST = 0.3  # amplitude over the typical one below which an activation is no defect
+ALIKE = 0.6  # of the typical amplitude, below which one is odd where all others are alike
+FAR = 6.0  # deviations of the others' amplitudes, by which it must be below
+FEWEST_ALIKE = 8  # of one sign, to tell whether they are alike
+SHADOW = 3.0  # times as strong is a defect whose misfit passes for weaker ones within its reach
 NEIGHBOURS = 60  # that take part in one amplitude's standard error
-CANDIDATE_COLUMNS = ["strength", "left_out", "outside"]
+CANDIDATE_COLUMNS = ["odd", "strength", "left_out", "outside"]
 SMALLEST_SHARE = 1e-3  # of a kernel, below which its error is not told from infinite
 
 
@@ -100,6 +106,55 @@ def typical_amplitude(amplitudes: Real) -> float:
     return float(size[np.searchsorted(energy, energy[-1] / 2)])
 
 
+def odd_ones(amplitudes: Real) -> NDArray[np.bool_]:
+    """Which amplitudes are far weaker than those of their sign, where these are alike.
+
+    Defects of one kind have one amplitude where nothing else tells them apart; what reaches a third of it
+    there is a piece of something else.
+
+    Examples
+    --------
+    >>> odd_ones(np.array([1.0, 0.98, 1.02, 0.97, 1.03, 0.99, 1.01, 1.0, 0.4])).nonzero()[0].tolist()
+    [8]
+    """
+    odd = np.zeros(len(amplitudes), bool)
+    for sign in (1, -1):
+        here = np.sign(amplitudes) == sign
+        size = np.abs(amplitudes[here])
+        strong = size[size >= typical_amplitude(size) / 2]
+        if len(strong) >= FEWEST_ALIKE:
+            middle = float(np.median(strong))
+            odd[here] = size < min(ALIKE * middle, middle - FAR * robust_std(strong))
+    return odd
+
+
+def shadowed(table: pd.DataFrame, reaches: Sequence[float]) -> NDArray[np.bool_]:
+    """Which rows sit within the reach of a defect much stronger: they correct what the model leaves of it.
+
+    No two defects are wholly alike, so that the strongest leave a misfit which passes for weak ones.
+    """
+    hidden = np.zeros(len(table), bool)
+    places, size = table[["row", "col"]].to_numpy(float), table["amplitude"].abs().to_numpy(float)
+    if not len(table):
+        return hidden
+    tree = spatial.KDTree(places)
+    near = tree.query_ball_point(places, np.asarray(reaches)[table["type"].to_numpy(int)])
+    for strong, rows in zip(size, near, strict=True):
+        here = np.array(rows, int)
+        hidden[here[SHADOW * size[here] <= strong]] = True
+    return hidden
+
+
+def core_radius(kernel: Real) -> float:
+    """Radius of the disc that a kernel (slices, k1, k2) fills where it is strong."""
+    energy = np.square(np.square(kernel, dtype=float).sum(0))
+    if not energy.any():
+        return 0.0
+    middle = np.reshape([(n - 1) // 2 for n in energy.shape], (2, 1, 1))
+    distance = np.square(np.indices(energy.shape) - middle).sum(0)
+    return float(np.sqrt(2 * (energy * distance).sum() / energy.sum()))
+
+
 def standard_errors(peaks: Peaks, kernel: Real, mask: NDArray[np.bool_], noise: float) -> Real:
     """Standard error of each amplitude: pixel noise through the least squares of overlapping atoms.
 
@@ -165,11 +220,14 @@ def chosen_rows(table: pd.DataFrame, snr: float, strength: float, outside: bool 
     table : pandas.DataFrame
         See `candidate_table`.
     snr, strength : float
-        Smallest amplitude over its standard error, and over the typical one of the type.
+        Smallest amplitude over its standard error, and over the typical one of the type. Below the default
+        strength odd ones are listed, too.
     outside : bool
         Whether those outside the frame are listed, too; they have a column of their own then.
     """
     real = (table["snr"] >= snr) & (table["strength"] >= strength) & (outside | ~table["outside"])
+    if strength >= WEAKEST:
+        real &= ~table["odd"]
     chosen = table[real].reset_index(drop=True)
     return chosen.drop(columns=CANDIDATE_COLUMNS if not outside else CANDIDATE_COLUMNS[:-1])
 
@@ -203,8 +261,8 @@ def candidate_table(
     -------
     pandas.DataFrame
         By type and falling amplitude: type, row, col (pixels, between them), y and x in `unit`, amplitude,
-        amplitude_error, snr, near_border (part of the kernel lies outside the frame), strength (amplitude
-        over the typical one of the type), left_out (not part of the model) and outside (of the frame).
+        amplitude_error, snr, near_border (part of the kernel lies outside the frame), odd (see
+        `odd_ones` and `shadowed`), strength (amplitude over the typical one of the type), left_out (not part of the model) and outside (of the frame).
     """
     tables = []
     levels = np.broadcast_to(np.asarray(noise, float), len(kernels))
@@ -221,6 +279,7 @@ def candidate_table(
             found, errors, in_model = _joined(found, errors, *left[kind])
         tables.append(_table(kind, found, errors, mask.shape[1:], kernels.shape[-2:], typical, ~in_model))
     table = pd.concat(tables, ignore_index=True)
+    table["odd"] |= shadowed(table, [core_radius(kernel) for kernel in kernels])
     length_row, length_col = pixel_size
     table.insert(3, f"y_{unit}", table["row"] * length_row)
     table.insert(4, f"x_{unit}", table["col"] * length_col)
@@ -259,6 +318,7 @@ def _table(
             "amplitude_error": errors,
             "snr": size / errors if len(errors) else errors,
             "near_border": (before | after).any(1),
+            "odd": odd_ones(peaks.amplitudes),
             "strength": size / typical if typical > 0 else np.zeros(len(size)),
             "left_out": left_out,
             "outside": (centres < -0.5).any(1) | (centres > limit - 0.5).any(1),

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.kernel_size import support
-from napari_sbd.core.noise import robust_std
+from napari_sbd.core.noise import grain, robust_std
 from napari_sbd.core.objective import Objective
 from napari_sbd.core.parameters import SMALLEST_WINDOW
 from napari_sbd.core.window import crop, lift, recentre
@@ -32,7 +32,8 @@ def resized(objective: Objective, found: Iterate) -> tuple[Objective, Iterate]:
     residual, _ = wide.residual(model.kernel_spectra(seen.kernels), model.map_spectra(seen.maps))
     spread = robust_std(model.frame(residual)[wide.mask])
     noise = spread / max(float(np.linalg.norm(seen.maps)), float(np.finfo(np.float32).tiny))
-    sizes = [support(kernel, noise) for kernel in seen.kernels]
+    extent = grain(model.frame(residual), wide.mask)
+    sizes = [support(kernel, noise, extent) for kernel in seen.kernels]
     largest = [
         min(n, max(SMALLEST_WINDOW, max(pair)))
         for n, pair in zip(model.kernel_shape, zip(*sizes, strict=True), strict=True)

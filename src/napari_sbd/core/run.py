@@ -89,11 +89,11 @@ class Run:
 
     def _nothing_in(self, best: Iterate) -> str:
         """Why what was found is nothing; empty where it is something."""
-        [peaks] = [strong_peaks(p) for p in refined_peaks(self.raw, best)]
+        [peaks] = refined_peaks(self.raw, best)
         empty = replace(best, maps=np.zeros_like(best.maps))
         if not worth(self.raw, empty, best, 1, len(peaks.amplitudes)):
             return "what the best kernel explains is no more than noise"
-        many = len(peaks.amplitudes) >= FEWEST_IN_A_LATTICE
+        many = len(strong_peaks(peaks).amplitudes) >= FEWEST_IN_A_LATTICE
         if many and fills_a_lattice(residual_of(self.raw, best) - residual_of(self.raw, empty)):
             return "what repeats is a lattice: remove it first"
         return ""
