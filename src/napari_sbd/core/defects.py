@@ -128,31 +128,44 @@ def odd_ones(amplitudes: Real) -> NDArray[np.bool_]:
     return odd
 
 
-def shadowed(table: pd.DataFrame, reaches: Sequence[float]) -> NDArray[np.bool_]:
-    """Which rows sit within the reach of a defect much stronger: they correct what the model leaves of it.
+def shadowed(table: pd.DataFrame, cores: Sequence[tuple[Real, float]]) -> NDArray[np.bool_]:
+    """Which rows sit on a defect much stronger: they correct what the model leaves of it.
 
-    No two defects are wholly alike, so that the strongest leave a misfit which passes for weak ones.
+    No two defects are wholly alike, so that the strongest leave a misfit which passes for weak ones. `cores` are
+    centre and radius of each type's kernel, see `core`.
     """
     hidden = np.zeros(len(table), bool)
-    places, size = table[["row", "col"]].to_numpy(float), table["amplitude"].abs().to_numpy(float)
     if not len(table):
         return hidden
-    tree = spatial.KDTree(places)
-    near = tree.query_ball_point(places, np.asarray(reaches)[table["type"].to_numpy(int)])
+    kinds, size = table["type"].to_numpy(int), table["amplitude"].abs().to_numpy(float)
+    places = table[["row", "col"]].to_numpy(float) + np.array([centre for centre, _ in cores])[kinds]
+    reach = np.array([radius for _, radius in cores])[kinds]
+    near = spatial.KDTree(places).query_ball_point(places, reach)
     for strong, rows in zip(size, near, strict=True):
         here = np.array(rows, int)
         hidden[here[SHADOW * size[here] <= strong]] = True
     return hidden
 
 
-def core_radius(kernel: Real) -> float:
-    """Radius of the disc that a kernel (slices, k1, k2) fills where it is strong."""
-    energy = np.square(np.square(kernel, dtype=float).sum(0))
-    if not energy.any():
-        return 0.0
-    middle = np.reshape([(n - 1) // 2 for n in energy.shape], (2, 1, 1))
-    distance = np.square(np.indices(energy.shape) - middle).sum(0)
-    return float(np.sqrt(2 * (energy * distance).sum() / energy.sum()))
+def core(kernel: Real) -> tuple[Real, float]:
+    """Centre of a kernel (slices, k1, k2) from its window's middle, and radius of the disc that it fills.
+
+    Examples
+    --------
+    >>> rows, cols = np.mgrid[-20:21, -20:21]
+    >>> centre, radius = core(np.where(np.hypot(rows, cols) <= 6, 1.0, 0.0)[None])
+    >>> centre.tolist(), round(radius)
+    ([0.0, 0.0], 6)
+    """
+    energy = np.square(kernel, dtype=float).sum(0)
+    energy = np.maximum(energy - 2 * np.median(energy), 0)
+    total = energy.sum()
+    if not total > 0:
+        return np.zeros(2), 0.0
+    places = np.indices(energy.shape) - np.reshape([(n - 1) // 2 for n in energy.shape], (2, 1, 1))
+    centre = (places * energy).sum((1, 2)) / total
+    apart = np.square(places - centre[:, None, None]).sum(0)
+    return centre, float(np.sqrt(2 * (energy * apart).sum() / total))
 
 
 def standard_errors(peaks: Peaks, kernel: Real, mask: NDArray[np.bool_], noise: float) -> Real:
@@ -279,7 +292,10 @@ def candidate_table(
             found, errors, in_model = _joined(found, errors, *left[kind])
         tables.append(_table(kind, found, errors, mask.shape[1:], kernels.shape[-2:], typical, ~in_model))
     table = pd.concat(tables, ignore_index=True)
-    table["odd"] |= shadowed(table, [core_radius(kernel) for kernel in kernels])
+    table["odd"] = shadowed(table, [core(kernel) for kernel in kernels])
+    for kind in range(len(kernels)):
+        here = table.index[(table["type"] == kind) & ~table["odd"]]
+        table.loc[here, "odd"] = odd_ones(table.loc[here, "amplitude"].to_numpy(float))
     length_row, length_col = pixel_size
     table.insert(3, f"y_{unit}", table["row"] * length_row)
     table.insert(4, f"x_{unit}", table["col"] * length_col)
@@ -318,7 +334,7 @@ def _table(
             "amplitude_error": errors,
             "snr": size / errors if len(errors) else errors,
             "near_border": (before | after).any(1),
-            "odd": odd_ones(peaks.amplitudes),
+            "odd": False,
             "strength": size / typical if typical > 0 else np.zeros(len(size)),
             "left_out": left_out,
             "outside": (centres < -0.5).any(1) | (centres > limit - 0.5).any(1),
