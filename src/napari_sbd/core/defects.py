@@ -22,6 +22,7 @@ ALIKE = 0.6  # of the typical amplitude, below which one is odd where all others
 FAR = 6.0  # deviations of the others' amplitudes, by which it must be below
 FEWEST_ALIKE = 8  # of one sign, to tell whether they are alike
 SHADOW = 3.0  # times as strong is a defect whose misfit passes for weaker ones within its reach
+CORE = 0.9  # of a kernel's energy, that the disc holds in which it is strong
 NEIGHBOURS = 60  # that take part in one amplitude's standard error
 CANDIDATE_COLUMNS = ["odd", "strength", "left_out", "outside"]
 SMALLEST_SHARE = 1e-3  # of a kernel, below which its error is not told from infinite
@@ -148,7 +149,7 @@ def shadowed(table: pd.DataFrame, cores: Sequence[tuple[Real, float]]) -> NDArra
 
 
 def core(kernel: Real) -> tuple[Real, float]:
-    """Centre of a kernel (slices, k1, k2) from its window's middle, and radius of the disc that it fills.
+    """Centre of a kernel (slices, k1, k2) from its window's middle, and radius of the disc that holds most of it.
 
     Examples
     --------
@@ -158,14 +159,15 @@ def core(kernel: Real) -> tuple[Real, float]:
     ([0.0, 0.0], 6)
     """
     energy = np.square(kernel, dtype=float).sum(0)
-    energy = np.maximum(energy - 2 * np.median(energy), 0)
+    energy = np.maximum(energy - np.median(energy), 0)
     total = energy.sum()
     if not total > 0:
         return np.zeros(2), 0.0
     places = np.indices(energy.shape) - np.reshape([(n - 1) // 2 for n in energy.shape], (2, 1, 1))
     centre = (places * energy).sum((1, 2)) / total
     apart = np.square(places - centre[:, None, None]).sum(0)
-    return centre, float(np.sqrt(2 * (energy * apart).sum() / total))
+    held = np.cumsum(energy.ravel()[np.argsort(apart, axis=None)])
+    return centre, float(np.sqrt(np.sort(apart, axis=None)[np.searchsorted(held, CORE * total)]))
 
 
 def standard_errors(peaks: Peaks, kernel: Real, mask: NDArray[np.bool_], noise: float) -> Real:
@@ -294,7 +296,8 @@ def candidate_table(
     table = pd.concat(tables, ignore_index=True)
     table["odd"] = shadowed(table, [core(kernel) for kernel in kernels])
     for kind in range(len(kernels)):
-        here = table.index[(table["type"] == kind) & ~table["odd"]]
+        listed = ~(table["odd"] | table["left_out"] | table["outside"])
+        here = table.index[(table["type"] == kind) & listed]
         table.loc[here, "odd"] = odd_ones(table.loc[here, "amplitude"].to_numpy(float))
     length_row, length_col = pixel_size
     table.insert(3, f"y_{unit}", table["row"] * length_row)
