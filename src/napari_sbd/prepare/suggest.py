@@ -75,6 +75,7 @@ def suggest_recipe(image: Any) -> Recipe:
         _background,
         _lattice,
         _rows,
+        _scars_between_jumps,
         _columns,
         _hum,
         _columns,
@@ -130,6 +131,13 @@ def _spikes(state: _State) -> Step | None:
 def _scars(state: _State) -> Step | None:
     share = (scars_of(state.image, 4.0, 16, 2) & state.inside).mean()
     return Step("scars") if 0 < share < MOST_SCARS else None
+
+
+def _scars_between_jumps(state: _State) -> Step | None:
+    """Scars that the jumps between the lines hid until they were levelled."""
+    levelled = bool(state.steps) and state.steps[-1].operation == "lines"
+    known = any(step.operation == "scars" for step in state.steps)
+    return _scars(state) if levelled and not known else None
 
 
 def _terraces(state: _State) -> Step | None:
