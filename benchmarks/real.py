@@ -17,7 +17,7 @@ from napari_sbd.core.defects import core
 from napari_sbd.core.recover import recover
 from napari_sbd.core.recovery import Recovery
 from napari_sbd.prepare.suggest import suggest_recipe
-from napari_sbd.simulate import haadf_image
+from napari_sbd.simulate import haadf as simulated_haadf
 
 Real = NDArray[np.floating]
 
@@ -92,7 +92,7 @@ def lattice(seeds: list[int]) -> None:
     """A flat perfect lattice, in which there is nothing to find."""
     table = Table("perfect lattice, 256²", ["seed", "recipe", "defects", "CPU s"], {"recipe": 28, "CPU s": 6})
     for seed in seeds:
-        sample = haadf_image(shape=(256, 256), vacancies=0, dopants=0, clouds=0, seed=seed)
+        sample = simulated_haadf(seed, dopants=0, vacancies=0)
         seconds, (steps, recovery) = cpu_seconds(_recovered, sample.image, seed=seed)
         table.row(seed, " ".join(steps), len(recovery.defects), f"{seconds:.1f}")
 

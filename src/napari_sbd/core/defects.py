@@ -92,8 +92,8 @@ def _reach(summits: NDArray[np.intp]) -> float:
     return SPARSE_REACH if np.percentile(nearest, 10) > 2 * SPARSE_REACH else REACH
 
 
-def typical_amplitude(amplitudes: Real) -> float:
-    """Amplitude above which half of the activations' energy lies: the many weak ones hardly count.
+def typical_amplitude(amplitudes: Real, power: int = 2) -> float:
+    """Amplitude above which half of the sum of their powers lies: the many weak ones hardly count.
 
     Examples
     --------
@@ -103,8 +103,8 @@ def typical_amplitude(amplitudes: Real) -> float:
     size = np.sort(np.abs(amplitudes))[::-1]
     if not len(size):
         return 0.0
-    energy = np.cumsum(np.square(size, dtype=float))
-    return float(size[np.searchsorted(energy, energy[-1] / 2)])
+    held = np.cumsum(size.astype(float) ** power)
+    return float(size[np.searchsorted(held, held[-1] / 2)])
 
 
 def odd_ones(amplitudes: Real) -> NDArray[np.bool_]:
