@@ -1,4 +1,4 @@
-"""Real images of ../shared/data, from the raw file by what is suggested and recovered; and a perfect lattice."""
+"""Real images of ../shared/data, from the raw file by *Suggest* and *Recover*; and a perfect lattice."""
 
 from __future__ import annotations
 
@@ -118,7 +118,18 @@ def _recovered(image: Real, **options: Any) -> tuple[list[str], Recovery]:
 
 def _scene(name: str, image: Real, truth: dict[str, Real], within: float, seeds: list[int]) -> None:
     """From the image as it is, by what is proposed for it; once by default, once with the window given."""
-    columns = ["options", "seed", "window", "types", "defects", "reference", "precision", "recall", "F1", "CPU s"]
+    columns = [
+        "options",
+        "seed",
+        "window",
+        "types",
+        "defects",
+        "reference",
+        "precision",
+        "recall",
+        "F1",
+        "CPU s",
+    ]
     places = ", ".join(f"{len(points)} {which}" for which, points in truth.items())
     title = f"{name}: {places}, within {within:g} px"
     table = Table(title, columns, {"options": 12, "window": 7, "reference": 10, "CPU s": 6})

@@ -174,7 +174,12 @@ def test_a_piece_of_a_defect_among_alike_ones_is_odd(rng):
 
 def test_what_sits_on_a_much_stronger_defect_is_shadowed():
     table = pd.DataFrame(
-        {"type": [0, 1, 1, 1], "row": [10.0, 13, 12, 40], "col": [10.0, 10, 12, 40], "amplitude": [9, 2.0, 5, 2]}
+        {
+            "type": [0, 1, 1, 1],
+            "row": [10.0, 13, 12, 40],
+            "col": [10.0, 10, 12, 40],
+            "amplitude": [9, 2.0, 5, 2],
+        }
     )
     cores = [(np.zeros(2), 5.0), (np.zeros(2), 2.0)]
     assert shadowed(table, cores).tolist() == [False, True, False, False]

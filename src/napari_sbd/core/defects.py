@@ -132,8 +132,8 @@ def odd_ones(amplitudes: Real) -> NDArray[np.bool_]:
 def shadowed(table: pd.DataFrame, cores: Sequence[tuple[Real, float]]) -> NDArray[np.bool_]:
     """Which rows sit on a defect much stronger: they correct what the model leaves of it.
 
-    No two defects are wholly alike, so that the strongest leave a misfit which passes for weak ones. `cores` are
-    centre and radius of each type's kernel, see `core`.
+    No two defects are wholly alike, so that the strongest leave a misfit which passes for weak ones. `cores`
+    are centre and radius of each type's kernel, see `core`.
     """
     hidden = np.zeros(len(table), bool)
     if not len(table):
@@ -149,7 +149,7 @@ def shadowed(table: pd.DataFrame, cores: Sequence[tuple[Real, float]]) -> NDArra
 
 
 def core(kernel: Real) -> tuple[Real, float]:
-    """Centre of a kernel (slices, k1, k2) from its window's middle, and radius of the disc that holds most of it.
+    """Centre of a kernel (slices, k1, k2) from its window's middle, and radius of the disc that it fills.
 
     Examples
     --------
@@ -277,7 +277,8 @@ def candidate_table(
     pandas.DataFrame
         By type and falling amplitude: type, row, col (pixels, between them), y and x in `unit`, amplitude,
         amplitude_error, snr, near_border (part of the kernel lies outside the frame), odd (see
-        `odd_ones` and `shadowed`), strength (amplitude over the typical one of the type), left_out (not part of the model) and outside (of the frame).
+        `odd_ones` and `shadowed`), strength (amplitude over the typical one of the type), left_out (not part
+        of the model) and outside (of the frame).
     """
     tables = []
     levels = np.broadcast_to(np.asarray(noise, float), len(kernels))

@@ -14,7 +14,10 @@ HELD = 0.998  # share of the kernel's energy that its window is to hold
 CERTAIN = 3.5  # deviations by which a ring of the kernel must rise above its noise
 FLOOR_PERCENTILE = 30  # of the outer rings' power, which is noise and what errors of the map leave
 SIGNIFICANT = 4.0  # deviations of the autocorrelation's far lags above which a lag belongs to the kernel
-SHORTEST_GAP, LONGEST_GAP = 3, 0.5  # px, and of the lag before, after which what rises again does not belong to it
+SHORTEST_GAP, LONGEST_GAP = (
+    3,
+    0.5,
+)  # px, and of the lag before, after which what rises again does not belong to it
 SMALLEST, LARGEST_SHARE = 7, 0.34  # px, and share of the image
 
 

@@ -89,7 +89,9 @@ class MoreTypes:
         if wanted is not None and have < wanted:
             return True
         open_ended = wanted is None and have < MOST_TYPES
-        return (open_ended or self._signs_open()) and (self._composed(self.accepted) or not self._nothing_left(self.accepted))
+        return (open_ended or self._signs_open()) and (
+            self._composed(self.accepted) or not self._nothing_left(self.accepted)
+        )
 
     def _attempt(self, best: Iterate, progress: Progress) -> Attempt:
         """Seek one more type; returns all of them together, or None where there is none to be accepted."""
@@ -217,7 +219,9 @@ class MoreTypes:
 
     def _refined(self, begin: Iterate, penalty: Penalty) -> Steps:
         rounds = self.parameters.refinements
-        return (yield from stages.refine(self.raw, begin, self.levels, penalty, rounds, self.domain.overlapping))
+        return (
+            yield from stages.refine(self.raw, begin, self.levels, penalty, rounds, self.domain.overlapping)
+        )
 
     def _nothing_left(self, best: Iterate) -> bool:
         window = self.raw.convolution.kernel_shape

@@ -55,9 +55,7 @@ class Single:
         self.penalty = penalty
         self.starts = starts
         self.automatic = automatic
-        self.domain = choose_domain(
-            raw, parameters.starts, penalty.nonnegative, parameters.seed, like
-        )
+        self.domain = choose_domain(raw, parameters.starts, penalty.nonnegative, parameters.seed, like)
         self.search = Search(self.domain, parameters, penalty, starts)
         self.levels: Levels | None = None
         self._searching, self._in_domain = True, True

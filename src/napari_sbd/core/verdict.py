@@ -72,7 +72,7 @@ def worth(
 
 
 def colour(objective: Objective, rest: Real, kernel: Real) -> float:
-    """Power of the noise that an amplitude of a kernel meets, over that of the pixels: 1 where noise is white."""
+    """Power of the noise that an amplitude meets, over that of the pixels: 1 where noise is white."""
     pixels = robust_std(rest[objective.mask])
     return (matched_noise(objective, rest, kernel) / pixels) ** 2 if pixels > 0 else 1.0
 

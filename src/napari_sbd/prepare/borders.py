@@ -19,8 +19,8 @@ LARGEST_SHARE = 0.1  # of the image's side, masked along one edge at most
 def borders(image: Any, mask: Any = None, *, factor: float = 1.5) -> Outcome:
     """Mask the lines along each edge that are more restless than the image.
 
-    Where a scan begins or turns, piezos creep, and a lattice that is distorted there cannot be fitted like the
-    rest of it. Pixel values stay; defects, which deviate in few pixels of a line, do not count.
+    Where a scan begins or turns, piezos creep, and a lattice that is distorted there cannot be fitted like
+    the rest of it. Pixel values stay; defects, which deviate in few pixels of a line, do not count.
 
     Parameters
     ----------
