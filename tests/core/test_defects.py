@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from napari_sbd.core.defects import (
@@ -8,6 +9,8 @@ from napari_sbd.core.defects import (
     candidate_table,
     chosen_rows,
     find_peaks,
+    odd_ones,
+    shadowed,
     standard_errors,
     typical_amplitude,
 )
@@ -160,3 +163,23 @@ def test_autocorrelation_has_its_zero_lag_in_the_middle(rng):
     assert overlap.shape == (7, 9)
     assert overlap[3, 4] == pytest.approx(np.sum(kernel**2))
     assert overlap[4, 5] == pytest.approx(np.sum(kernel[:, 1:, 1:] * kernel[:, :-1, :-1]))
+
+
+def test_a_piece_of_a_defect_among_alike_ones_is_odd(rng):
+    alike = 5 * (1 + 0.05 * rng.standard_normal(20))
+    assert odd_ones(np.append(alike, [2.0, 4.4])).nonzero()[0].tolist() == [20]
+    assert not odd_ones(np.append(rng.uniform(2, 8, 20), 2.0)).any()
+    assert odd_ones(np.concatenate([-alike, 2 + 0.1 * alike])).sum() == 0
+
+
+def test_what_sits_on_a_much_stronger_defect_is_shadowed():
+    table = pd.DataFrame(
+        {
+            "type": [0, 1, 1, 1],
+            "row": [10.0, 13, 12, 40],
+            "col": [10.0, 10, 12, 40],
+            "amplitude": [9, 2.0, 5, 2],
+        }
+    )
+    cores = [(np.zeros(2), 5.0), (np.zeros(2), 2.0)]
+    assert shadowed(table, cores).tolist() == [False, True, False, False]

@@ -55,6 +55,26 @@ def test_each_fault_is_found(rng, defects, hexagonal):
     assert "terraces" in names(stepped)
 
 
+def test_a_scar_between_jumping_lines_is_found(rng, defects):
+    clean = 6 * defects(SHAPE, [(30, 40), (90, 100), (64, 20)], 3) + 0.3 * rng.standard_normal(SHAPE)
+    hurt = line_offsets(clean, rng, 4.0)
+    hurt[50, 20:90] += 12
+    found = names(hurt)
+    assert "lines" in found
+    assert "scars" in found
+
+
+def test_restless_borders_are_masked_where_a_lattice_was(rng, hexagonal):
+    noise = rng.standard_normal(SHAPE)
+    assert "borders" not in names(2 * hexagonal(SHAPE) + noise)
+    noise[:, :7] *= 4
+    done = suggest_recipe(2 * hexagonal(SHAPE) + noise)
+    assert [step.operation for step in done.steps] == ["lattice", "borders"]
+    mask = done.apply(2 * hexagonal(SHAPE) + noise).mask
+    assert not mask[..., :6].any()
+    assert mask[..., 9:].all()
+
+
 def test_columns_are_told_from_rows(rng, defects):
     clean = 6 * defects(SHAPE, [(30, 40), (90, 100)], 3) + 0.3 * rng.standard_normal(SHAPE)
     steps = suggest_recipe(clean + rng.standard_normal(SHAPE[1])).steps

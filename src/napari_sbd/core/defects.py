@@ -12,15 +12,22 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy import fft, ndimage, spatial
 
+from napari_sbd.core.noise import robust_std
+
 Real = NDArray[np.floating]
 
 SMOOTHING = 0.7  # px, of the map in which peaks are sought: joins what one defect split over neighbours
 REACH = 1.5  # px around a peak whose activations are one defect
 SPARSE_REACH = 2.3  # the same where defects are far apart
 WEAKEST = 0.3  # amplitude over the typical one below which an activation is no defect
+ALIKE = 0.6  # of the typical amplitude, below which one is odd where all others are alike
+FAR = 6.0  # deviations of the others' amplitudes, by which it must be below
+FEWEST_ALIKE = 8  # of one sign, to tell whether they are alike
+SHADOW = 3.0  # times as strong is a defect whose misfit passes for weaker ones within its reach
+CORE = 0.9  # of a kernel's energy, that the disc holds in which it is strong
 NEIGHBOURS = 60  # that take part in one amplitude's standard error
 BOXES = 512  # defects that are looked at together: memory stays bounded
-CANDIDATE_COLUMNS = ["strength", "left_out", "outside"]
+CANDIDATE_COLUMNS = ["odd", "strength", "left_out", "outside"]
 SMALLEST_SHARE = 1e-3  # of a kernel, below which its error is not told from infinite
 
 
@@ -131,8 +138,8 @@ def _reach(summits: NDArray[np.intp]) -> float:
     return SPARSE_REACH if np.percentile(nearest, 10) > 2 * SPARSE_REACH else REACH
 
 
-def typical_amplitude(amplitudes: Real) -> float:
-    """Amplitude above which half of the whole activation lies: the many weak ones hardly count.
+def typical_amplitude(amplitudes: Real, power: int = 2) -> float:
+    """Amplitude above which half of the sum of their powers lies: the many weak ones hardly count.
 
     Examples
     --------
@@ -142,7 +149,71 @@ def typical_amplitude(amplitudes: Real) -> float:
     size = np.sort(np.abs(amplitudes))[::-1]
     if not len(size):
         return 0.0
-    return float(size[np.searchsorted(np.cumsum(size), size.sum() / 2)])
+    held = np.cumsum(size.astype(float) ** power)
+    return float(size[np.searchsorted(held, held[-1] / 2)])
+
+
+def odd_ones(amplitudes: Real) -> NDArray[np.bool_]:
+    """Which amplitudes are far weaker than those of their sign, where these are alike.
+
+    Defects of one kind have one amplitude where nothing else tells them apart; what reaches a third of it
+    there is a piece of something else.
+
+    Examples
+    --------
+    >>> odd_ones(np.array([1.0, 0.98, 1.02, 0.97, 1.03, 0.99, 1.01, 1.0, 0.4])).nonzero()[0].tolist()
+    [8]
+    """
+    odd = np.zeros(len(amplitudes), bool)
+    for sign in (1, -1):
+        here = np.sign(amplitudes) == sign
+        size = np.abs(amplitudes[here])
+        strong = size[size >= typical_amplitude(size) / 2]
+        if len(strong) >= FEWEST_ALIKE:
+            middle = float(np.median(strong))
+            odd[here] = size < min(ALIKE * middle, middle - FAR * robust_std(strong))
+    return odd
+
+
+def shadowed(table: pd.DataFrame, cores: Sequence[tuple[Real, float]]) -> NDArray[np.bool_]:
+    """Which rows sit on a defect much stronger: they correct what the model leaves of it.
+
+    No two defects are wholly alike, so that the strongest leave a misfit which passes for weak ones. `cores`
+    are centre and radius of each type's kernel, see `core`.
+    """
+    hidden = np.zeros(len(table), bool)
+    if not len(table):
+        return hidden
+    kinds, size = table["type"].to_numpy(int), table["amplitude"].abs().to_numpy(float)
+    places = table[["row", "col"]].to_numpy(float) + np.array([centre for centre, _ in cores])[kinds]
+    reach = np.array([radius for _, radius in cores])[kinds]
+    near = spatial.KDTree(places).query_ball_point(places, reach)
+    for strong, rows in zip(size, near, strict=True):
+        here = np.array(rows, int)
+        hidden[here[SHADOW * size[here] <= strong]] = True
+    return hidden
+
+
+def core(kernel: Real) -> tuple[Real, float]:
+    """Centre of a kernel (slices, k1, k2) from its window's middle, and radius of the disc that it fills.
+
+    Examples
+    --------
+    >>> rows, cols = np.mgrid[-20:21, -20:21]
+    >>> centre, radius = core(np.where(np.hypot(rows, cols) <= 6, 1.0, 0.0)[None])
+    >>> centre.tolist(), round(radius)
+    ([0.0, 0.0], 6)
+    """
+    energy = np.square(kernel, dtype=float).sum(0)
+    energy = np.maximum(energy - np.median(energy), 0)
+    total = energy.sum()
+    if not total > 0:
+        return np.zeros(2), 0.0
+    places = np.indices(energy.shape) - np.reshape([(n - 1) // 2 for n in energy.shape], (2, 1, 1))
+    centre = (places * energy).sum((1, 2)) / total
+    apart = np.square(places - centre[:, None, None]).sum(0)
+    held = np.cumsum(energy.ravel()[np.argsort(apart, axis=None)])
+    return centre, float(np.sqrt(np.sort(apart, axis=None)[np.searchsorted(held, CORE * total)]))
 
 
 def standard_errors(peaks: Peaks, kernel: Real, mask: NDArray[np.bool_], noise: float) -> Real:
@@ -229,11 +300,14 @@ def chosen_rows(table: pd.DataFrame, snr: float, strength: float, outside: bool 
     table : pandas.DataFrame
         See `candidate_table`.
     snr, strength : float
-        Smallest amplitude over its standard error, and over the typical one of the type.
+        Smallest amplitude over its standard error, and over the typical one of the type. Below the default
+        strength odd ones are listed, too.
     outside : bool
         Whether those outside the frame are listed, too; they have a column of their own then.
     """
     real = (table["snr"] >= snr) & (table["strength"] >= strength) & (outside | ~table["outside"])
+    if strength >= WEAKEST:
+        real &= ~table["odd"]
     chosen = table[real].reset_index(drop=True)
     return chosen.drop(columns=CANDIDATE_COLUMNS if not outside else CANDIDATE_COLUMNS[:-1])
 
@@ -267,8 +341,9 @@ def candidate_table(
     -------
     pandas.DataFrame
         By type and falling amplitude: type, row, col (pixels, between them), y and x in `unit`, amplitude,
-        amplitude_error, snr, near_border (part of the kernel lies outside the frame), strength (amplitude
-        over the typical one of the type), left_out (not part of the model) and outside (of the frame).
+        amplitude_error, snr, near_border (part of the kernel lies outside the frame), odd (see
+        `odd_ones` and `shadowed`), strength (amplitude over the typical one of the type), left_out (not part
+        of the model) and outside (of the frame).
     """
     tables = []
     levels = np.broadcast_to(np.asarray(noise, float), len(kernels))
@@ -285,6 +360,11 @@ def candidate_table(
             found, errors, in_model = _joined(found, errors, *left[kind])
         tables.append(_table(kind, found, errors, mask.shape[1:], kernels.shape[-2:], typical, ~in_model))
     table = pd.concat(tables, ignore_index=True)
+    table["odd"] = shadowed(table, [core(kernel) for kernel in kernels])
+    for kind in range(len(kernels)):
+        listed = ~(table["odd"] | table["left_out"] | table["outside"])
+        here = table.index[(table["type"] == kind) & listed]
+        table.loc[here, "odd"] = odd_ones(table.loc[here, "amplitude"].to_numpy(float))
     length_row, length_col = pixel_size
     table.insert(3, f"y_{unit}", table["row"] * length_row)
     table.insert(4, f"x_{unit}", table["col"] * length_col)
@@ -323,6 +403,7 @@ def _table(
             "amplitude_error": errors,
             "snr": size / errors if len(errors) else errors,
             "near_border": (before | after).any(1),
+            "odd": False,
             "strength": size / typical if typical > 0 else np.zeros(len(size)),
             "left_out": left_out,
             "outside": (centres < -0.5).any(1) | (centres > limit - 0.5).any(1),

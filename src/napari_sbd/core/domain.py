@@ -23,6 +23,7 @@ Real = NDArray[np.floating]
 
 # Above this fraction of λ_max a matched filter sees the defects themselves as its noise.
 CROWDED = 0.4
+OVERLAPPING = 0.1  # the same, below which defects are too few to hide one another
 # λ over λ_max, and steps, of the map by which a known kernel is carried into a whitened domain.
 SHARE_OF_PEAKS = 0.2
 MAPS = Schedule(60, 1e-3)
@@ -44,6 +45,8 @@ class Domain:
         Deviation of the whitened noise; None where the data themselves tell.
     patches : list of array
         Salient patches of `part` to start from, if they are known.
+    crowding : float
+        How much of a matched filter's output defects fill, see `crowding`.
     """
 
     raw: Objective
@@ -53,6 +56,12 @@ class Domain:
     whitened: bool = False
     noise: float | None = None
     patches: list[Real] = field(default_factory=list)
+    crowding: float = 0.0
+
+    @property
+    def overlapping(self) -> bool:
+        """Whether so many defects overlap that close ones may be mistaken for one."""
+        return self.crowding > OVERLAPPING
 
     def embed(self, maps: Real, whole: Objective | None = None) -> Real:
         """Maps of the region on those of the whole image, `whole` where its window is another by now."""
@@ -82,15 +91,26 @@ class Domain:
         return fit_kernels(self.whole, solved[0].maps).kernels
 
 
-def choose_domain(raw: Objective, starts: int, nonnegative: bool, seed: int) -> Domain:
-    """Take the richest region; whiten where defects crowd, as the matched filters of patches tell."""
+def choose_domain(
+    raw: Objective, starts: int, nonnegative: bool, seed: int, like: Domain | None = None
+) -> Domain:
+    """Take the richest region; whiten where defects crowd, as the matched filters of patches tell.
+
+    What an earlier search left of an image is mostly noise, which looks crowded: there `like`, the domain of
+    that search, tells.
+    """
     region = search_region(raw)
     part = region.cut(raw)
     window = raw.convolution.kernel_shape
-    patches = salient_patches(part.data, part.mask, window, starts, np.random.default_rng(seed))
-    if crowding(part, patches, nonnegative) <= CROWDED:
-        return Domain(raw, raw, part, region, patches=patches)
+    patches: list[Real] = []
+    if like is None:
+        patches = salient_patches(part.data, part.mask, window, starts, np.random.default_rng(seed))
+        filled = crowding(part, patches, nonnegative)
+    else:
+        filled = like.crowding
+    if filled <= CROWDED:
+        return Domain(raw, raw, part, region, patches=patches, crowding=filled)
     check(len(raw.data), raw.convolution.image_shape, crowded=True)
     flat = whiten(raw.data, raw.mask, window)
     whole = Objective(flat.data, raw.mask, window)
-    return Domain(raw, whole, region.cut(whole), region, True, flat.noise)
+    return Domain(raw, whole, region.cut(whole), region, True, flat.noise, crowding=filled)

@@ -14,6 +14,10 @@ HELD = 0.998  # share of the kernel's energy that its window is to hold
 CERTAIN = 3.5  # deviations by which a ring of the kernel must rise above its noise
 FLOOR_PERCENTILE = 30  # of the outer rings' power, which is noise and what errors of the map leave
 SIGNIFICANT = 4.0  # deviations of the autocorrelation's far lags above which a lag belongs to the kernel
+SHORTEST_GAP, LONGEST_GAP = (
+    3,
+    0.5,
+)  # px, and of the lag before, after which what rises again does not belong to it
 SMALLEST, LARGEST_SHARE = 7, 0.34  # px, and share of the image
 
 
@@ -38,7 +42,7 @@ def estimate_window(data: Real, mask: NDArray[np.bool_]) -> tuple[int, int]:
     return (size, size)
 
 
-def support(kernel: Real, noise: float) -> tuple[int, int]:
+def support(kernel: Real, noise: float, grain: float = 1.0) -> tuple[int, int]:
     """Odd window (k, k) that holds nearly all of a kernel's energy, noise set aside, and a pixel more.
 
     Parameters
@@ -47,6 +51,8 @@ def support(kernel: Real, noise: float) -> tuple[int, int]:
         Seen in a window that is larger than its support, roughly centred.
     noise : float
         Standard deviation of the noise of a pixel of it.
+    grain : float
+        Pixels over which the noise is correlated, see `napari_sbd.core.noise.grain`.
 
     Examples
     --------
@@ -64,7 +70,7 @@ def support(kernel: Real, noise: float) -> tuple[int, int]:
     outer = (total / count)[len(count) // 2 :]
     floor = max(floor, float(np.percentile(outer, FLOOR_PERCENTILE)))
     held = total - count * floor
-    held[held < CERTAIN * floor * np.sqrt(2 * count / len(kernel))] = 0
+    held[held < CERTAIN * floor * np.sqrt(2 * count * grain / len(kernel))] = 0
     share = np.cumsum(held)
     half = int(np.searchsorted(share, HELD * share[-1])) if share[-1] > 0 else 1
     size = 2 * max(1, half + 1) + 1
@@ -87,8 +93,13 @@ def _ring_strength(data: Real, mask: NDArray[np.bool_]) -> Real:
 
 
 def _last_significant(near: Real, far: Real) -> int:
+    """Where the autocorrelation fades: what rises again far behind is where two strong defects meet."""
     if not len(far):
         return len(near) - 1
     level = np.median(far) + SIGNIFICANT * robust_std(far)
-    above = np.flatnonzero(near[1:] > level)
-    return int(above[-1]) + 1 if len(above) else 0
+    last = 0
+    for lag in np.flatnonzero(near[1:] > level) + 1:
+        if lag - last > max(SHORTEST_GAP, LONGEST_GAP * last):
+            break
+        last = int(lag)
+    return last

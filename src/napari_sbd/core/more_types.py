@@ -11,15 +11,17 @@ from scipy import spatial
 
 from napari_sbd.core import stages
 from napari_sbd.core.atoms import atoms_of, refined_peaks
+from napari_sbd.core.defects import WEAKEST
 from napari_sbd.core.descent import Iterate
+from napari_sbd.core.domain import Domain
 from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.progress import Progress
 from napari_sbd.core.quality import best_shift, kernel_similarity, signed_similarity
 from napari_sbd.core.single import Single
-from napari_sbd.core.sparsity import Levels
-from napari_sbd.core.start import NO_STARTS
+from napari_sbd.core.sparsity import Levels, crowding
+from napari_sbd.core.start import NO_STARTS, salient_patches
 from napari_sbd.core.steps import Snapshot, shown_as
 from napari_sbd.core.verdict import (
     FEWEST_DEFECTS,
@@ -39,6 +41,8 @@ CORRECTS = "it corrects another type's kernel"
 UPSIDE_DOWN = "another type upside down"
 FURTHER_STARTS = 4  # of the search for each further type
 PROMISE = 0.4  # of its price, that a new kernel must reach in the residual alone
+PATCHES = 8  # whose matched filters tell how high noise reaches
+HIGHEST = 0.7  # penalty over λ_max, of a search in noise
 MOST_TYPES = 6  # that are sought when their number is left to the data
 WITHIN = 3.0  # px, of a correction, for the activations that it corrects
 SAME = 0.9  # similarity of two kernels above which they are one
@@ -56,10 +60,15 @@ class MoreTypes:
     penalty : Penalty
     levels : Levels
         Penalties of the first type.
+    domain : Domain
+        Where the first type was sought.
     """
 
-    def __init__(self, raw: Objective, parameters: Parameters, penalty: Penalty, levels: Levels) -> None:
+    def __init__(
+        self, raw: Objective, parameters: Parameters, penalty: Penalty, levels: Levels, domain: Domain
+    ) -> None:
         self.raw = raw
+        self.domain = domain
         self.parameters = parameters
         self.penalty = penalty
         self.levels = levels
@@ -80,13 +89,47 @@ class MoreTypes:
         if wanted is not None and have < wanted:
             return True
         open_ended = wanted is None and have < MOST_TYPES
-        return (open_ended or self._signs_open()) and not self._nothing_left(self.accepted)
+        return (open_ended or self._signs_open()) and (
+            self._composed(self.accepted) or not self._nothing_left(self.accepted)
+        )
 
     def _attempt(self, best: Iterate, progress: Progress) -> Attempt:
         """Seek one more type; returns all of them together, or None where there is none to be accepted."""
-        both = yield from self._candidate(best, progress)
-        if both is None:
-            return None
+        begins = [best]
+        if self._composed(best):
+            begins.insert(0, (yield from self._large_alone(best)))
+        for begin in begins:
+            both = yield from self._candidate(begin, progress)
+            taken = None if both is None else (yield from self._judged(best, both))
+            if taken is not None:
+                return taken
+        return None
+
+    def _composed(self, best: Iterate) -> bool:
+        """Whether weak activations explain more than noise: a kernel may compose smaller defects of them."""
+        if len(best.kernels) > 1 or self.domain.whitened:
+            return False
+        strong = self._strong(best)
+        weak = len(atoms_of(best).amplitudes) - len(atoms_of(strong).amplitudes)
+        return weak > 0 and worth(self.raw, strong, best, 0, weak)
+
+    def _large_alone(self, best: Iterate) -> Steps:
+        """The type as its largest defects show it, at stage I's penalty."""
+        return (yield from stages.polish(self.raw, self._strong(best), self.penalty.at(self.levels.first)))
+
+    def _strong(self, best: Iterate) -> Iterate:
+        """One type's map without what is weak against its largest defect."""
+        atoms, maps = atoms_of(best), best.maps.copy()
+        size = np.abs(atoms.amplitudes)
+        strong = atoms.centres[size >= WEAKEST * size.max(initial=0)]
+        active = np.argwhere(maps[0] != 0)
+        if len(active):
+            apart = np.asarray(spatial.KDTree(strong).query(active)[0]) > WITHIN
+            maps[0][tuple(active[apart].T)] = 0
+        return replace(best, maps=maps)
+
+    def _judged(self, best: Iterate, both: Iterate) -> Attempt:
+        """What becomes of a candidate: all types together, two of them merged or split, or None."""
         verdict = self._verdict(best, both)
         if verdict == UPSIDE_DOWN:
             merged = yield from self._merged(best, both)
@@ -106,7 +149,9 @@ class MoreTypes:
         rest = self.raw.replaced(-residual_of(self.raw, best))
         options = replace(self.parameters, kernel_size=self.raw.convolution.kernel_shape, refinements=1)
         options = replace(options, starts=min(options.starts, FURTHER_STARTS), kept=1)
-        single = Single(rest, options, self.penalty, NO_STARTS, automatic=False)
+        if not self.domain.whitened and not self.levels.fixed:
+            options = self._above_noise(rest, options)
+        single = Single(rest, options, self.penalty, NO_STARTS, automatic=False, like=self.domain)
         progress.extend([*single.plan(), self._joint_cost()])
         new = yield from single.steps(progress)
         if self.parameters.types is None and not self._promising(rest, new):
@@ -119,11 +164,17 @@ class MoreTypes:
         )
         penalty = self.penalty.at(self.levels.last)
         both = yield from stages.polish(self.raw, both, penalty)
-        both = yield from stages.refine(
-            self.raw, both, self.levels, self.penalty, self.parameters.refinements
-        )
+        both = yield from self._refined(both, self.penalty)
         progress.finish_phase()
         return both
+
+    def _above_noise(self, rest: Objective, options: Parameters) -> Parameters:
+        """With penalties above what noise alone reaches, as the matched filters of patches tell."""
+        window = self.raw.convolution.kernel_shape
+        rng = np.random.default_rng(options.seed)
+        patches = salient_patches(rest.data, rest.mask, window, PATCHES, rng)
+        level = min(crowding(rest, patches, self.penalty.nonnegative), HIGHEST)
+        return replace(options, lam_first=max(options.lam_first, level), lam_last=level)
 
     def _signs_open(self) -> bool:
         """Whether activations may still turn out to have both signs."""
@@ -139,8 +190,7 @@ class MoreTypes:
         begin = Iterate(both.kernels[:-1], maps, np.inf)
         free = replace(self.penalty, nonnegative=False)
         begin = yield from stages.polish(self.raw, begin, free.at(self.levels.last))
-        rounds = self.parameters.refinements
-        return (yield from stages.refine(self.raw, begin, self.levels, free, rounds))
+        return (yield from self._refined(begin, free))
 
     def _split(self, best: Iterate, both: Iterate) -> Attempt:
         """Divide a type into its defects that a correction sits on and the others.
@@ -165,8 +215,13 @@ class MoreTypes:
         begin = yield from stages.polish(
             self.raw, fit_kernels(self.raw, maps), self.penalty.at(self.levels.last)
         )
+        return (yield from self._refined(begin, self.penalty))
+
+    def _refined(self, begin: Iterate, penalty: Penalty) -> Steps:
         rounds = self.parameters.refinements
-        return (yield from stages.refine(self.raw, begin, self.levels, self.penalty, rounds))
+        return (
+            yield from stages.refine(self.raw, begin, self.levels, penalty, rounds, self.domain.overlapping)
+        )
 
     def _nothing_left(self, best: Iterate) -> bool:
         window = self.raw.convolution.kernel_shape

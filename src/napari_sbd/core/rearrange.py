@@ -27,6 +27,7 @@ Group = tuple[int, ...]
 REACH = 2  # px, how far a defect may move at a time
 AROUND = np.array(list(product(range(-REACH, REACH + 1), repeat=2)))
 CROWDED = 0.02  # defects per place, above which moves of pairs do not help any more
+POWER = 1  # of amplitudes, by which the typical one is told: what is merged must not rule
 TANGLED = 0.1  # close pairs per defect, above which rearranging is worth it
 SUSPICIOUS, HELD = 1.3, 0.2  # of a typical amplitude: what may be several defects, and what is one
 FREE, LIGHT = 0.2, 0.1  # weights around the former, and of the latter
@@ -44,7 +45,10 @@ def tangled(found: Iterate) -> bool:
     atoms = atoms_of(found)
     if len(atoms.kinds) < 2:
         return False
-    strong = np.abs(atoms.amplitudes) >= WEAKEST * typical_amplitude(atoms.amplitudes)
+    size, strong = np.abs(atoms.amplitudes), np.zeros(len(atoms.kinds), bool)
+    for kind in range(len(found.maps)):
+        here = atoms.kinds == kind
+        strong[here] = size[here] >= WEAKEST * typical_amplitude(size[here], POWER)
     if int(strong.sum()) > CROWDED * found.maps.size:
         return False
     near = max(NEAREST, NEAR * max(found.kernels.shape[-2:]))
@@ -63,7 +67,7 @@ def loosened(maps: Real) -> Real:
     for map_, weight in zip(np.abs(maps), weights, strict=True):
         if map_.any():
             size = map_[map_ > 0]
-            typical = np.median(size[size >= WEAKEST * typical_amplitude(size)])
+            typical = np.median(size[size >= WEAKEST * typical_amplitude(size, POWER)])
             weight[map_ > HELD * typical] = LIGHT
             around = ndimage.binary_dilation(map_ > SUSPICIOUS * typical, np.ones((2 * REACH + 1,) * 2, bool))
             weight[around] = FREE

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.kernel_size import support
-from napari_sbd.core.noise import robust_std
+from napari_sbd.core.noise import grain, robust_std
 from napari_sbd.core.objective import Objective
 from napari_sbd.core.parameters import SMALLEST_WINDOW
 from napari_sbd.core.window import crop, lift, recentre
@@ -28,9 +28,11 @@ def resized(objective: Objective, found: Iterate) -> tuple[Objective, Iterate]:
     """
     window = objective.convolution.kernel_shape
     wide, seen = _seen_wide(objective, found)
-    spread = robust_std(wide.left(seen.kernels, seen.maps)[wide.mask])
+    rest = wide.left(seen.kernels, seen.maps)
+    spread = robust_std(rest[wide.mask])
     noise = spread / max(float(np.linalg.norm(seen.maps)), float(np.finfo(np.float32).tiny))
-    sizes = [support(kernel, noise) for kernel in seen.kernels]
+    extent = grain(rest, wide.mask)
+    sizes = [support(kernel, noise, extent) for kernel in seen.kernels]
     largest = [
         min(n, max(SMALLEST_WINDOW, max(pair)))
         for n, pair in zip(wide.convolution.kernel_shape, zip(*sizes, strict=True), strict=True)

@@ -83,7 +83,7 @@ class Run:
         if self.nothing:
             self.accepted = replace(best, maps=np.zeros_like(best.maps))
             return
-        more = MoreTypes(self.raw, self.parameters, self.penalty, levels)
+        more = MoreTypes(self.raw, self.parameters, self.penalty, levels, self.first.domain)
         for snapshot in more.steps(best, self.progress):
             self.accepted = snapshot.iterate
             yield snapshot
@@ -92,11 +92,11 @@ class Run:
 
     def _nothing_in(self, best: Iterate) -> str:
         """Why what was found is nothing; empty where it is something."""
-        [peaks] = [strong_peaks(p) for p in atoms_of(best).peaks(best)]
+        [peaks] = atoms_of(best).peaks(best)
         empty = replace(best, maps=np.zeros_like(best.maps))
         if not worth(self.raw, empty, best, 1, len(peaks.amplitudes)):
             return "what the best kernel explains is no more than noise"
-        many = len(peaks.amplitudes) >= FEWEST_IN_A_LATTICE
+        many = len(strong_peaks(peaks).amplitudes) >= FEWEST_IN_A_LATTICE
         if many and fills_a_lattice(self._model_in_part(best)):
             return "what repeats is a lattice: remove it first"
         return ""

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_sbd.core import stages
 from napari_sbd.core.atoms import refined_peaks
+from napari_sbd.core.defects import WEAKEST, Peaks
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.progress import Progress
@@ -40,18 +41,26 @@ def both_signs(first: Single, best: Iterate, progress: Progress) -> Verdict:
         if gain < TELLING:
             return best, False
         signed = yield from shown_as(best, _anew(first, free, progress))
-    peaks = [strong_peaks(p) for p in refined_peaks(objective, signed)]
-    counts = [int((p.amplitudes * np.sign(p.amplitudes.sum()) < 0).sum()) for p in peaks]
-    if sum(counts) < FEWEST_DEFECTS or not worth(objective, best, signed, 0, sum(counts)):
+    count = sum(_upside_down(p) for p in refined_peaks(objective, signed))
+    if count < FEWEST_DEFECTS or not worth(objective, best, signed, 0, count):
         return best, False
     return signed, True
+
+
+def _upside_down(peaks: Peaks) -> int:
+    """How many defects have the rarer sign; weak ones may be what a kernel composes other defects of."""
+    size = np.sort(np.abs(peaks.amplitudes))[::-1][:FEWEST_DEFECTS]
+    strong = np.abs(peaks.amplitudes) >= WEAKEST * size.min(initial=np.inf)
+    amplitudes = strong_peaks(peaks.chosen(strong)).amplitudes
+    return int((amplitudes * np.sign(amplitudes.sum()) < 0).sum())
 
 
 def _from_here(first: Single, best: Iterate, free: Penalty) -> Steps:
     levels = first.levels
     assert levels is not None
     begin = yield from stages.polish(first.raw, best, free.at(levels.last))
-    return (yield from stages.refine(first.raw, begin, levels, free, first.parameters.refinements))
+    rounds = first.parameters.refinements
+    return (yield from stages.refine(first.raw, begin, levels, free, rounds, first.domain.overlapping))
 
 
 def _anew(first: Single, free: Penalty, progress: Progress) -> Steps:

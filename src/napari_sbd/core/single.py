@@ -37,17 +37,25 @@ class Single:
         Where to begin.
     automatic : bool
         Whether the window may be fitted to the kernel.
+    like : Domain, optional
+        Of an earlier search, which tells whether defects crowd.
     """
 
     def __init__(
-        self, raw: Objective, parameters: Parameters, penalty: Penalty, starts: Starts, automatic: bool
+        self,
+        raw: Objective,
+        parameters: Parameters,
+        penalty: Penalty,
+        starts: Starts,
+        automatic: bool,
+        like: Domain | None = None,
     ) -> None:
         self.raw = raw
         self.parameters = parameters
         self.penalty = penalty
         self.starts = starts
         self.automatic = automatic
-        self.domain = choose_domain(raw, parameters.starts, penalty.nonnegative, parameters.seed)
+        self.domain = choose_domain(raw, parameters.starts, penalty.nonnegative, parameters.seed, like)
         self.search = Search(self.domain, parameters, penalty, starts)
         self.levels: Levels | None = None
         self._searching, self._in_domain = True, True
@@ -106,7 +114,7 @@ class Single:
         if raw is not best:
             self.levels = found = self._levels_of(seen, raw)
             best = yield from stages.polish(seen, raw, penalty.at(found.last))
-        return (yield from stages.refine(seen, best, found, penalty, rounds))
+        return (yield from stages.refine(seen, best, found, penalty, rounds, domain.overlapping))
 
     def _levels_of(self, seen: Objective, found: Iterate) -> Levels:
         """Penalties for a kernel of the image as given."""

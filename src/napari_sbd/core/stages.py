@@ -104,7 +104,8 @@ def refine(
     """Reweight and descend in rounds, then once more at the penalty that what is left asks for.
 
     Residuals that are white noise allow a smaller λ, under which weak defects and those at the border
-    appear; residuals that keep structure ask for a larger one.
+    appear; residuals that keep structure ask for a larger one. In the end close defects are rearranged, if
+    `untangle`.
     """
     lam = levels.last
     best = yield from _rounds(objective, best, penalty.at(lam), rounds)

@@ -12,6 +12,7 @@ from napari_sbd.core.defects import WEAKEST, Peaks, typical_amplitude
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.noise import robust_std, whiteness
 from napari_sbd.core.objective import Objective, misfit
+from napari_sbd.core.sparsity import matched_noise
 from napari_sbd.core.start import coarse_energy, salience
 from napari_sbd.core.tiles import in_one_piece
 
@@ -47,8 +48,9 @@ def worth(
 ) -> bool:
     """Whether the misfit falls by more than the price of new parameters, as in an information criterion.
 
-    A defect, chosen among all places, costs `3 ln N` as in the Bayesian criterion; a pixel of a kernel,
-    which is not chosen, costs 3 (noise alone gains 1 to 1.3 a pixel).
+    A defect, chosen among all places, costs `3 ln N` as in the Bayesian criterion, times the power of the
+    noise that its amplitude meets over the pixels' (`colour`); a pixel of a kernel, which is not chosen,
+    costs 3 (noise alone gains 1 to 1.3 a pixel).
 
     Parameters
     ----------
@@ -61,13 +63,21 @@ def worth(
         Share of the price that must be reached.
     """
     count = int(objective.mask.sum())
-    old, new = (_misfit(objective, it) for it in (before, after))
-    price = PIXEL_PRICE * kernels * after.kernels[0].size + 3 * np.log(count) * defects
+    rest = residual_of(objective, after)
+    old, new = _misfit(objective, before), misfit(rest)
+    price = PIXEL_PRICE * kernels * after.kernels[0].size
+    price += 3 * np.log(count) * colour(objective, rest, after.kernels[-1]) * defects
     return bool(new > 0 and count * np.log(old / new) > share * price)
 
 
 def _misfit(objective: Objective, found: Iterate) -> float:
     return misfit(residual_of(objective, found)) if found.maps.any() else objective.field.energy
+
+
+def colour(objective: Objective, rest: Real, kernel: Real) -> float:
+    """Power of the noise that an amplitude meets, over that of the pixels: 1 where noise is white."""
+    pixels = robust_std(rest[objective.mask])
+    return (matched_noise(objective, rest, kernel) / pixels) ** 2 if pixels > 0 else 1.0
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,19 @@ from typing import Any
 import numpy as np
 
 from napari_sbd.core.observation import Observation, observe
-from napari_sbd.prepare import background, crop, drift, hum, lattice, lines, resample, scars, spikes, terraces
+from napari_sbd.prepare import (
+    background,
+    borders,
+    crop,
+    drift,
+    hum,
+    lattice,
+    lines,
+    resample,
+    scars,
+    spikes,
+    terraces,
+)
 from napari_sbd.prepare.operation import Operation, Outcome, Real, unmoved
 
 FORMAT, VERSION = "napari-sbd recipe", 1
@@ -30,6 +42,7 @@ _ALL = (
     drift.OPERATION,
     lattice.OPERATION,
     hum.OPERATION,
+    borders.OPERATION,
 )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from napari_sbd.core.noise import robust_std
 from napari_sbd.core.observation import Observation
 from napari_sbd.prepare.background import smooth_background
+from napari_sbd.prepare.borders import widths_of
 from napari_sbd.prepare.hum import spectrum_along
 from napari_sbd.prepare.lattice import SMALLEST as LATTICE_SMALLEST
 from napari_sbd.prepare.lattice import Model, fit_lattice, pursued
@@ -34,6 +35,7 @@ SELECTION = 8  # highest peaks, on which the lattice's smoothness is chosen
 VARIATIONS = ((1, 1), (2, 2), (4, 4), (8, 4))
 BETTER = 0.985  # of the deviation, below which a less smooth lattice is worth its coefficients
 JITTER = 3
+RESTLESS = 1.5  # deviation of lines along an edge over that of the others
 
 
 def suggest_recipe(image: Any) -> Recipe:
@@ -73,11 +75,13 @@ def suggest_recipe(image: Any) -> Recipe:
         _background,
         _lattice,
         _rows,
+        _scars_between_jumps,
         _columns,
         _hum,
         _columns,
         _lattice,
         _background,
+        _borders,
     )
     for search in searches:
         state.add(search(state))
@@ -127,6 +131,13 @@ def _spikes(state: _State) -> Step | None:
 def _scars(state: _State) -> Step | None:
     share = (scars_of(state.image, 4.0, 16, 2) & state.inside).mean()
     return Step("scars") if 0 < share < MOST_SCARS else None
+
+
+def _scars_between_jumps(state: _State) -> Step | None:
+    """Scars that the jumps between the lines hid until they were levelled."""
+    levelled = bool(state.steps) and state.steps[-1].operation == "lines"
+    known = any(step.operation == "scars" for step in state.steps)
+    return _scars(state) if levelled and not known else None
 
 
 def _terraces(state: _State) -> Step | None:
@@ -233,6 +244,13 @@ def _lattice(state: _State) -> Step | None:
     if _left(data, mask, moved, peaks) < BETTER * least:
         best = moved
     return Step("lattice", {"rows": best.degrees[0], "cols": best.degrees[1], "jitter": best.jitter})
+
+
+def _borders(state: _State) -> Step | None:
+    """Only where a lattice was taken out: it is what creep distorts."""
+    if not any(step.operation == "lattice" for step in state.steps):
+        return None
+    return Step("borders") if any(widths_of(state.image, state.inside, RESTLESS)) else None
 
 
 def _model(step: Step) -> Model:
