@@ -42,7 +42,7 @@ UPSIDE_DOWN = "another type upside down"
 FURTHER_STARTS = 4  # of the search for each further type
 PROMISE = 0.4  # of its price, that a new kernel must reach in the residual alone
 PATCHES = 8  # whose matched filters tell how high noise reaches
-HIGHEST = 0.7  # penalty over λ_max, of a search in noise
+LOWEST, HIGHEST = 0.01, 0.7  # penalty over λ_max, of a search in noise
 MOST_TYPES = 6  # that are sought when their number is left to the data
 WITHIN = 3.0  # px, of a correction, for the activations that it corrects
 SAME = 0.9  # similarity of two kernels above which they are one
@@ -173,7 +173,7 @@ class MoreTypes:
         window = self.raw.convolution.kernel_shape
         rng = np.random.default_rng(options.seed)
         patches = salient_patches(rest.data, rest.mask, window, PATCHES, rng)
-        level = min(crowding(rest, patches, self.penalty.nonnegative), HIGHEST)
+        level = float(np.clip(crowding(rest, patches, self.penalty.nonnegative), LOWEST, HIGHEST))
         return replace(options, lam_first=max(options.lam_first, level), lam_last=level)
 
     def _signs_open(self) -> bool:
