@@ -94,7 +94,7 @@ def _gathered(near: list[Any], active: NDArray[np.intp], values: Real) -> Real:
 
 
 def _summits(extended: Real, active: NDArray[np.intp]) -> tuple[NDArray[np.intp], Real]:
-    """Maxima of the lightly smoothed map (n, 2), and their heights; of sparse maps by boxes around activations."""
+    """Maxima of the lightly smoothed map (n, 2), and their heights; of sparse maps by boxes."""
     half = round(4 * SMOOTHING) + 1  # of what an active pixel can make a maximum of
     side = 4 * half + 1
     if len(active) * side**2 > extended.size:
