@@ -52,8 +52,14 @@ def _against_defects(axis: Any, measured: dict[str, Any]) -> None:
     for row in rows:
         place = row["outcome"]["defects"], row["outcome"]["seconds"]
         axis.annotate(
-            f"θ {row['case']['density']:g}", place, xytext=(4, -10), textcoords="offset points", fontsize=7
+            f"θ {row['case']['density']:g}",
+            place,
+            xytext=(0, 7),
+            ha="center",
+            textcoords="offset points",
+            fontsize=7,
         )
+    axis.margins(0.12)
     axis.set(xlabel="defects", ylabel="CPU s", title="Cost against defects, 256²")
 
 

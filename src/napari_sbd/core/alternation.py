@@ -18,7 +18,7 @@ from napari_sbd.core.descent import Iterate, Schedule, descend, solve_maps
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.sites import Sites, largest_of_neighbours
 from napari_sbd.core.support_model import SupportModel
-from napari_sbd.core.tiles import Tile
+from napari_sbd.core.tiles import Active, Tile
 
 Real = NDArray[np.floating]
 
@@ -144,11 +144,12 @@ class _Alternation:
 
     def _candidates(self) -> Sites:
         """Places off the support where the residual's correlation exceeds λ, of neighbours the best."""
-        maps = self._maps() if len(self.sites) else None
-        active = self.sites.chosen(self.amplitudes != 0)
+        kept = self.amplitudes != 0
+        active = self.sites.chosen(kept)
+        here = Active(active.kinds, active.rows, active.cols, self.amplitudes[kept])
         found: list[Sites] = [Sites.none()]
         excess: list[Real] = [np.empty(0)]
-        for tile, around, slope in self.objective.slopes(self.kernels, maps, halo=1):
+        for tile, around, slope in self.objective.slopes(self.kernels, here, halo=1):
             sites, own = self._above(tile, around, slope, active)
             found.append(sites)
             excess.append(own)

@@ -137,20 +137,27 @@ class Objective:
             np.subtract(image, image.dtype.type(mean), out=image, where=inside if self.field.holes else True)
         return residual
 
-    def slopes(self, kernels: Real, maps: Real | None, halo: int = 0) -> Iterator[tuple[Tile, Tile, Real]]:
+    def slopes(
+        self, kernels: Real, maps: Real | Active | None, halo: int = 0
+    ) -> Iterator[tuple[Tile, Tile, Real]]:
         """Minus the gradient of the misfit in the maps (None: empty ones), tile by tile.
 
         Yields a tile of the extended maps, the same with a halo around it, and the gradient there.
         """
         model = self.convolution
+        active = Active.of(maps) if isinstance(maps, np.ndarray) else maps
+        if active is not None and not len(active.values):
+            active = None
         if self.in_one_piece:
             spectra = model.kernel_spectra(kernels)
-            shown = 0 if maps is None else model.predict(spectra, model.map_spectra(maps))
+            shown: Real | float = 0.0
+            if active is not None:
+                dense = active.dense((len(kernels), *model.map_shape))
+                shown = model.predict(spectra, model.map_spectra(dense))
             residual, _ = self.weighted(shown - self._target)
             all_ = Tile.whole(model.map_shape)
             yield all_, all_, -model.correlate_kernels(spectra, residual)
             return
-        active = None if maps is None else Active.of(maps)
         field, means = self.field, self._model_means(kernels, active)
         (k1, k2), (rows, cols) = model.kernel_shape, model.image_shape
         framed = Tile(slice(k1 - 1, k1 - 1 + rows), slice(k2 - 1, k2 - 1 + cols))
@@ -169,7 +176,7 @@ class Objective:
 
     def _model_means(self, kernels: Real, active: Active | None) -> Real:
         """Mean over the mask of what maps show, (slices,)."""
-        if active is None or not len(active.values):
+        if active is None:
             return np.zeros(len(self.data), self.data.dtype)
         sums = self.field.seen_sums(kernels, Sites(active.kinds, active.rows, active.cols))
         return np.asarray((active.values.astype(float) @ sums / self.field.count).astype(self.data.dtype))

@@ -129,6 +129,12 @@ class Active:
         rows, cols = np.divmod(places, maps.shape[2])
         return cls(kinds, rows, cols, maps[kinds, rows, cols])
 
+    def dense(self, shape: tuple[int, ...]) -> Real:
+        """Maps (types, rows, cols) that hold these values and are zero elsewhere."""
+        maps = np.zeros(shape, self.values.dtype)
+        maps[self.kinds, self.rows, self.cols] = self.values
+        return maps
+
     def within(self, corner: Pair, shape: Pair) -> Active:
         """Those in a rectangle, counted from its corner."""
         rows, cols = self.rows - corner[0], self.cols - corner[1]
@@ -251,9 +257,7 @@ class OverlapSave:
         k1, k2 = self.window
         if len(active.values) * k1 * k2 <= self.size[0] * self.size[1]:
             return lambda number: self._painted(active, shape, number)
-        piece = np.zeros((len(self.kernels), *shape), active.values.dtype)
-        piece[active.kinds, active.rows, active.cols] = active.values
-        return self._transform(piece)
+        return self._transform(active.dense((len(self.kernels), *shape)))
 
     def _transform(self, piece: Real) -> Seen:
         spectra = np.asarray(fft.rfft2(piece, self.size))
