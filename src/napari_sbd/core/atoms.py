@@ -71,15 +71,20 @@ def atoms_of(found: Iterate) -> Atoms:
     )
 
 
+def likely_atoms(found: Iterate) -> Atoms:
+    """The defects of an iterate's maps without those that are much too weak."""
+    atoms = atoms_of(found)
+    level = np.array([typical_amplitude(atoms.amplitudes[atoms.kinds == k]) for k in range(len(found.maps))])
+    size = np.abs(atoms.amplitudes)
+    return atoms.chosen(size >= WEAKEST / 2 * level[atoms.kinds] if len(size) else size > 0)
+
+
 def refined_peaks(objective: Objective, found: Iterate) -> list[Peaks]:
     """The defects of an iterate, by type, fitted to the image; what the fit throws off stays as it was.
 
     Weak activations take no part.
     """
-    begin = atoms_of(found)
-    level = np.array([typical_amplitude(begin.amplitudes[begin.kinds == k]) for k in range(len(found.maps))])
-    size = np.abs(begin.amplitudes)
-    begin = begin.chosen(size >= WEAKEST / 2 * level[begin.kinds] if len(size) else size > 0)
+    begin = likely_atoms(found)
     fitted = fit_atoms(objective, found.kernels, begin)
     lost = np.linalg.norm(fitted.centres - begin.centres, axis=1) > FARTHEST_MOVE
     lost |= fitted.amplitudes * begin.amplitudes <= 0

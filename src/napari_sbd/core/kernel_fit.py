@@ -16,7 +16,7 @@ from napari_sbd.core.support_model import SupportModel
 Real = NDArray[np.floating]
 
 TOLERANCE, MOST_STEPS = 1e-4, 200
-MOST_PAIRS = 2e6  # of atoms that overlap, up to which steps on the support pay
+MOST_PAIRS = 2e5  # of atoms that overlap, or half the pixels, up to which steps on the support pay
 
 
 def fit_kernels(objective: Objective, maps: Real) -> Iterate:
@@ -50,7 +50,7 @@ def _normal_equations(objective: Objective, maps: Real) -> tuple[Callable[[Real]
     sites = Sites.of(maps)
     pairs = len(sites) * len(sites) / maps[0].size * 4 * model.kernel_shape[0] * model.kernel_shape[1]
     # A mask of weights, as bootstraps use it, is none that the support can see.
-    if pairs <= MOST_PAIRS and objective.mask.dtype == bool:
+    if pairs <= max(MOST_PAIRS, maps[0].size / 2) and objective.mask.dtype == bool:
         quadratic = SupportModel(objective.field, sites, len(maps)).quadratic(sites.read(maps))
         return lambda flat: quadratic.product(
             flat.reshape(shape).astype(data.dtype)

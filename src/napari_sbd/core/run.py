@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from napari_sbd.core import stages
-from napari_sbd.core.atoms import atoms_of, refined_peaks
+from napari_sbd.core.atoms import atoms_of, likely_atoms, refined_peaks
 from napari_sbd.core.defects import Peaks
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_size import estimate_window
@@ -92,7 +92,7 @@ class Run:
 
     def _nothing_in(self, best: Iterate) -> str:
         """Why what was found is nothing; empty where it is something."""
-        [peaks] = atoms_of(best).peaks(best)
+        [peaks] = likely_atoms(best).peaks(best)
         empty = replace(best, maps=np.zeros_like(best.maps))
         if not worth(self.raw, empty, best, 1, len(peaks.amplitudes)):
             return "what the best kernel explains is no more than noise"

@@ -25,8 +25,8 @@ Real = NDArray[np.floating]
 
 TYPICAL_LEVELS = 8
 MOST_STEPS = 1000
-LOOKS = (0, 1, 2, 4, 7, 11)
-KNOWN = 0.95
+LOOKS = (2, 4, 7, 11)
+KNOWN = 0.97
 
 
 @dataclass

@@ -93,9 +93,8 @@ class Single:
         lam = stages.residual_level(region, best, self.levels) if self.parameters.refinements else found.last
         self.levels = widened(self.levels, lam, region, self.raw)
         best, self._in_region = replace(best, maps=self.domain.embed(best.maps, self.raw)), False
-        return (
-            yield from stages.widen(self.raw, best, self.levels, self.penalty, self.parameters.refinements)
-        )
+        rounds, overlapping = self.parameters.refinements, self.domain.overlapping
+        return (yield from stages.widen(self.raw, best, self.levels, self.penalty, rounds, overlapping))
 
     def _refined(self, best: Iterate, found: Levels, domain: Domain) -> Steps:
         """Carry the search's best over to the domain's own image, fit the window, refine."""

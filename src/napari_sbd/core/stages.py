@@ -26,7 +26,7 @@ from napari_sbd.core.window import crop, lift, recentre
 Real = NDArray[np.floating]
 
 DECAY = 0.8  # of λ from level to level of the continuation
-FIRST = Schedule(60, 1e-2, thorough=False)
+FIRST = Schedule(60, 1e-2)
 LEVEL = Schedule(25)
 EXACT = Schedule(8, 1e-3, thorough=False)
 STAYED = 3
@@ -121,14 +121,16 @@ def refine(
     return (yield from untangled(objective, best, penalty.at(lam))) if untangle else best
 
 
-def widen(objective: Objective, begin: Iterate, levels: Levels, penalty: Penalty, rounds: int) -> Steps:
+def widen(
+    objective: Objective, begin: Iterate, levels: Levels, penalty: Penalty, rounds: int, untangle: bool = True
+) -> Steps:
     """From a region whose kernels were refined to the whole image: its maps, then both, reweighted once."""
     here = penalty.at(levels.last)
     steps = fit_maps(objective, begin.kernels, begin.maps, here, WIDE_MAPS)
     best = yield from follow(steps, "whole image", here.lam, 0, begin)
     if rounds:
         best = yield from _reweighted(objective, best, here, WIDE)
-    return (yield from untangled(objective, best, here))
+    return (yield from untangled(objective, best, here)) if untangle else best
 
 
 def _rounds(

@@ -18,9 +18,10 @@ from napari_sbd.core.objective import Objective, Penalty, misfit
 from napari_sbd.core.rearrange import CAREFUL, FAIR, loosened, rearranged, tangled
 from napari_sbd.core.steps import Steps, follow, frozen
 from napari_sbd.core.subpixel import resolved
-from napari_sbd.core.verdict import residual_of
+from napari_sbd.core.verdict import colour, residual_of
 
 LOOSENINGS, RESOLUTIONS = 3, 4  # rounds
+COLOURED = 2.0  # power of the noise that an amplitude meets over a pixel's, above which places are not told
 SETTLED = 0.02  # share of activations, up to which changed ones are not worth another round
 LOOSE = Schedule(20, 1e-4)
 SETTLE = Schedule(6, 1e-5)
@@ -29,11 +30,13 @@ SETTLE = Schedule(6, 1e-5)
 def untangled(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
     """Kernels and maps where close defects were taken apart; the same ones where none are close.
 
+    Where noise has a colour, as a lattice's rests have, its grains look like close defects: nothing is done.
+
     First, what may be several defects is loosened, and close ones are tried at other places. Then kernel and
     places are fitted between pixels by turns, brought on to the pixels again, and tried at other places. At
     the end amplitudes that are unusual for their type tell which defects are two.
     """
-    if not tangled(best):
+    if not tangled(best) or _coloured(objective, best):
         return best
     for _ in range(LOOSENINGS):
         before = best.maps != 0
@@ -73,6 +76,11 @@ def _settle(objective: Objective, found: Iterate, penalty: Penalty) -> Steps:
 
 def _followed(steps: Iterator[Iterate], penalty: Penalty, begin: Iterate) -> Steps:
     return (yield from follow(steps, "untangle", penalty.lam, 0, begin))
+
+
+def _coloured(objective: Objective, found: Iterate) -> bool:
+    rest = residual_of(objective, found)
+    return max(colour(objective, rest, kernel) for kernel in found.kernels) > COLOURED
 
 
 def _worse(objective: Objective, other: Iterate, best: Iterate) -> bool:
