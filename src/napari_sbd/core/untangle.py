@@ -21,7 +21,7 @@ from napari_sbd.core.subpixel import resolved
 from napari_sbd.core.verdict import colour, residual_of
 
 LOOSENINGS, RESOLUTIONS = 3, 4  # rounds
-COLOURED = 2.0  # power of the noise that an amplitude meets over a pixel's, above which places are not told
+COLOURED = 20.0  # power of the noise that an amplitude meets over a pixel's, above which places are not told
 SETTLED = 0.02  # share of activations, up to which changed ones are not worth another round
 LOOSE = Schedule(20, 1e-4)
 SETTLE = Schedule(6, 1e-5)
