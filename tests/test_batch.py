@@ -193,7 +193,8 @@ def test_an_unforeseen_error_is_an_outcome_too(monkeypatch):
 def test_stop_ends_what_runs_and_begins_no_more(scheduler, tmp_path):
     stop = threading.Event()
     hard = {"kernel_size": 21, "starts": 64, "kept": 64}
-    images = [field(0, (160, 160))] + [field(n) for n in range(1, 4)]
+    endless = np.random.default_rng(0).standard_normal((400, 400))  # starts on noise do not agree
+    images = [endless] + [field(n) for n in range(1, 4)]
     running = sbd.iter_recover_many(images, scheduler=scheduler, workers=1, stop=stop, out=tmp_path, **hard)
     threading.Timer(2.0, stop.set).start()
     assert [outcome.status for outcome in running] == ["cancelled"] * 4

@@ -40,6 +40,7 @@ Attempt = Generator[Snapshot, None, Iterate | None]
 CORRECTS = "it corrects another type's kernel"
 UPSIDE_DOWN = "another type upside down"
 FURTHER_STARTS = 4  # of the search for each further type
+MARGIN = 1.25  # times its price, that a further type must explain: rests of a lattice come near it
 PROMISE = 0.4  # of its price, that a new kernel must reach in the residual alone
 PATCHES = 8  # whose matched filters tell how high noise reaches
 LOWEST, HIGHEST = 0.01, 0.7  # penalty over λ_max, of a search in noise
@@ -251,7 +252,7 @@ class MoreTypes:
         if min(len(p.amplitudes) for p in peaks) < FEWEST_DEFECTS:
             return "too few defects"
         asked = self.parameters.types is not None
-        if not asked and not worth(self.raw, best, both, 1, len(peaks[-1].amplitudes)):
+        if not asked and not worth(self.raw, best, both, 1, len(peaks[-1].amplitudes), MARGIN):
             return "it explains no more than noise"
         if coincidence(peaks[-1], peaks[:-1], window).share > COINCIDENT:
             return CORRECTS

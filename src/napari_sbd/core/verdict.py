@@ -19,7 +19,7 @@ from napari_sbd.core.tiles import in_one_piece
 Real = NDArray[np.floating]
 
 FEWEST_DEFECTS = 3
-MISFIT = 10.0  # colour of a residual, up to which it may be the misfit of a crowded map, and noise white
+MISFIT = 10.0  # colour of a first type's residual, up to which it may be a crowded map's own misfit
 PIXEL_PRICE = 3.0
 SAME_PLACE = 1.5  # px
 BRAGG_PEAKS = 6  # pairs of them that are looked at
@@ -68,7 +68,9 @@ def worth(
     old, new = _misfit(objective, before), misfit(rest)
     price = PIXEL_PRICE * kernels * after.kernels[0].size
     power = colour(objective, rest, after.kernels[-1])
-    price += 3 * np.log(count) * (power if power > MISFIT else 1.0) * defects
+    if power <= MISFIT and not before.maps.any():
+        power = 1.0
+    price += 3 * np.log(count) * power * defects
     return bool(new > 0 and count * np.log(old / new) > share * price)
 
 
