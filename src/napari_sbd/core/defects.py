@@ -18,6 +18,7 @@ SPARSE_REACH = 2.3  # the same where defects are far apart
 WEAKEST = 0.3  # amplitude over the typical one below which an activation is no defect
 NEIGHBOURS = 60  # that take part in one amplitude's standard error
 CANDIDATE_COLUMNS = ["strength", "left_out", "outside"]
+REGULAR = 1e4  # norm of a column of an inverse, above which a matrix counts as singular
 SMALLEST_SHARE = 1e-3  # of a kernel, below which its error is not told from infinite
 
 
@@ -122,19 +123,28 @@ def standard_errors(peaks: Peaks, kernel: Real, mask: NDArray[np.bool_], noise: 
     count = min(NEIGHBOURS, len(peaks.centres))
     _, near = spatial.KDTree(peaks.centres).query(peaks.centres, count)
     near = near.reshape(len(peaks.centres), count)
-    errors = np.empty(len(peaks.centres))
+    grams = np.empty((len(near), count, count))
     for number, group in enumerate(near):
         points = peaks.centres[group]
         lags = (points[:, None] - points[None]) + middle
         gram = ndimage.map_coordinates(overlap, lags.reshape(-1, 2).T, order=1).reshape(count, count)
         seen = np.sqrt(visible[group])
-        gram = gram * seen[:, None] * seen
-        gram[np.diag_indices(count)] = visible[group] * (1 + 1e-6)
-        unit = np.zeros(count)
-        unit[0] = 1
-        inverse = np.linalg.lstsq(gram, unit, rcond=1e-6)[0][0]
-        errors[number] = noise * np.sqrt(max(inverse, 1 / visible[group[0]]))
-    return errors
+        grams[number] = gram * seen[:, None] * seen
+        grams[number][np.diag_indices(count)] = visible[group] * (1 + 1e-6)
+    return np.asarray(noise * np.sqrt(np.maximum(_first_of_inverses(grams), 1 / visible[near[:, 0]])))
+
+
+def _first_of_inverses(grams: Real) -> Real:
+    """Upper left element of the inverse of each matrix (n, m, m); of a pseudoinverse where it is singular."""
+    unit = np.zeros(grams.shape[-1])
+    unit[0] = 1
+    try:
+        columns = np.linalg.solve(grams, np.broadcast_to(unit[:, None], (*grams.shape[:2], 1)))[..., 0]
+    except np.linalg.LinAlgError:
+        columns = np.full(grams.shape[:2], np.inf)
+    for number in np.flatnonzero(~(np.linalg.norm(columns, axis=1) < REGULAR)):
+        columns[number] = np.linalg.lstsq(grams[number], unit, rcond=1e-6)[0]
+    return columns[:, 0]
 
 
 def autocorrelation(kernel: Real) -> Real:

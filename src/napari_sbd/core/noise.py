@@ -55,3 +55,22 @@ def whiteness(residual: Real, mask: NDArray[np.bool_]) -> float:
     """
     grain = white_noise(residual, mask)
     return robust_std(residual[mask]) / grain if grain > 0 else float("inf")
+
+
+def leftover(residual: Real, mask: NDArray[np.bool_]) -> tuple[Real, Real, float]:
+    """Constant of each slice of a residual, what remains without it, and the deviation of that.
+
+    Parameters
+    ----------
+    residual : array (slices, rows, cols)
+    mask : array of bool (slices, rows, cols)
+
+    Examples
+    --------
+    >>> bias, rest, noise = leftover(np.array([[[6.0, 8.0]]]), np.ones((1, 1, 2), bool))
+    >>> bias.tolist(), rest.tolist(), round(noise, 2)
+    ([7.0], [[[-1.0, 1.0]]], 1.48)
+    """
+    bias = np.array([np.mean(r[m]) if m.any() else 0.0 for r, m in zip(residual, mask, strict=True)])
+    rest = residual - bias[:, None, None]
+    return bias, rest, robust_std(rest[mask])

@@ -17,16 +17,16 @@ from napari_sbd.core.defects import Peaks
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_size import estimate_window
 from napari_sbd.core.more_types import MoreTypes
-from napari_sbd.core.noise import robust_std, white_noise
+from napari_sbd.core.noise import leftover, white_noise
 from napari_sbd.core.normalise import normalised
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.observation import Observation
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.progress import Progress
 from napari_sbd.core.recovery import Recovery, Status
+from napari_sbd.core.revisit import amplitude_noise, in_image_unit, upright
 from napari_sbd.core.signs import both_signs
 from napari_sbd.core.single import Single
-from napari_sbd.core.sparsity import matched_noise
 from napari_sbd.core.start import NO_STARTS, Starts
 from napari_sbd.core.steps import Snapshot
 from napari_sbd.core.verdict import FEWEST_IN_A_LATTICE, fills_a_lattice, residual_of, strong_peaks, worth
@@ -111,29 +111,23 @@ class Run:
 
     def shown(self, snapshot: Snapshot) -> tuple[Real, Real, float]:
         """Kernels and activation maps of a step in the image's unit, and its λ over λ_max."""
-        kernels, maps = self._as_returned(self.first.windowed(snapshot.iterate))
+        found = upright(self.first.windowed(snapshot.iterate))
+        kernels, maps, _ = in_image_unit(found, self.scales)
         return kernels, self.raw.convolution.on_frame(maps), snapshot.lam / self.first.largest
 
     def result(self, status: Status) -> Recovery:
         """The result in the image's unit; bias and noise belong to the returned kernels and maps."""
-        best = self._best()
-        kernels, maps = self._as_returned(best)
+        best = upright(self._best())
+        kernels, maps, norms = in_image_unit(best, self.scales)
         zeros = np.zeros(len(self.seen.data))
-        peaks = self._peaks(best, refine=status == "finished")
+        peaks = self._peaks(best, norms, refine=status == "finished")
         unbiased = Recovery(self.seen, self.parameters, kernels, maps, peaks, zeros, 0.0, status)
-        bias = np.array(
-            [
-                np.mean(r[m]) if m.any() else 0.0
-                for r, m in zip(unbiased.residual, self.seen.mask, strict=True)
-            ]
-        )
-        rest = unbiased.residual - bias[:, None, None]
-        noise = robust_std(rest[self.seen.mask])
+        bias, rest, noise = leftover(unbiased.residual, self.seen.mask)
         return replace(
             unbiased,
             bias=bias,
             noise=noise,
-            amplitude_noise=self._amplitude_noise(best),
+            amplitude_noise=amplitude_noise(self.raw, best, norms),
             nothing=self.nothing if status == "finished" else "",
             quality=self._quality(rest, noise),
             history=pd.DataFrame(self.history, columns=["seconds", "stage", "start", "lam", "objective"]),
@@ -148,30 +142,10 @@ class Run:
         debiased = self.latest.stage == "debias" and not self.nothing
         return self.latest.iterate if debiased else self.accepted
 
-    def _as_returned(self, found: Iterate) -> tuple[Real, Real]:
-        """Kernels of unit norm and extended maps in the image's unit, the sign such that Σ x ≥ 0."""
-        scaled = found.kernels.astype(float) * self.scales[None, :, None, None]
-        norms = self._norms(found)
-        kernels = scaled / norms[:, None, None, None]
-        return kernels, found.maps.astype(float) * norms[:, None, None]
-
-    def _norms(self, found: Iterate) -> Real:
-        """Factor between maps as worked with and as returned, for each type; negative where Σ x < 0."""
-        scaled = found.kernels.astype(float) * self.scales[None, :, None, None]
-        size = np.linalg.norm(scaled.reshape(len(scaled), -1), axis=1)
-        return np.where(size > 0, size, 1) * np.where(found.maps.sum((1, 2), dtype=float) < 0, -1.0, 1.0)
-
-    def _amplitude_noise(self, best: Iterate) -> tuple[float, ...]:
-        """Standard deviation of the noise that an amplitude of each type meets, in the image's unit."""
-        rest = residual_of(self.raw, best)
-        noise = [matched_noise(self.raw, rest, kernel) for kernel in best.kernels]
-        return tuple(float(n) for n in np.abs(self._norms(best)) * noise)
-
-    def _peaks(self, best: Iterate, refine: bool) -> tuple[Peaks, ...]:
+    def _peaks(self, best: Iterate, norms: Real, refine: bool) -> tuple[Peaks, ...]:
         """Candidates for defects in the image's unit; Σ x ≥ 0 as for the maps."""
         peaks = refined_peaks(self.raw, best) if refine else atoms_of(best).peaks(best)
-        pairs = zip(peaks, self._norms(best), strict=True)
-        return tuple(Peaks(p.centres, p.amplitudes * norm) for p, norm in pairs)
+        return tuple(Peaks(p.centres, p.amplitudes * norm) for p, norm in zip(peaks, norms, strict=True))
 
     def _quality(self, rest: Real, noise: float) -> dict[str, float]:
         search = self.first.search

@@ -6,6 +6,8 @@ or stop and keep the last one.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -128,7 +130,13 @@ def _rounds(
 
 
 def _reweighted(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
-    """Descend with weights `√v · ε / (|x| + ε)`, v the share of an atom's energy that the mask lets through.
+    heavier = reweighting(objective, best, penalty)
+    steps = alternate(objective, best.kernels, best.maps, heavier, REFINE)
+    return (yield from follow(steps, "refine", penalty.lam, 0, best))
+
+
+def reweighting(objective: Objective, best: Iterate, penalty: Penalty) -> Penalty:
+    """The penalty with weights `√v · ε / (|x| + ε)`, v the share of an atom's energy that the mask lets through.
 
     The noise that an atom meets is `σ √v`: so all are judged alike, those outside the frame included.
     """
@@ -137,9 +145,7 @@ def _reweighted(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
     floor = REWEIGHT * np.where(largest > 0, largest, 1)
     share = objective.visible_share(best.kernels)
     weights = np.where(share > SMALLEST_SHARE, np.sqrt(share), FORBIDDEN) * floor / (size + floor)
-    heavier = Penalty(penalty.lam, penalty.mu, penalty.nonnegative, weights.astype(best.maps.dtype))
-    steps = alternate(objective, best.kernels, best.maps, heavier, REFINE)
-    return (yield from follow(steps, "refine", penalty.lam, 0, best))
+    return replace(penalty, weights=weights.astype(best.maps.dtype))
 
 
 def debias(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
