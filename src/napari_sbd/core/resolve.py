@@ -185,10 +185,11 @@ class Resolver:
         for here in solve(objective, kernels, maps, penalty, SOLVE):
             yield Solved(wanted, objective, here, here)
         plain = here
+        rounds = replace(ROUND, thorough=last is None)
         for _ in range(wanted.refinements if plain.maps.any() else 0):
             before = here
             heavier = reweighting(objective, here, penalty)
-            for here in solve(objective, here.kernels, here.maps, heavier, ROUND):
+            for here in solve(objective, here.kernels, here.maps, heavier, rounds):
                 yield Solved(wanted, objective, plain, here)
             if _settled(before, here):
                 break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,17 +12,19 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_sbd.api import Recovery
+from napari_sbd.batch.desk import Desk, FarDesk, Wish
 from napari_sbd.core.part import Box, middle_box
 from napari_sbd.core.threshold import Threshold
 from napari_sbd.widgets.fields import hint_label
 from napari_sbd.widgets.image_choice import sentence
 from napari_sbd.widgets.live_fields import LiveFields
-from napari_sbd.widgets.live_solver import LiveSolver, Wish
+from napari_sbd.widgets.live_solver import LiveSolver
 from napari_sbd.widgets.live_view import LiveView
 from napari_sbd.widgets.run import Failure
 from napari_sbd.widgets.window_watch import WindowWatch
 
 SIDE = 256  # px of the part of a large image that is worked with
+READABLE = 0.2  # s, between two changes of the figures in the dock
 REST = 150  # ms without a change, after which the result is made as in the console
 LIVE_HELP = (
     "Drag λ or another parameter: kernel, activations, defects and figures are solved again at once, from "
@@ -64,7 +67,7 @@ class LiveSection(QWidget):
         self._threshold, self._wished = Threshold(), Wish({}, Threshold())
         self._result: Recovery | None = None  # what is shown once Live is left
         self._drawn: Recovery | None = None
-        self._leaving = False
+        self._leaving, self._told_at = False, 0.0
         self.fields, self.told = LiveFields(), hint_label()
         self._add_buttons()
         self._lay_out()
@@ -161,12 +164,12 @@ class LiveSection(QWidget):
         self.view.drawn.connect(self._go_on)
         self._watch = WindowWatch(self)
         self._watch.closed.connect(self._close)
-        self.solver = LiveSolver(recovery, self.box, self._watch)
+        self.solver = LiveSolver(FarDesk(recovery, self.box), self._watch)
         self.solver.solved.connect(self._take)
         self.fields.show_recovery(recovery, min(min(shape), SIDE))
         self._show_state()
-        if self.box is not None:
-            self._follow()
+        # A first result of what it is already: afterwards everything is at hand.
+        self.solver.ask(self._wish(exact=True))
 
     def _problem(self, recovery: Recovery | None) -> str:
         """Why Live cannot be switched on."""
@@ -222,7 +225,10 @@ class LiveSection(QWidget):
         whole = self.box is None or self._whole is not None
         if final and whole:
             self._result = drawn
-        self.shown.emit(drawn, final and whole)
+        now = time.perf_counter()
+        if final or now - self._told_at >= READABLE:
+            self._told_at = now
+            self.shown.emit(drawn, final and whole)
         self._under_way().go_on()
         if self._whole is not None or (final and self._leaving):
             self.stop()
@@ -239,7 +245,7 @@ class LiveSection(QWidget):
         assert self.recovery is not None
         assert self.solver is not None
         self.solver.end()
-        self._whole = LiveSolver(self.recovery, None, self._watch)
+        self._whole = LiveSolver(Desk(self.recovery), self._watch)
         self._whole.solved.connect(self._take)
         self._whole.ask(self._wish(exact=True))
         self._show_state()

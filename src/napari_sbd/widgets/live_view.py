@@ -124,17 +124,19 @@ class LiveView:
         """One for each layer that is there and seen."""
         source = self.source if self.box is None else part_source(self.source, self.box)
         new = {_key(a["metadata"]): (data, a) for data, a, _ in live_layers(recovery.kernels, recovery.activations, source, self.slot)}
-        changes: list[Callable[[], None]] = []
+        images: list[Callable[[], None]] = []
+        others: list[Callable[[], None]] = []
         for key, layer in self.places.items():
             if not (complete or layer.visible) or (self.box is not None and key not in self._over and key[0] != "kernel"):
                 continue
             if key in new:
-                changes.append(partial(_change_image, layer, *new[key], move=self.box is None))
+                images.append(partial(_change_image, layer, *new[key], move=self.box is None))
             elif key[0] == "defects":
-                changes.append(partial(update_defects, layer, recovery, source, self.slot))
+                update = partial(update_defects, layer, recovery, source, self.slot)
+                others.append(update if complete else partial(_move_points, layer, recovery, update))
             elif key[0] in FROM_THE_MODEL:
-                changes.append(partial(_change_data, layer, getattr(recovery, key[0])))
-        return changes
+                others.append(partial(_change_data, layer, getattr(recovery, key[0])))
+        return [partial(_all, images), *others] if images else others
 
     def _add_part(self, part: Recovery) -> None:
         """Lay the part over the whole image, whose own activations and defects are hidden meanwhile."""
@@ -164,6 +166,20 @@ def _change_image(layer: Any, data: Real, attributes: dict[str, Any], move: bool
         follow_signs(layer, attributes["colormap"])
     elif move and not np.allclose(layer.translate, attributes["translate"]):
         layer.translate = attributes["translate"]
+
+
+def _all(changes: list[Callable[[], None]]) -> None:
+    for change in changes:
+        change()
+
+
+def _move_points(layer: Any, recovery: Recovery, update: Callable[[], None]) -> None:
+    """Move the points alone, while they are as many; colours and table follow when the hand rests."""
+    places = recovery.defects[["row", "col"]].to_numpy(float)
+    if len(places) == len(layer.data):
+        layer.data = places
+    else:
+        update()
 
 
 def _change_data(layer: Any, stack: Real) -> None:
