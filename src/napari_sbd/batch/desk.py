@@ -20,10 +20,11 @@ from napari_sbd.core.threshold import Threshold
 from napari_sbd.layers import part_recovery
 from napari_sbd.results import Recovery
 
-# A newer wish stops what takes longer; a picture that is almost done is worth more, or a moving hand never sees one.
+# A newer wish stops what takes longer; stopped earlier, a moving hand would never see anything.
 LONGEST_PICTURE = 0.12  # s
 POLL = 0.02  # s, between two looks at whether to stop
-SHOWN = ("candidates", "noise_snr", "defects", "false_positives", "trust")  # what a window is about to show
+SHOWN = ("candidates", "noise_snr", "defects")  # what a window is about to show
+FIGURES = ("false_positives", "trust")
 OF_THE_MODEL = ("reconstruction", "residual")
 
 
@@ -36,11 +37,23 @@ class Stop(Protocol):
 
 @dataclass(frozen=True)
 class Wish:
-    """Options of `Recovery.again` and a threshold; `exact` for what a recovery in the console gives."""
+    """What is to be solved again.
+
+    Parameters
+    ----------
+    options : dict
+        Those of `Recovery.again`.
+    threshold : Threshold
+    exact : bool
+        Whether the result is that of the console; otherwise it is a sketch, for the while a hand drags.
+    figures : bool
+        Whether a sketch has its figures of trust.
+    """
 
     options: dict[str, Any]
     threshold: Threshold
     exact: bool = False
+    figures: bool = True
 
 
 class Desk:
@@ -82,7 +95,7 @@ class Desk:
         if wish.exact and stopped:
             return None
         self._last = solved
-        result = resolver.result(solved, quick=not wish.exact)
+        result = resolver.result(solved) if wish.exact else resolver.sketch(solved, wish.figures)
         assert isinstance(result, Recovery)
         return _shown(result, wish)
 
@@ -137,7 +150,11 @@ class _News:
     def of(cls, recovery: Recovery, old: Recovery, exact: bool) -> _News:
         names = [f.name for f in fields(recovery)]
         changed = {n: getattr(recovery, n) for n in names if getattr(recovery, n) is not getattr(old, n)}
-        known = {n: vars(recovery)[n] for n in (*SHOWN, *(OF_THE_MODEL if exact else ())) if n in vars(recovery)}
+        known = {
+            n: vars(recovery)[n]
+            for n in (*SHOWN, *FIGURES, *(OF_THE_MODEL if exact else ()))
+            if n in vars(recovery)
+        }
         return cls(changed, known)
 
     def told(self, old: Recovery) -> Recovery:
@@ -173,7 +190,7 @@ def _shown(result: Recovery, wish: Wish) -> Recovery:
     if wish.threshold != result.threshold:
         chosen = wish.threshold
         result = result.with_threshold(chosen.snr, chosen.strength, outside=chosen.outside)
-    for name in SHOWN:
+    for name in (*SHOWN, *(FIGURES if wish.exact or wish.figures else ())):
         getattr(result, name)
     return result
 

@@ -100,7 +100,9 @@ def typical_amplitude(amplitudes: Real) -> float:
     return float(size[np.searchsorted(np.cumsum(size), size.sum() / 2)])
 
 
-def standard_errors(peaks: Peaks, kernel: Real, mask: NDArray[np.bool_], noise: float) -> Real:
+def standard_errors(
+    peaks: Peaks, kernel: Real, mask: NDArray[np.bool_], noise: float, neighbours: int = NEIGHBOURS
+) -> Real:
     """Standard error of each amplitude: pixel noise through the least squares of overlapping atoms.
 
     `σ √((AᵀA)⁻¹)ᵢᵢ` with the Gram matrix of a defect and its nearest neighbours, and only the part of the
@@ -114,13 +116,15 @@ def standard_errors(peaks: Peaks, kernel: Real, mask: NDArray[np.bool_], noise: 
     mask : array of bool (slices, rows, cols)
     noise : float
         Standard deviation of the noise of a pixel, in the image's unit.
+    neighbours : int
+        How many defects take part in the error of one.
     """
     if not len(peaks.centres):
         return np.empty(0)
     visible = _visible_energy(peaks.centres, kernel, mask)
     overlap = autocorrelation(kernel)
     middle = np.array(overlap.shape) // 2
-    count = min(NEIGHBOURS, len(peaks.centres))
+    count = min(neighbours, len(peaks.centres))
     _, near = spatial.KDTree(peaks.centres).query(peaks.centres, count)
     near = near.reshape(len(peaks.centres), count)
     grams = np.empty((len(near), count, count))
@@ -191,6 +195,7 @@ def candidate_table(
     left: Sequence[tuple[Peaks, Real]] = (),
     pixel_size: tuple[float, float] = (1.0, 1.0),
     unit: str = "px",
+    neighbours: int = NEIGHBOURS,
 ) -> pd.DataFrame:
     """Table of all candidates for defects: weak ones, those outside the frame, and those the fit left out.
 
@@ -222,9 +227,9 @@ def candidate_table(
         strong = np.abs(found.amplitudes) >= WEAKEST * typical
         errors: Real = np.empty(len(strong))
         # Strong ones are judged as if the weak ones were noise.
-        errors[strong] = standard_errors(found.chosen(strong), kernel, mask, float(levels[kind]))
+        errors[strong] = standard_errors(found.chosen(strong), kernel, mask, float(levels[kind]), neighbours)
         if not strong.all():
-            errors[~strong] = standard_errors(found, kernel, mask, float(levels[kind]))[~strong]
+            errors[~strong] = standard_errors(found, kernel, mask, float(levels[kind]), neighbours)[~strong]
         in_model = np.ones(len(strong), bool)
         if left:
             found, errors, in_model = _joined(found, errors, *left[kind])

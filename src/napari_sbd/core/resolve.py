@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_sbd.core.alternation import alternate, fit_maps
 from napari_sbd.core.atoms import atoms_of, refined_peaks
-from napari_sbd.core.defects import Peaks
+from napari_sbd.core.defects import Peaks, candidate_table
 from napari_sbd.core.descent import Iterate, Schedule
 from napari_sbd.core.noise import leftover, white_noise
 from napari_sbd.core.objective import Objective, Penalty
@@ -24,6 +24,7 @@ from napari_sbd.core.sparsity import largest_penalty
 from napari_sbd.core.stages import reweighting
 from napari_sbd.core.steps import frozen
 from napari_sbd.core.threads import one_thread
+from napari_sbd.core.threshold import left_out
 from napari_sbd.core.window import rewindowed
 
 if TYPE_CHECKING:
@@ -44,7 +45,10 @@ STAGE = "again"  # in the history
 SOLVE = Schedule(30, 1e-3)
 ROUND = Schedule(20, 1e-3)
 ONCE = Schedule(1)  # amplitudes alone on a support that stays: one step is exact
-SETTLED = 1e-3  # change of kernels and maps, relative, below which another round of reweighting changes nothing
+FEW_NEIGHBOURS = 8  # in the error of an amplitude, in a sketch
+SETTLED = (
+    1e-3  # change of kernels and maps, relative, below which another round of reweighting changes nothing
+)
 EMPTY = "λ is so large that it leaves the activation map empty: choose a smaller one"
 
 
@@ -172,7 +176,7 @@ class Resolver:
         ----------
         wanted : Wanted
         last : Solved, optional
-            What was solved before, to set out from; by default the recovery.
+            What was solved before, to set out from for a sketch; by default the recovery.
         """
         objective = self._seen_with(wanted.window)
         begin = self.begin if last is None else last.plain
@@ -185,54 +189,67 @@ class Resolver:
         for here in solve(objective, kernels, maps, penalty, SOLVE):
             yield Solved(wanted, objective, here, here)
         plain = here
-        rounds = replace(ROUND, thorough=last is None)
-        for _ in range(wanted.refinements if plain.maps.any() else 0):
+        count = wanted.refinements if plain.maps.any() else 0
+        # From a neighbour only a sketch is wanted: the first round does most.
+        count, rounds = (count, ROUND) if last is None else (min(count, 1), replace(ROUND, thorough=False))
+        for _ in range(count):
             before = here
             heavier = reweighting(objective, here, penalty)
-            for here in solve(objective, here.kernels, here.maps, heavier, rounds):
+            for here in solve(objective, before.kernels, before.maps, heavier, rounds):
                 yield Solved(wanted, objective, plain, here)
             if _settled(before, here):
                 break
         return debiased(Solved(wanted, objective, plain, here))
 
-    def result(self, solved: Solved, quick: bool = False, status: Status = "finished") -> Recovery:
-        """What was solved as a Recovery, in the image's unit.
+    def result(self, solved: Solved, status: Status = "finished") -> Recovery:
+        """What was solved as a Recovery, in the image's unit."""
+        objective, found = solved.objective, upright(solved.found)
+        kernels, maps, norms = in_image_unit(found, self.scales)
+        new = self._changed(solved, kernels, maps, _in_unit(refined_peaks(objective, found), norms))
+        new = with_noise(
+            replace(new, status=status, amplitude_noise=amplitude_noise(objective, found, norms))
+        )
+        vars(new)["_past"] = Revisit(objective, found, self.scales, norms)
+        return new
+
+    def sketch(self, solved: Solved, figures: bool = True) -> Recovery:
+        """The same without what takes long and hardly changes, for a picture while a hand drags.
+
+        Centres stay centroids of activations, few neighbours take part in an amplitude's error, and noise of
+        amplitudes and default threshold are those of the recovery from which all set out.
 
         Parameters
         ----------
         solved : Solved
-        quick : bool
-            Leaves out what takes long and hardly changes: centres stay centroids of activations, and the noise
-            of amplitudes and the default threshold are those of the recovery from which all set out.
-        status : {'finished', 'cancelled'}
+        figures : bool
+            Whether bias, noise and residual are worked out, or stay as they were, too.
         """
-        old, objective, found = self.recovery, solved.objective, upright(solved.found)
+        old, found = self.recovery, upright(solved.found)
         kernels, maps, norms = in_image_unit(found, self.scales)
-        peaks = atoms_of(found).peaks(found) if quick else refined_peaks(objective, found)
-        noise = old.amplitude_noise if quick else amplitude_noise(objective, found, norms)
-        new = replace(
-            old,
-            kernels=kernels,
-            extended_activations=maps,
-            peaks=tuple(Peaks(p.centres, p.amplitudes * n) for p, n in zip(peaks, norms, strict=True)),
-            status=status,
-            amplitude_noise=noise,
-            nothing="" if found.maps.any() else EMPTY,
-            solved_again=(*old.solved_again, solved.wanted.options()),
-            history=_continued(old.history, solved),
-        )
-        new = _with_noise(new)
-        vars(new)["_past"] = Revisit(objective, found, self.scales, norms)
-        if quick:
-            self._lend(new)
-        return new
-
-    def _lend(self, new: Recovery) -> None:
-        """Give a quick result what takes long, from the recovery from which all set out."""
-        old = self.recovery
+        new = self._changed(solved, kernels, maps, _in_unit(atoms_of(found).peaks(found), norms))
+        if figures:
+            new = with_noise(new)
+        seen = old.observation
+        vars(new)["_past"] = Revisit(solved.objective, found, self.scales, norms)
         vars(new)["noise_snr"] = old.noise_snr
         if new.window == old.window:
             vars(new)["_filtered"] = old._filtered
+        left = [] if new.nothing else left_out(new._past, new._filtered, new.peaks)
+        place = seen.pixel_size, seen.unit, FEW_NEIGHBOURS
+        vars(new)["candidates"] = candidate_table(new.peaks, kernels, seen.mask, new._levels, left, *place)
+        return new
+
+    def _changed(self, solved: Solved, kernels: Real, maps: Real, peaks: tuple[Peaks, ...]) -> Recovery:
+        old = self.recovery
+        return replace(
+            old,
+            kernels=kernels,
+            extended_activations=maps,
+            peaks=peaks,
+            nothing="" if maps.any() else EMPTY,
+            solved_again=(*old.solved_again, solved.wanted.options()),
+            history=_continued(old.history, solved),
+        )
 
     def _seen_with(self, window: tuple[int, int]) -> Objective:
         if window not in self._objectives:
@@ -248,7 +265,7 @@ def solve_again(recovery: AnyRecovery, options: dict[str, Any], stop: Event | No
     with one_thread():
         resolver = Resolver(recovery)
         solved, stopped = drained(resolver.steps(wanted), lambda: stop is not None and stop.is_set())
-        new = resolver.result(solved, status="cancelled" if stopped else "finished")
+        new = resolver.result(solved, "cancelled" if stopped else "finished")
     return cast(AnyRecovery, new)
 
 
@@ -273,13 +290,17 @@ def debiased(solved: Solved) -> Solved:
     return replace(solved, found=found)
 
 
+def _in_unit(peaks: list[Peaks], norms: Real) -> tuple[Peaks, ...]:
+    return tuple(Peaks(p.centres, p.amplitudes * n) for p, n in zip(peaks, norms, strict=True))
+
+
 def _settled(before: Iterate, here: Iterate) -> bool:
     """Whether a round has changed next to nothing."""
     pairs = ((before.kernels, here.kernels), (before.maps, here.maps))
     return all(np.linalg.norm(new - old) <= SETTLED * np.linalg.norm(new) for old, new in pairs)
 
 
-def _with_noise(new: Recovery) -> Recovery:
+def with_noise(new: Recovery) -> Recovery:
     """A recovery with the bias and the noise that belong to its kernels and maps."""
     mask = new.observation.mask
     unbiased = replace(new, bias=np.zeros(len(mask)))

@@ -68,7 +68,7 @@ def revisit(seen: Observation, kernels: Real, extended: Real) -> Revisit:
 
 
 def as_normalised(kernels: Real, extended: Real, scales: Real) -> tuple[Iterate, Real]:
-    """Kernels and maps in the image's unit as an iterate of the normalised one; the factor of each type's maps.
+    """Kernels and maps in the image's unit as an iterate of the normalised one; each type's factor.
 
     Takes back what `in_image_unit` does.
     """
@@ -98,7 +98,9 @@ def in_image_unit(found: Iterate, scales: Real) -> tuple[Real, Real, Real]:
 def upright(found: Iterate) -> Iterate:
     """The same with the signs for which `Σ x ≥ 0`."""
     signs = np.where(found.maps.sum((1, 2), dtype=float) < 0, -1, 1).astype(found.maps.dtype)
-    return replace(found, kernels=found.kernels * signs[:, None, None, None], maps=found.maps * signs[:, None, None])
+    return replace(
+        found, kernels=found.kernels * signs[:, None, None, None], maps=found.maps * signs[:, None, None]
+    )
 
 
 def amplitude_noise(objective: Objective, found: Iterate, norms: Real) -> tuple[float, ...]:

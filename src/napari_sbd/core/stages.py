@@ -136,7 +136,7 @@ def _reweighted(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
 
 
 def reweighting(objective: Objective, best: Iterate, penalty: Penalty) -> Penalty:
-    """The penalty with weights `√v · ε / (|x| + ε)`, v the share of an atom's energy that the mask lets through.
+    """The penalty with weights `√v · ε / (|x| + ε)`, v the share of an atom's energy that the mask shows.
 
     The noise that an atom meets is `σ √v`: so all are judged alike, those outside the frame included.
     """

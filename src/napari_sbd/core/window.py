@@ -109,6 +109,8 @@ def rewindowed(kernels: Real, maps: Real, window: Pair) -> tuple[Real, Real]:
 
 def _framed(array: Real, first: list[int], last: list[int]) -> Real:
     """Zeros round the last two axes; where a number is negative, so much is cut off."""
-    rows, cols = (slice(max(0, -f), n - max(0, -b)) for f, b, n in zip(first, last, array.shape[-2:], strict=True))
+    rows, cols = (
+        slice(max(0, -f), n - max(0, -b)) for f, b, n in zip(first, last, array.shape[-2:], strict=True)
+    )
     pads = [(0, 0)] * (array.ndim - 2) + [(max(0, f), max(0, b)) for f, b in zip(first, last, strict=True)]
     return np.pad(array[..., rows, cols], pads)

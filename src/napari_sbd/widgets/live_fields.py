@@ -22,15 +22,19 @@ FIXED_HELP = "Keep the kernel as it is; only activations and defects follow."
 
 
 class LiveFields(QWidget):
-    """λ, window, refinements, activations, and whether the kernel stays; `changed` tells of a change by hand."""
+    """λ, window, refinements, activations, and whether the kernel stays; tells what a hand changes."""
 
     changed = Signal()
 
     def __init__(self) -> None:
         super().__init__()
-        self._lam, self._size, self._rounds = setting("lam_last"), setting("kernel_size"), setting("refinements")
+        self._lam, self._size, self._rounds = (
+            setting("lam_last"),
+            setting("kernel_size"),
+            setting("refinements"),
+        )
         self.lam, self.lam_slider = spin_box(self._lam), QSlider(Qt.Orientation.Horizontal)
-        self.window, self.window_slider = spin_box(self._size), QSlider(Qt.Orientation.Horizontal)
+        self.window_spin, self.window_slider = spin_box(self._size), QSlider(Qt.Orientation.Horizontal)
         self.rounds, self.rounds_slider = spin_box(self._rounds), QSlider(Qt.Orientation.Horizontal)
         self.activations = ChoiceField(setting("activations"))
         self.fixed = QCheckBox("Keep the kernel")
@@ -40,18 +44,21 @@ class LiveFields(QWidget):
         self._lay_out()
         self.lam_slider.setRange(0, TICKS)
         self.rounds_slider.setRange(0, MOST_ROUNDS)
-        self.lam_slider.valueChanged.connect(lambda tick: self.lam.setValue(self._lam_at(tick)))
-        self.window_slider.valueChanged.connect(lambda step: self.window.setValue(self._window_at(step)))
+        self.lam_slider.valueChanged.connect(self._drag_lam)
+        self.window_slider.valueChanged.connect(lambda step: self.window_spin.setValue(self._window_at(step)))
         self.rounds_slider.valueChanged.connect(self.rounds.setValue)
-        for spin in (self.lam, self.window, self.rounds):
+        for spin in (self.lam, self.window_spin, self.rounds):
             spin.valueChanged.connect(self._follow_number)
         self.activations.changed.connect(self.changed.emit)
         self.fixed.toggled.connect(lambda _: self.changed.emit())
 
+    def _drag_lam(self, tick: int) -> None:
+        self.lam.setValue(self._lam_at(tick))  # type: ignore[arg-type]
+
     @property
     def options(self) -> dict[str, Any]:
         """Options of `Recovery.again`: those that differ from what the recovery had."""
-        rows = int(self.window.value())
+        rows = int(self.window_spin.value())
         said = {
             "lam": self.lam.value(),
             "kernel_size": (rows, rows + self._beyond),
@@ -89,7 +96,7 @@ class LiveFields(QWidget):
 
     def _set_all(self, said: dict[str, Any]) -> None:
         self.lam.setValue(said["lam"])
-        self.window.setValue(said["kernel_size"][0])
+        self.window_spin.setValue(said["kernel_size"][0])
         self.rounds.setValue(said["refinements"])
         self.activations.set_value(said["activations"])
         self.fixed.setChecked(said["fixed_kernel"])
@@ -97,7 +104,7 @@ class LiveFields(QWidget):
 
     def _show(self, change: Any) -> None:
         """Change what is shown without telling anybody."""
-        widgets = (self.lam, self.window, self.rounds, self.activations.combo, self.fixed)
+        widgets = (self.lam, self.window_spin, self.rounds, self.activations.combo, self.fixed)
         for widget in widgets:
             widget.blockSignals(True)
         change()
@@ -109,9 +116,9 @@ class LiveFields(QWidget):
         least = max(least, least - self._beyond)
         most = max(rows, min(GROWTH * rows, largest, largest - self._beyond))
         # Steps of two keep the kernel where it is.
-        self.window.setRange(least + (rows - least) % 2, most)
-        self.window.setSingleStep(2)
-        self.window_slider.setRange(0, (most - self.window.minimum()) // 2)
+        self.window_spin.setRange(least + (rows - least) % 2, most)
+        self.window_spin.setSingleStep(2)
+        self.window_slider.setRange(0, (most - int(self.window_spin.minimum())) // 2)
 
     def _follow_number(self, _: Any) -> None:
         self._follow_sliders()
@@ -120,7 +127,7 @@ class LiveFields(QWidget):
     def _follow_sliders(self) -> None:
         ticks = (
             (self.lam_slider, self._tick_of(self.lam.value())),
-            (self.window_slider, int(self.window.value() - self.window.minimum()) // 2),
+            (self.window_slider, int(self.window_spin.value() - self.window_spin.minimum()) // 2),
             (self.rounds_slider, min(int(self.rounds.value()), MOST_ROUNDS)),
         )
         for slider, tick in ticks:
@@ -137,7 +144,7 @@ class LiveFields(QWidget):
         return round(TICKS * math.log(lam / low) / math.log(high / low))
 
     def _window_at(self, step: int) -> int:
-        return int(self.window.minimum()) + 2 * step
+        return int(self.window_spin.minimum()) + 2 * step
 
     def _lay_out(self) -> None:
         grid = QGridLayout(self)
@@ -145,7 +152,7 @@ class LiveFields(QWidget):
         grid.setHorizontalSpacing(8)
         grid.setVerticalSpacing(6)
         grid.setColumnStretch(1, 1)
-        rows = ((self._lam, self.lam_slider, self.lam), (self._size, self.window_slider, self.window))
+        rows = ((self._lam, self.lam_slider, self.lam), (self._size, self.window_slider, self.window_spin))
         for row, (what, slider, spin) in enumerate((*rows, (self._rounds, self.rounds_slider, self.rounds))):
             label, unit = QLabel(what.label), QLabel(what.unit.replace("_max", "<sub>max</sub>"))
             for widget in (label, slider, spin):

@@ -200,7 +200,8 @@ class LiveSection(QWidget):
             self.solver.ask(self._wish(exact=True))
 
     def _wish(self, exact: bool = False) -> Wish:
-        return Wish(self.fields.options, self._threshold, exact)
+        due = time.perf_counter() - self._told_at >= READABLE
+        return Wish(self.fields.options, self._threshold, exact, figures=due)
 
     def _take(self, wish: Wish, outcome: Recovery | Failure) -> None:
         if self.view is None:
@@ -225,9 +226,8 @@ class LiveSection(QWidget):
         whole = self.box is None or self._whole is not None
         if final and whole:
             self._result = drawn
-        now = time.perf_counter()
-        if final or now - self._told_at >= READABLE:
-            self._told_at = now
+        if final or self._wished.figures:
+            self._told_at = time.perf_counter()
             self.shown.emit(drawn, final and whole)
         self._under_way().go_on()
         if self._whole is not None or (final and self._leaving):

@@ -1,4 +1,4 @@
-"""What *Live* changes in the viewer: the layers of a result, in place, and over a large image those of its part."""
+"""What *Live* changes in the viewer: the layers of a result, in place, and those of a part over them."""
 
 from __future__ import annotations
 
@@ -64,6 +64,7 @@ class LiveView:
         self._handle = next((handle_in(layer.metadata) for layer in own), None)
         self._over: dict[Key, Any] = {}  # layers of the part
         self._hidden: list[Any] = []
+        self._arrays: dict[int, Real] = {}  # of layers, that are written into
         self._turns: list[Callable[[], None]] = []
         self._timer = QTimer(parent)
         self._timer.setSingleShot(True)
@@ -88,7 +89,7 @@ class LiveView:
         recovery : Recovery
             Of the part, while there is one.
         complete : bool
-            Whether layers that are hidden are brought up to date, too, and belong to this recovery from now on.
+            Whether hidden layers follow, too, and all belong to this recovery from now on.
         """
         if self.box is not None and not self._over:
             self._add_part(recovery)
@@ -123,20 +124,35 @@ class LiveView:
     def _changes(self, recovery: Recovery, complete: bool) -> list[Callable[[], None]]:
         """One for each layer that is there and seen."""
         source = self.source if self.box is None else part_source(self.source, self.box)
-        new = {_key(a["metadata"]): (data, a) for data, a, _ in live_layers(recovery.kernels, recovery.activations, source, self.slot)}
+        layers = live_layers(recovery.kernels, recovery.activations, source, self.slot)
+        new = {_key(attributes["metadata"]): (data, attributes) for data, attributes, _ in layers}
         images: list[Callable[[], None]] = []
         others: list[Callable[[], None]] = []
         for key, layer in self.places.items():
-            if not (complete or layer.visible) or (self.box is not None and key not in self._over and key[0] != "kernel"):
+            covered = self.box is not None and key not in self._over and key[0] != "kernel"
+            if covered or not (complete or layer.visible):
                 continue
             if key in new:
-                images.append(partial(_change_image, layer, *new[key], move=self.box is None))
+                change = self._change_now if not complete else _change_image
+                images.append(partial(change, layer, *new[key], move=self.box is None))
             elif key[0] == "defects":
                 update = partial(update_defects, layer, recovery, source, self.slot)
                 others.append(update if complete else partial(_move_points, layer, recovery, update))
             elif key[0] in FROM_THE_MODEL:
                 others.append(partial(_change_data, layer, getattr(recovery, key[0])))
-        return [partial(_all, images), *others] if images else others
+        changes = images + others
+        return changes if complete or not changes else [partial(_all, changes)]
+
+    def _change_now(self, layer: Any, data: Real, attributes: dict[str, Any], move: bool) -> None:
+        """Write into the layer's own array where it fits: no thumbnail, no extent, only the picture."""
+        own = self._arrays.get(id(layer))
+        if own is None or own is not layer.data or own.shape != data.shape:
+            own = self._arrays[id(layer)] = np.array(data)
+            _change_image(layer, own, attributes, move)
+            return
+        own[...] = data
+        _follow_limits(layer, attributes)
+        layer.refresh(thumbnail=False, highlight=False, extent=False)
 
     def _add_part(self, part: Recovery) -> None:
         """Lay the part over the whole image, whose own activations and defects are hidden meanwhile."""
@@ -159,13 +175,17 @@ def _key(metadata: dict[str, Any]) -> Key:
 def _change_image(layer: Any, data: Real, attributes: dict[str, Any], move: bool) -> None:
     """Exchange data; limits and place only where they differ, for each change is drawn."""
     layer.data = np.asarray(data)
+    _follow_limits(layer, attributes)
+    if role_of(layer) == "kernel" and move and not np.allclose(layer.translate, attributes["translate"]):
+        layer.translate = attributes["translate"]
+
+
+def _follow_limits(layer: Any, attributes: dict[str, Any]) -> None:
     limits = attributes["contrast_limits"]
     if not np.allclose(layer.contrast_limits, limits, rtol=SAME_LIMITS, atol=0):
         layer.contrast_limits = limits
     if role_of(layer) == "activation":
         follow_signs(layer, attributes["colormap"])
-    elif move and not np.allclose(layer.translate, attributes["translate"]):
-        layer.translate = attributes["translate"]
 
 
 def _all(changes: list[Callable[[], None]]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import notification_manager
 from psygnal import Signal
-from qtpy.QtCore import QEvent, QSize, Qt
+from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtWidgets import QApplication, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from napari_sbd.api import Recovery
@@ -72,6 +72,11 @@ class RecoverWidget(QWidget):
         self._run: Run | None = None
         self._layers: LiveLayers | None = None  # of `recovery`
         self._errors: ErrorsRun | None = None
+        # In a turn of the event loop of its own, so that none takes long.
+        self._previewed: Recovery | None = None
+        self._preview_timer = QTimer(self)
+        self._preview_timer.setSingleShot(True)
+        self._preview_timer.timeout.connect(lambda: self._preview(self._previewed))
         # What the running recovery was asked for, and what gave `recovery`.
         self._asked: tuple[Any, ...] = ()
         self._answered: tuple[Any, ...] = ()
@@ -212,9 +217,9 @@ class RecoverWidget(QWidget):
         inner.addWidget(self.button)
         inner.addLayout(small)
         inner.addWidget(self.progress)
+        inner.addWidget(self.live)
         inner.addWidget(self.preview)
         inner.addWidget(self.result)
-        inner.addWidget(self.live)
         inner.addWidget(self.save_bar)
         inner.addStretch()
         scroll = QScrollArea()
@@ -323,11 +328,12 @@ class RecoverWidget(QWidget):
     def _follow_slice(self, event: Any = None) -> None:
         """Preview the kernels, of a stack at the slice that the viewer shows."""
         recovery = self.recovery
-        if recovery is None or self._run is not None or (event is not None and recovery.kernels.shape[1] == 1):
-            return
-        self._preview(recovery)
+        if recovery is not None and (event is None or recovery.kernels.shape[1] > 1):
+            self._preview(recovery)
 
-    def _preview(self, recovery: Recovery) -> None:
+    def _preview(self, recovery: Recovery | None) -> None:
+        if recovery is None or self._run is not None:
+            return
         count, point, number = recovery.kernels.shape[1], self.viewer.dims.point, None
         if len(point) >= 3 and count > 1:
             place = (point[-3] - recovery.source.slice_translate) / recovery.source.slice_scale
@@ -358,7 +364,8 @@ class RecoverWidget(QWidget):
             self.recovery, self._answered = recovery, ()
             self.save_bar.show_result(recovery)
         self.result.follow(recovery)
-        self._preview(recovery)
+        self._previewed = recovery
+        self._preview_timer.start(0)
         part = "" if final or self.live.box is None else "In this part: "
         summary = f"{part}{recovery.summary}"
         self.progress.tell(f"{summary[0].upper()}{summary[1:]}.", "result")

@@ -182,8 +182,9 @@ class ResultView(QWidget):
         for row in range(max(len(rows), self._shown)):
             labels = [self._label(row, column) for column in range(2)]
             for label, text in zip(labels, rows[row][:2] if row < len(rows) else (), strict=False):
-                label.setText(text)
-                label.setToolTip(f"<p>{rows[row][2]}</p>")
+                if label.text() != text:
+                    label.setText(text)
+                    label.setToolTip(f"<p>{rows[row][2]}</p>")
             for label in labels:
                 label.setVisible(row < len(rows))
         self._shown = len(rows)
