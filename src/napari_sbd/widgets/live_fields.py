@@ -18,6 +18,7 @@ TICKS = 400  # of the slider of λ, from its least to its largest
 DIGITS = 3  # of a λ that is dragged
 GROWTH = 2  # largest window over that of the recovery
 MOST_ROUNDS = 6
+SHORTEST = 60  # px, of a slider
 FIXED_HELP = "Keep the kernel as it is; only activations and defects follow."
 
 
@@ -72,7 +73,7 @@ class LiveFields(QWidget):
         """Show what a recovery ended with; windows may have at most this side."""
         rows, cols = recovery.window
         self._beyond = cols - rows
-        self._set_limits(rows, largest)
+        self._show(lambda: self._set_limits(rows, largest))
         self._show(lambda: self._set(recovery))
         self._begin = {}
         self._begin = self.options
@@ -104,7 +105,8 @@ class LiveFields(QWidget):
 
     def _show(self, change: Any) -> None:
         """Change what is shown without telling anybody."""
-        widgets = (self.lam, self.window_spin, self.rounds, self.activations.combo, self.fixed)
+        widgets: list[QWidget] = [self.lam, self.window_spin, self.rounds, self.activations.combo, self.fixed]
+        widgets += [self.lam_slider, self.window_slider, self.rounds_slider]
         for widget in widgets:
             widget.blockSignals(True)
         change()
@@ -158,6 +160,7 @@ class LiveFields(QWidget):
             for widget in (label, slider, spin):
                 widget.setToolTip(tooltip(what))
             spin.setObjectName("narrow")
+            slider.setMinimumWidth(SHORTEST)
             for column, widget in enumerate((label, slider, spin, unit)):
                 grid.addWidget(widget, row, column)
         label = QLabel(self.activations.setting.label)

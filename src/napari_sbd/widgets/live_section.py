@@ -150,11 +150,11 @@ class LiveSection(QWidget):
 
     def _begin(self) -> None:
         recovery = self.chosen
-        self.told.setText("")
+        self._tell("")
         problem = self._problem(recovery)
         if recovery is None or problem:
             self._show_state()
-            self.told.setText(problem)
+            self._tell(problem)
             return
         shape = recovery.observation.shape
         self.recovery = self._result = self._drawn = recovery
@@ -190,7 +190,7 @@ class LiveSection(QWidget):
         if self.view.is_gone:
             self._result = None
             self.stop()
-            self.told.setText(GONE)
+            self._tell(GONE)
             return
         self.solver.ask(self._wish())
         self._timer.start()
@@ -209,9 +209,11 @@ class LiveSection(QWidget):
         self._wished = wish
         if isinstance(outcome, Failure):
             self._under_way().go_on()
-            self.told.setText(sentence(outcome.error))
+            self._tell(sentence(outcome.error))
             if self._whole is not None or self._leaving:
                 self.stop()
+            elif not self._under_way().is_busy:
+                self.rested.emit()
             return
         if self._whole is not None:
             self.view.end()
@@ -227,7 +229,7 @@ class LiveSection(QWidget):
         if final and whole:
             self._result = drawn
         if final or self._wished.figures:
-            self._told_at = time.perf_counter()
+            self._told_at = 0.0 if final else time.perf_counter()
             self.shown.emit(drawn, final and whole)
         self._under_way().go_on()
         if self._whole is not None or (final and self._leaving):
@@ -267,11 +269,15 @@ class LiveSection(QWidget):
         self.apply_button.setEnabled(not busy)
         self.revert_button.setText("Cancel" if busy else "Revert")
         if busy:
-            self.told.setText("Solving the whole image…")
+            self._tell("Solving the whole image…")
         elif self.box is not None and self.view is not None:
-            self.told.setText(_described(self.box))
+            self._tell(_described(self.box))
         elif self.view is not None or self.told.text() != GONE:
-            self.told.setText("")
+            self._tell("")
+
+    def _tell(self, text: str) -> None:
+        self.told.setText(text)
+        self.told.setVisible(bool(text))
 
     def _add_buttons(self) -> None:
         self.switch = QPushButton("Live")
