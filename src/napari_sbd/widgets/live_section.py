@@ -25,7 +25,7 @@ from napari_sbd.widgets.window_watch import WindowWatch
 
 SIDE = 256  # px of the part of a large image that is worked with
 READABLE = 0.2  # s, between two changes of the figures in the dock
-REST = 150  # ms without a change, after which the result is made as in the console
+REST = 200  # ms without a change, after which the result is made as in the console
 LIVE_HELP = (
     "Drag λ or another parameter: kernel, activations, defects and figures are solved again at once, from "
     "where this result ended. The search for the kernel is not repeated."

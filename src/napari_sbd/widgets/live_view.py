@@ -33,6 +33,7 @@ Real = NDArray[np.floating]
 Key = tuple[str, int]
 OF_THE_PART = ("activation", "defects")
 FROM_THE_MODEL = ("reconstruction", "residual")
+SAME_PLACE = 0.05  # px, less than which is not seen
 SAME_LIMITS = 0.02  # relative, by which limits may be off
 
 
@@ -197,7 +198,8 @@ def _move_points(layer: Any, recovery: Recovery, update: Callable[[], None]) -> 
     """Move the points alone, while they are as many; colours and table follow when the hand rests."""
     places = recovery.defects[["row", "col"]].to_numpy(float)
     if len(places) == len(layer.data):
-        layer.data = places
+        if not np.allclose(places, layer.data, rtol=0, atol=SAME_PLACE):
+            layer.data = places
     else:
         update()
 
