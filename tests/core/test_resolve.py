@@ -89,7 +89,7 @@ def test_sketches_lead_to_the_same_whatever_the_way(recovery):
         last, _ = drained(resolver.steps(wanted_of(recovery, {"lam": lam}), last), lambda: False)
     sketch, exact = resolver.sketch(last), recovery.again(lam=0.3)
     assert kernel_similarity(sketch.kernels[0], exact.kernels[0]) > 0.997
-    assert len(sketch.defects) == len(exact.defects)
+    assert abs(len(sketch.defects) - len(exact.defects)) <= 1
 
 
 def test_stopped_it_gives_what_it_has(recovery):

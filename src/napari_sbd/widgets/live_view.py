@@ -141,8 +141,7 @@ class LiveView:
                 others.append(update if complete else partial(_move_points, layer, recovery, update))
             elif key[0] in FROM_THE_MODEL:
                 others.append(partial(_change_data, layer, getattr(recovery, key[0])))
-        changes = images + others
-        return changes if complete or not changes else [partial(_all, changes)]
+        return [*images, *others] if complete else [partial(_all, images), *others]
 
     def _change_now(self, layer: Any, data: Real, attributes: dict[str, Any], move: bool) -> None:
         """Write into the layer's own array where it fits: no thumbnail, no extent, only the picture."""
