@@ -14,6 +14,7 @@ from benchmarks import (
     figure3,
     fuzz,
     kills,
+    live,
     many,
     phase,
     prepare,
@@ -83,6 +84,9 @@ SUITES = {
     "kills": Suite(kills.run, "200 kills while a recovery is saved: the earlier file stays whole", 200),
     "many": Suite(
         many.run, "24 images with 2 workers and with 1, through a cluster, one broken file among them", 24
+    ),
+    "live": Suite(
+        live.run, "Live in a real viewer (needs a display): re-solves per second, delay of the event loop", 1
     ),
     "windows": Suite(windows.run, "window by itself from 11 to 61 px, 10 images", 10),
 }

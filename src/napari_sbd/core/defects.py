@@ -216,7 +216,9 @@ def core(kernel: Real) -> tuple[Real, float]:
     return centre, float(np.sqrt(np.sort(apart, axis=None)[np.searchsorted(held, CORE * total)]))
 
 
-def standard_errors(peaks: Peaks, kernel: Real, mask: NDArray[np.bool_], noise: float) -> Real:
+def standard_errors(
+    peaks: Peaks, kernel: Real, mask: NDArray[np.bool_], noise: float, neighbours: int = NEIGHBOURS
+) -> Real:
     """Standard error of each amplitude: pixel noise through the least squares of overlapping atoms.
 
     `σ √((AᵀA)⁻¹)ᵢᵢ` with the Gram matrix of a defect and its nearest neighbours, and only the part of the
@@ -230,12 +232,14 @@ def standard_errors(peaks: Peaks, kernel: Real, mask: NDArray[np.bool_], noise: 
     mask : array of bool (slices, rows, cols)
     noise : float
         Standard deviation of the noise of a pixel, in the image's unit.
+    neighbours : int
+        How many defects take part in the error of one.
     """
     if not len(peaks.centres):
         return np.empty(0)
     visible = _visible_energy(peaks.centres, kernel, mask)
     overlap = autocorrelation(kernel)
-    count = min(NEIGHBOURS, len(peaks.centres))
+    count = min(neighbours, len(peaks.centres))
     tree = spatial.KDTree(peaks.centres / kernel.shape[1:])
     errors = np.empty(len(peaks.centres))
     for first in range(0, len(errors), BOXES):
@@ -320,6 +324,7 @@ def candidate_table(
     left: Sequence[tuple[Peaks, Real]] = (),
     pixel_size: tuple[float, float] = (1.0, 1.0),
     unit: str = "px",
+    neighbours: int = NEIGHBOURS,
 ) -> pd.DataFrame:
     """Table of all candidates for defects: weak ones, those outside the frame, and those the fit left out.
 
@@ -352,9 +357,9 @@ def candidate_table(
         strong = np.abs(found.amplitudes) >= WEAKEST * typical
         errors: Real = np.empty(len(strong))
         # Strong ones are judged as if the weak ones were noise.
-        errors[strong] = standard_errors(found.chosen(strong), kernel, mask, float(levels[kind]))
+        errors[strong] = standard_errors(found.chosen(strong), kernel, mask, float(levels[kind]), neighbours)
         if not strong.all():
-            errors[~strong] = standard_errors(found, kernel, mask, float(levels[kind]))[~strong]
+            errors[~strong] = standard_errors(found, kernel, mask, float(levels[kind]), neighbours)[~strong]
         in_model = np.ones(len(strong), bool)
         if left:
             found, errors, in_model = _joined(found, errors, *left[kind])

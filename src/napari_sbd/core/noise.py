@@ -112,3 +112,22 @@ def grain(residual: Real, mask: NDArray[np.bool_]) -> float:
     power = np.abs(fft.fft2(np.clip(values, -reach, reach))) ** 2
     mean = float(power.mean())
     return max(1.0, float(np.mean(power**2)) / (2 * mean**2)) if mean > 0 else 1.0
+
+
+def leftover(residual: Real, mask: NDArray[np.bool_]) -> tuple[Real, Real, float]:
+    """Constant of each slice of a residual, what remains without it, and the deviation of that.
+
+    Parameters
+    ----------
+    residual : array (slices, rows, cols)
+    mask : array of bool (slices, rows, cols)
+
+    Examples
+    --------
+    >>> bias, rest, noise = leftover(np.array([[[6.0, 8.0]]]), np.ones((1, 1, 2), bool))
+    >>> bias.tolist(), rest.tolist(), round(noise, 2)
+    ([7.0], [[[-1.0, 1.0]]], 1.48)
+    """
+    bias = np.array([np.mean(r[m]) if m.any() else 0.0 for r, m in zip(residual, mask, strict=True)])
+    rest = residual - bias[:, None, None]
+    return bias, rest, robust_std(rest[mask])

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from threading import Event
 from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from napari_sbd.core import resolve
 from napari_sbd.core.defects import WEAKEST, Peaks, candidate_table, chosen_rows, typical_amplitude
 from napari_sbd.core.observation import Observation
 from napari_sbd.core.parameters import Parameters
@@ -43,7 +45,8 @@ class Recovery:
     observation : Observation
         The image, its mask and its pixel size.
     parameters : Parameters
-        As asked for: they give this result again. The window that was used is `window`.
+        As asked for: they give this result again, or that from which `solved_again` goes on. The window that
+        was used is `window`.
     kernels : array (types, slices, k1, k2)
         Each of unit Frobenius norm over all slices.
     extended_activations : array (types, n1 + k1 - 1, n2 + k2 - 1)
@@ -69,6 +72,8 @@ class Recovery:
         Versions of this package and of what it computes with.
     threshold : Threshold
         What a candidate must have to be a defect; see `with_threshold`.
+    solved_again : tuple of dict
+        Options with which it was solved again since `parameters` gave it; see `again`.
 
     Examples
     --------
@@ -94,6 +99,7 @@ class Recovery:
     history: pd.DataFrame = field(default_factory=pd.DataFrame)
     versions: dict[str, str] = field(default_factory=dict)
     threshold: Threshold = field(default_factory=Threshold)
+    solved_again: tuple[dict[str, Any], ...] = ()
 
     @property
     def window(self) -> tuple[int, int]:
@@ -203,6 +209,44 @@ class Recovery:
         vars(other).update(known)
         return other
 
+    def again(self, *, stop: Event | None = None, **options: Any) -> Self:
+        """The same image solved again with other parameters, from where this recovery ended.
+
+        A few exact steps for kernels and maps, without the search for the kernel: far faster than a new
+        recovery, for changes that leave the kernel's nature as it is.
+
+        Parameters
+        ----------
+        lam : float, optional
+            Sparsity penalty as a fraction of this recovery's λ_max.
+        refinements : int, optional
+            Rounds of reweighting, at most.
+        activations : {'positive', 'signed', 'automatic'}, optional
+            Whether both signs may occur; automatic leaves it as it was found.
+        kernel_size : int or tuple of int, optional
+            Window of the kernels, larger or smaller on all sides.
+        fixed_kernel : bool, optional
+            Whether the kernels stay as they are, and only the maps are solved.
+        stop : threading.Event, optional
+            Once set, the best until then is returned, marked as cancelled.
+
+        Raises
+        ------
+        ValueError
+            If an option is out of its limits, or if there are no defects to set out from.
+
+        Examples
+        --------
+        >>> from napari_sbd.core.recover import recover
+        >>> from napari_sbd.simulate import ldos_kernel, random_field
+        >>> field = random_field(ldos_kernel(9), (64, 64), density=0.005, snr_db=10)
+        >>> recovery = recover(field.image, kernel_size=9)
+        >>> again = recovery.again(lam=0.5, activations="positive")
+        >>> float(again.trust.lam), len(again.defects) <= len(recovery.defects)
+        (0.5, True)
+        """
+        return resolve.solve_again(self, options, stop)
+
     @cached_property
     def trust(self) -> Trust:
         """Figures that say how far to trust this recovery, see `napari_sbd.core.trust.Trust`."""
@@ -274,6 +318,7 @@ class Recovery:
             "status": self.status,
             "quality": dict(self.quality),
             "threshold": asdict(self.threshold),
+            "solved_again": [dict(options) for options in self.solved_again],
             "noise": self.noise,
             "bias": [float(b) for b in self.bias],
         }

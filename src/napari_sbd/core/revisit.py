@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from napari_sbd.core.descent import Iterate
 from napari_sbd.core.normalise import normalised
 from napari_sbd.core.objective import Objective
 from napari_sbd.core.observation import Observation
+from napari_sbd.core.sparsity import matched_noise
 from napari_sbd.core.verdict import residual_of
 
 Real = NDArray[np.floating]
@@ -62,12 +63,61 @@ def revisit(seen: Observation, kernels: Real, extended: Real) -> Revisit:
     """
     normal = normalised(seen)
     objective = Objective(normal.data, seen.mask, (kernels.shape[2], kernels.shape[3]))
-    plain = kernels / normal.scales[None, :, None, None]
+    found, norms = as_normalised(kernels, extended, normal.scales)
+    return Revisit(objective, found, normal.scales, norms)
+
+
+def as_normalised(kernels: Real, extended: Real, scales: Real) -> tuple[Iterate, Real]:
+    """Kernels and maps in the image's unit as an iterate of the normalised one; each type's factor.
+
+    Takes back what `in_image_unit` does.
+    """
+    plain = kernels / scales[None, :, None, None]
     size = np.linalg.norm(plain.reshape(len(plain), -1), axis=1)
     size = np.where(size > 0, size, 1)
-    found = Iterate(
-        (plain / size[:, None, None, None]).astype(np.float32),
-        (extended * size[:, None, None]).astype(np.float32),
-        np.inf,
+    unit = (plain / size[:, None, None, None]).astype(np.float32)
+    return Iterate(unit, (extended * size[:, None, None]).astype(np.float32), np.inf), 1 / size
+
+
+def in_image_unit(found: Iterate, scales: Real) -> tuple[Real, Real, Real]:
+    """Kernels of unit norm and extended maps in the image's unit, and the factor of each type's maps.
+
+    Parameters
+    ----------
+    found : Iterate
+        In the unit of the normalised image.
+    scales : array (slices,)
+        Factor of each slice that gives the image's unit back.
+    """
+    scaled = found.kernels.astype(float) * scales[None, :, None, None]
+    size = np.linalg.norm(scaled.reshape(len(scaled), -1), axis=1)
+    norms = np.where(size > 0, size, 1)
+    maps = found.maps.astype(float)
+    maps *= norms[:, None, None]
+    return scaled / norms[:, None, None, None], maps, norms
+
+
+def upright(found: Iterate) -> Iterate:
+    """The same with the signs for which `Σ x ≥ 0`."""
+    signs = np.where(found.maps.sum((1, 2), dtype=float) < 0, -1, 1).astype(found.maps.dtype)
+    if (signs > 0).all():
+        return found
+    return replace(
+        found, kernels=found.kernels * signs[:, None, None, None], maps=found.maps * signs[:, None, None]
     )
-    return Revisit(objective, found, normal.scales, 1 / size)
+
+
+def amplitude_noise(objective: Objective, left: Real, kernels: Real, norms: Real) -> tuple[float, ...]:
+    """Standard deviation of the noise that an amplitude of each type meets, in the image's unit.
+
+    Parameters
+    ----------
+    objective : Objective
+    left : array (slices, rows, cols)
+        Residual, in the unit of the normalised image.
+    kernels : array (types, slices, k1, k2)
+    norms : array (types,)
+        See `in_image_unit`.
+    """
+    levels = [n * matched_noise(objective, left, a) for n, a in zip(norms, kernels, strict=True)]
+    return tuple(float(level) for level in levels)

@@ -24,10 +24,10 @@ from napari_sbd.core.observation import Observation
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.progress import Progress
 from napari_sbd.core.recovery import Recovery, Status
+from napari_sbd.core.revisit import amplitude_noise, in_image_unit, upright
 from napari_sbd.core.signs import both_signs
 from napari_sbd.core.single import Single
 from napari_sbd.core.sites import Sites
-from napari_sbd.core.sparsity import matched_noise
 from napari_sbd.core.start import NO_STARTS, Starts
 from napari_sbd.core.steps import Snapshot
 from napari_sbd.core.tiles import bands
@@ -124,20 +124,21 @@ class Run:
 
     def shown(self, snapshot: Snapshot) -> tuple[Real, Real, float]:
         """Kernels and activation maps of a step in the image's unit, and its λ over λ_max."""
-        kernels, maps = self._as_returned(self.first.windowed(snapshot.iterate))
+        found = upright(self.first.windowed(snapshot.iterate))
+        kernels, maps, _ = in_image_unit(found, self.scales)
         return kernels, self.raw.convolution.on_frame(maps), snapshot.lam / self.first.largest
 
     def result(self, status: Status) -> Recovery:
         """The result in the image's unit; bias and noise belong to the returned kernels and maps."""
-        best = self._best()
-        peaks = self._peaks(best, refine=status == "finished")
+        best = upright(self._best())
+        kernels, maps, norms = in_image_unit(best, self.scales)
+        peaks = self._peaks(best, norms, refine=status == "finished")
         left = residual_of(self.raw, best)
-        amplitude_noise = self._amplitude_noise(best, left)
+        levels = amplitude_noise(self.raw, left, best.kernels, norms)
         left *= self.scales.astype(left.dtype)[:, None, None]
         noise = robust_std(sampled(left, self.seen.mask))
         quality = self._quality(left, noise)
         del left
-        kernels, maps = self._as_returned(best)
         return Recovery(
             self.seen,
             self.parameters,
@@ -147,7 +148,7 @@ class Run:
             self._bias(kernels, maps),
             noise,
             status,
-            amplitude_noise=amplitude_noise,
+            amplitude_noise=levels,
             nothing=self.nothing if status == "finished" else "",
             quality=quality,
             history=pd.DataFrame(self.history, columns=["seconds", "stage", "start", "lam", "objective"]),
@@ -162,21 +163,6 @@ class Run:
         debiased = self.latest.stage == "debias" and not self.nothing
         return self.latest.iterate if debiased else self.accepted
 
-    def _as_returned(self, found: Iterate) -> tuple[Real, Real]:
-        """Kernels of unit norm and extended maps in the image's unit, the sign such that Σ x ≥ 0."""
-        scaled = found.kernels.astype(float) * self.scales[None, :, None, None]
-        norms = self._norms(found)
-        kernels = scaled / norms[:, None, None, None]
-        maps = found.maps.astype(float)
-        maps *= norms[:, None, None]
-        return kernels, maps
-
-    def _norms(self, found: Iterate) -> Real:
-        """Factor between maps as worked with and as returned, for each type; negative where Σ x < 0."""
-        scaled = found.kernels.astype(float) * self.scales[None, :, None, None]
-        size = np.linalg.norm(scaled.reshape(len(scaled), -1), axis=1)
-        return np.where(size > 0, size, 1) * np.where(found.maps.sum((1, 2), dtype=float) < 0, -1.0, 1.0)
-
     def _bias(self, kernels: Real, maps: Real) -> Real:
         """Mean of each slice less that of what the model shows there, in the image's unit."""
         sites, field = Sites.of(maps), self.raw.field
@@ -187,16 +173,10 @@ class Run:
         ]
         return np.where(self.seen.mask.any((1, 2)), np.asarray(means) - shown, 0.0)
 
-    def _amplitude_noise(self, best: Iterate, left: Real) -> tuple[float, ...]:
-        """Standard deviation of the noise that an amplitude of each type meets, in the image's unit."""
-        noise = [matched_noise(self.raw, left, kernel) for kernel in best.kernels]
-        return tuple(float(n) for n in np.abs(self._norms(best)) * noise)
-
-    def _peaks(self, best: Iterate, refine: bool) -> tuple[Peaks, ...]:
+    def _peaks(self, best: Iterate, norms: Real, refine: bool) -> tuple[Peaks, ...]:
         """Candidates for defects in the image's unit; Σ x ≥ 0 as for the maps."""
         peaks = refined_peaks(self.raw, best) if refine else atoms_of(best).peaks(best)
-        pairs = zip(peaks, self._norms(best), strict=True)
-        return tuple(Peaks(p.centres, p.amplitudes * norm) for p, norm in pairs)
+        return tuple(Peaks(p.centres, p.amplitudes * norm) for p, norm in zip(peaks, norms, strict=True))
 
     def _quality(self, rest: Real, noise: float) -> dict[str, float]:
         search = self.first.search

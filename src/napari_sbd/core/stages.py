@@ -145,7 +145,13 @@ def _rounds(
 
 
 def _reweighted(objective: Objective, best: Iterate, penalty: Penalty, schedule: Schedule = REFINE) -> Steps:
-    """Descend with weights `√v · ε / (|x| + ε)`, v the share of an atom's energy that the mask lets through.
+    heavier = reweighting(objective, best, penalty)
+    steps = alternate(objective, best.kernels, best.maps, heavier, schedule)
+    return (yield from follow(steps, "refine", penalty.lam, 0, best))
+
+
+def reweighting(objective: Objective, best: Iterate, penalty: Penalty) -> Penalty:
+    """The penalty with weights `√v · ε / (|x| + ε)`, v the share of an atom's energy that the mask shows.
 
     The noise that an atom meets is `σ √v`: so all are judged alike, those outside the frame included.
     """
@@ -159,9 +165,7 @@ def _reweighted(objective: Objective, best: Iterate, penalty: Penalty, schedule:
     np.maximum.at(largest, sites.kinds, size)
     floor = REWEIGHT * largest[sites.kinds]
     weights[sites.kinds, sites.rows, sites.cols] *= floor / (size + floor)
-    heavier = replace(penalty, weights=weights)
-    steps = alternate(objective, best.kernels, best.maps, heavier, schedule)
-    return (yield from follow(steps, "refine", penalty.lam, 0, best))
+    return replace(penalty, weights=weights)
 
 
 def debias(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:

@@ -87,3 +87,30 @@ def _off_centre(energy: Real) -> float:
         return 0.0
     offsets = [np.arange(n) - (n - 1) / 2 for n in energy.shape]
     return float(np.hypot(energy.sum(1) @ offsets[0], energy.sum(0) @ offsets[1]) / total)
+
+
+def rewindowed(kernels: Real, maps: Real, window: Pair) -> tuple[Real, Real]:
+    """Kernels in a window that is larger or smaller on all sides, back to unit norm, and their extended maps.
+
+    What is new of a larger window is zero.
+
+    Examples
+    --------
+    >>> kernels, maps = rewindowed(np.ones((1, 1, 3, 3)), np.ones((1, 12, 12)), (6, 3))
+    >>> kernels.shape, maps.shape
+    ((1, 1, 6, 3), (1, 15, 12))
+    """
+    first = [(new - old) // 2 for new, old in zip(window, kernels.shape[-2:], strict=True)]
+    last = [new - old - f for new, old, f in zip(window, kernels.shape[-2:], first, strict=True)]
+    if not any((*first, *last)):
+        return kernels, maps
+    return project(_framed(kernels, first, last)), _framed(maps, last, first)
+
+
+def _framed(array: Real, first: list[int], last: list[int]) -> Real:
+    """Zeros round the last two axes; where a number is negative, so much is cut off."""
+    rows, cols = (
+        slice(max(0, -f), n - max(0, -b)) for f, b, n in zip(first, last, array.shape[-2:], strict=True)
+    )
+    pads = [(0, 0)] * (array.ndim - 2) + [(max(0, f), max(0, b)) for f, b in zip(first, last, strict=True)]
+    return np.pad(array[..., rows, cols], pads)

@@ -5,6 +5,7 @@ from napari_sbd.layers.frame import Frame
 from napari_sbd.layers.handle import Handle, exchange_recovery, handle_in, recovery_of
 from napari_sbd.layers.looks import layer_data_of, looks_of, opened_layers
 from napari_sbd.layers.marks import boxes_of, is_image, is_layer, is_shapes, marked, start_of
+from napari_sbd.layers.part import part_layers, part_recovery, part_source
 from napari_sbd.layers.ready import PREPARED, Ready, prepared_layer, ready
 from napari_sbd.layers.result import (
     DIVERGING,
@@ -17,7 +18,7 @@ from napari_sbd.layers.result import (
     result_layers,
     update_defects,
 )
-from napari_sbd.layers.slots import Slot, free_slot, role_of
+from napari_sbd.layers.slots import Slot, free_slot, role_of, slot_of
 from napari_sbd.layers.source import NAMESPACE, Source, energies_of, energy_axis, source_of
 
 __all__ = [
@@ -50,11 +51,15 @@ __all__ = [
     "looks_of",
     "marked",
     "opened_layers",
+    "part_layers",
+    "part_recovery",
+    "part_source",
     "prepared_layer",
     "ready",
     "recovery_of",
     "result_layers",
     "role_of",
+    "slot_of",
     "source_of",
     "start_of",
     "update_defects",

@@ -64,6 +64,16 @@ def free_slot(source: Source, kernels: Real, shape: tuple[int, int], existing: I
     return Slot(number, row)
 
 
+def slot_of(kernels: Iterable[Any], source: Source) -> Slot:
+    """The slot of a run that has these kernel layers."""
+    layers = list(kernels)
+    if not layers:
+        return FIRST
+    number = re.search(r" \[(\d+)\]$", layers[0].name)
+    row = min(float(_box_of(layer, source)[0][0]) for layer in layers)
+    return Slot(int(number[1]) if number else 1, round(row))
+
+
 def _is_of_run(name: str, source_name: str, number: int) -> bool:
     suffix = suffix_of(number)
     own = rf"{re.escape(source_name)} · ({'|'.join(ROLES)})( \d+)?{re.escape(suffix)}"

@@ -20,8 +20,10 @@ from napari_sbd.layers import (
     free_slot,
     handle_in,
     live_layers,
+    recovery_of,
     result_layers,
     role_of,
+    slot_of,
     update_defects,
 )
 
@@ -43,6 +45,15 @@ class LiveLayers:
         self._slot: Slot | None = None
         self._layers: dict[str, Any] = {}  # by name
         self._seen: list[Any] = []  # shapes of the kernels when the view was fitted to them
+
+    @classmethod
+    def of(cls, viewer: Any, recovery: Recovery) -> LiveLayers:
+        """The layers of a recovery that are in the viewer already."""
+        own = [layer for layer in viewer.layers if recovery_of(layer.metadata) is recovery]
+        layers = cls(viewer, recovery.source)
+        layers._slot = slot_of([layer for layer in own if role_of(layer) == "kernel"], recovery.source)
+        layers._layers = {layer.name: layer for layer in own}
+        return layers
 
     def show(self, state: State) -> None:
         """Show where the recovery stands."""
@@ -113,7 +124,7 @@ class LiveLayers:
             layer.data = np.asarray(data)
             layer.contrast_limits = attributes["contrast_limits"]
             if role_of(layer) == "activation":
-                _follow_signs(layer, attributes["colormap"])
+                follow_signs(layer, attributes["colormap"])
             if role_of(layer) == "kernel" and not np.allclose(layer.translate, attributes["translate"]):
                 layer.translate = attributes["translate"]
         return self._layers[name]
@@ -133,7 +144,7 @@ class LiveLayers:
         self._seen = self._extent()
 
 
-def _follow_signs(layer: Any, colours: dict[str, Any]) -> None:
+def follow_signs(layer: Any, colours: dict[str, Any]) -> None:
     """Change between the two colormaps of activations; one that the user chose stays."""
     if layer.colormap.name in SPARSE_NAMES and layer.colormap.name != colours["name"]:
         layer.colormap = colours

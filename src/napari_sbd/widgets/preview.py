@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -84,10 +85,10 @@ class KernelRow:
         middle, side = kernel[at], SMALL_SIDE if several else SIDE
         top = float(np.abs(kernel).max()) or 1.0
         size = middle.shape[0] * source.pixel_size[0], middle.shape[1] * source.pixel_size[1]
-        _paint(self.kernel, (middle / top + 1) / 2, Colormap(**DIVERGING), size, side)
+        _paint(self.kernel, (middle / top + 1) / 2, _colours("kernel"), size, side)
         magnitude, reach = spectrum(middle)
         limits = np.pi * reach / source.pixel_size[0], np.pi * reach / source.pixel_size[1]
-        _paint(self.qpi, magnitude / (magnitude.max() or 1.0), ensure_colormap("inferno"), limits, side)
+        _paint(self.qpi, magnitude / (magnitude.max() or 1.0), _colours("spectrum"), limits, side)
         first, second = _kernel_caption(kernel, size, source, at), _qpi_caption(limits, source.unit)
         self.caption.setText(f"Kernel<br>{first}")
         self.qpi_caption.setText(second)
@@ -114,6 +115,19 @@ def _qpi_caption(limits: tuple[float, float], unit: str) -> str:
     return f"QPI<br>|q| ≤ {', '.join(ends)} {'rad/px' if unit == 'px' else f'{unit}⁻¹'}"
 
 
+@cache
+def _colours(what: str) -> Any:
+    """Colours (256, 3) for values from 0 to 1."""
+    colours = Colormap(**DIVERGING) if what == "kernel" else ensure_colormap("inferno")
+    return np.rint(255 * colours.map(np.linspace(0, 1, 256))[:, :3]).astype(np.uint8)
+
+
+@lru_cache(maxsize=16)
+def _enlarging(size: int, times: int) -> Real:
+    """Matrix (times · size, size) of an enlargement by cubic splines, along one axis."""
+    return np.asarray(ndimage.zoom(np.eye(size), (times, 1), order=3, mode="nearest", grid_mode=True))
+
+
 def _paint(label: QLabel, values: Real, colours: Any, aspect: tuple[float, ...], side: int) -> None:
     """Draw values from 0 to 1 in a label, `side` pixels on screen along the longer side."""
     scale = side / max(aspect)
@@ -122,8 +136,8 @@ def _paint(label: QLabel, values: Real, colours: Any, aspect: tuple[float, ...],
     wanted = QSize(round(width * ratio), round(height * ratio))
     times = -(-max(wanted.width(), wanted.height()) // min(values.shape))
     if times > 1:
-        values = np.clip(ndimage.zoom(values, times, order=3, mode="nearest", grid_mode=True), 0, 1)
-    pixels = np.ascontiguousarray(np.rint(255 * colours.map(values.ravel())[:, :3]).astype(np.uint8))
+        values = _enlarging(values.shape[0], times) @ values @ _enlarging(values.shape[1], times).T
+    pixels = np.ascontiguousarray(colours[np.rint(255 * np.clip(values, 0, 1)).astype(int)])
     rows, cols = values.shape
     image = QImage(pixels.tobytes(), cols, rows, 3 * cols, QImage.Format.Format_RGB888)
     smooth = Qt.TransformationMode.SmoothTransformation

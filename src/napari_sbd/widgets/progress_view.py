@@ -64,13 +64,15 @@ class ProgressView(QWidget):
     def tell(self, text: str, level: str = "result") -> None:
         """Show a message of level 'result', 'warning' or 'error'; an empty one hides it."""
         self.message.setText(text)
+        self.message.setVisible(bool(text))
+        if self.message.property("level") == level:
+            return
         self.message.setProperty("level", level)
         # Qt reads properties that a style sheet asks for only when the style is set anew.
         style = self.message.style()
         if style is not None:
             style.unpolish(self.message)
             style.polish(self.message)
-        self.message.setVisible(bool(text))
 
 
 def describe(state: State) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import notification_manager
 from psygnal import Signal
-from qtpy.QtCore import QEvent, QSize, Qt
+from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtWidgets import QApplication, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from napari_sbd.api import Recovery
@@ -22,6 +22,7 @@ from napari_sbd.widgets.errors import ErrorsRun
 from napari_sbd.widgets.image_choice import ImageChoice, sentence
 from napari_sbd.widgets.layer_choice import MaskChoice, StartChoice
 from napari_sbd.widgets.live import LiveLayers
+from napari_sbd.widgets.live_section import LiveSection
 from napari_sbd.widgets.prepare import PrepareSection
 from napari_sbd.widgets.preview import KernelPreview
 from napari_sbd.widgets.progress_view import ProgressView
@@ -71,6 +72,11 @@ class RecoverWidget(QWidget):
         self._run: Run | None = None
         self._layers: LiveLayers | None = None  # of `recovery`
         self._errors: ErrorsRun | None = None
+        # In a turn of the event loop of its own, so that none takes long.
+        self._previewed: Recovery | None = None
+        self._preview_timer = QTimer(self)
+        self._preview_timer.setSingleShot(True)
+        self._preview_timer.timeout.connect(lambda: self._preview(self._previewed))
         # What the running recovery was asked for, and what gave `recovery`.
         self._asked: tuple[Any, ...] = ()
         self._answered: tuple[Any, ...] = ()
@@ -80,6 +86,7 @@ class RecoverWidget(QWidget):
         self.form = SettingsForm(self._rows_above())
         self.progress, self.preview, self.result = ProgressView(), KernelPreview(), ResultView()
         self.save_bar = SaveBar(napari_viewer)
+        self.live = LiveSection(napari_viewer, lambda: self.save_bar.recovery)
         self._add_buttons()
         self._lay_out()
         self.image.changed.connect(self._refresh)
@@ -87,6 +94,7 @@ class RecoverWidget(QWidget):
         self.form.changed.connect(self._refresh)
         self.result.threshold_changed.connect(self._change_threshold)
         self.result.errors_wanted.connect(self._add_errors)
+        self.live.shown.connect(self._show_live)
         napari_viewer.dims.events.point.connect(self._follow_slice)
         self.prepare.changed.connect(self._refresh)
         napari_viewer.events.theme.connect(self._follow_theme)
@@ -109,6 +117,7 @@ class RecoverWidget(QWidget):
         self._refresh()
         if self.image.observation is None or self.image.source is None or not self.button.isEnabled():
             return
+        self.live.stop()
         self._asked = self._request()
         watch, recipe = WindowWatch(self), self.prepare.recipe
         options = self.form.options() | {"start": self._given_start()}
@@ -165,6 +174,7 @@ class RecoverWidget(QWidget):
         """Notice that the dock was closed: napari takes the widget out of it and sends nothing else."""
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.cancel()
+            self.live.stop()
         return bool(super().event(event))
 
     def _rows_above(self) -> list[tuple[QLabel | None, QWidget]]:
@@ -207,6 +217,7 @@ class RecoverWidget(QWidget):
         inner.addWidget(self.button)
         inner.addLayout(small)
         inner.addWidget(self.progress)
+        inner.addWidget(self.live)
         inner.addWidget(self.preview)
         inner.addWidget(self.result)
         inner.addWidget(self.save_bar)
@@ -310,18 +321,20 @@ class RecoverWidget(QWidget):
                 self.form.fields["lam_last"].show_chosen(float(f"{outcome.history['lam'].iloc[-1]:.2g}"))
             self._tell_result()
         self.save_bar.show_result(self.recovery)
+        self.live.refresh()
         self._refresh()
         self.finished.emit(self.recovery)
 
     def _follow_slice(self, event: Any = None) -> None:
         """Preview the kernels, of a stack at the slice that the viewer shows."""
         recovery = self.recovery
+        if recovery is not None and (event is None or recovery.kernels.shape[1] > 1):
+            self._preview(recovery)
+
+    def _preview(self, recovery: Recovery | None) -> None:
         if recovery is None or self._run is not None:
             return
-        count, point = recovery.kernels.shape[1], self.viewer.dims.point
-        if event is not None and count == 1:
-            return
-        number = None
+        count, point, number = recovery.kernels.shape[1], self.viewer.dims.point, None
         if len(point) >= 3 and count > 1:
             place = (point[-3] - recovery.source.slice_translate) / recovery.source.slice_scale
             number = min(max(round(place), 0), count - 1)
@@ -329,6 +342,9 @@ class RecoverWidget(QWidget):
 
     def _change_threshold(self, threshold: Threshold) -> None:
         """Make table and points anew; nothing is run."""
+        if self.live.is_on:
+            self.live.change_threshold(threshold)
+            return
         if self.recovery is None:
             return
         self.recovery = self.recovery.with_threshold(
@@ -340,6 +356,19 @@ class RecoverWidget(QWidget):
         if self.progress.level == "result":
             self._tell_result()
         self.save_bar.show_result(self.recovery)
+
+    def _show_live(self, recovery: Recovery, final: bool) -> None:
+        """Follow *Live*; what is final is the result from now on."""
+        if final and recovery is not self.recovery:
+            self._layers = LiveLayers.of(self.viewer, recovery)
+            self.recovery, self._answered = recovery, ()
+            self.save_bar.show_result(recovery)
+        self.result.follow(recovery)
+        self._previewed = recovery
+        self._preview_timer.start(0)
+        part = "" if final or self.live.box is None else "In this part: "
+        summary = f"{part}{recovery.summary}"
+        self.progress.tell(f"{summary[0].upper()}{summary[1:]}.", "result")
 
     def _add_errors(self) -> None:
         """Work out the kernels' standard errors in the background and add them as layers."""

@@ -124,7 +124,7 @@ class ResultView(QWidget):
         self.errors.setToolTip(f"<p>{ERRORS_HELP}</p>")
         self.errors.clicked.connect(lambda: self.errors_wanted.emit())
         self.errors_text = hint_label()
-        self._figures = QWidget()
+        self._figures, self._shown = QWidget(), 0  # rows of it
         self._grid = QGridLayout(self._figures)
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setHorizontalSpacing(12)
@@ -144,7 +144,7 @@ class ResultView(QWidget):
     def figures(self) -> dict[str, str]:
         """The figures as they are shown, by name."""
         texts: dict[str, str] = {}
-        for row in range(self._grid.rowCount()):
+        for row in range(self._shown):
             items = [self._grid.itemAtPosition(row, column) for column in range(2)]
             labels = [item.widget() for item in items if item is not None]
             name, value = (label.text() if isinstance(label, QLabel) else "" for label in labels or ("", ""))
@@ -167,17 +167,36 @@ class ResultView(QWidget):
         self.errors_text.setText(text)
         self.errors_text.setVisible(bool(text))
 
+    def follow(self, recovery: Recovery) -> None:
+        """Show the figures of a result that changes under the user's hand; the threshold stays."""
+        if not self.isVisibleTo(self.parentWidget()):
+            self.show_result(recovery)
+            return
+        for widget in (self._threshold_title, self.rows, self.errors):
+            widget.setVisible(not recovery.nothing)
+        self.rows.describe(recovery)
+        self._show_figures(recovery)
+
     def _show_figures(self, recovery: Recovery) -> None:
-        while (item := self._grid.takeAt(0)) is not None:
-            widget = item.widget()
-            if widget is not None:
-                widget.hide()
-                widget.deleteLater()
-        for row, (name, value, help_) in enumerate(trust_rows(recovery)):
-            for column, text in enumerate((name, value)):
-                label = QLabel(text)
-                label.setToolTip(f"<p>{help_}</p>")
-                self._grid.addWidget(label, row, column)
+        rows = trust_rows(recovery)
+        for row in range(max(len(rows), self._shown)):
+            labels = [self._label(row, column) for column in range(2)]
+            for label, text in zip(labels, rows[row][:2] if row < len(rows) else (), strict=False):
+                if label.text() != text:
+                    label.setText(text)
+                    label.setToolTip(f"<p>{rows[row][2]}</p>")
+            for label in labels:
+                label.setVisible(row < len(rows))
+        self._shown = len(rows)
+
+    def _label(self, row: int, column: int) -> QLabel:
+        """The label at a place; it is made once, so that nothing flickers when figures follow each other."""
+        item = self._grid.itemAtPosition(row, column)
+        widget = item.widget() if item is not None else None
+        if not isinstance(widget, QLabel):
+            widget = QLabel()
+            self._grid.addWidget(widget, row, column)
+        return widget
 
 
 def _title(text: str) -> QLabel:
