@@ -24,7 +24,6 @@ from napari_sbd.core.sparsity import largest_penalty
 from napari_sbd.core.stages import reweighting
 from napari_sbd.core.steps import frozen
 from napari_sbd.core.threads import one_thread
-from napari_sbd.core.threshold import left_out
 from napari_sbd.core.verdict import residual_of
 from napari_sbd.core.window import rewindowed
 
@@ -208,19 +207,16 @@ class Resolver:
         kernels, maps, norms = in_image_unit(found, self.scales)
         left = residual_of(objective, found)
         new = self._changed(solved, kernels, maps, _in_unit(refined_peaks(objective, found), norms))
-        new = with_noise(
-            replace(
-                new, status=status, amplitude_noise=amplitude_noise(objective, left, found.kernels, norms)
-            )
-        )
+        levels = amplitude_noise(objective, left, found.kernels, norms)
+        new = with_noise(replace(new, status=status, amplitude_noise=levels))
         vars(new)["_past"] = Revisit(objective, found, self.scales, norms)
         return new
 
     def sketch(self, solved: Solved, figures: bool = True) -> Recovery:
         """The same without what takes long and hardly changes, for a picture while a hand drags.
 
-        Centres stay centroids of activations, few neighbours take part in an amplitude's error, and noise of
-        amplitudes and default threshold are those of the recovery from which all set out.
+        What the fit leaves out is not sought, centres stay centroids of activations, few neighbours take part in
+        an amplitude's error, and noise of amplitudes and default threshold are those of the first recovery.
 
         Parameters
         ----------
@@ -238,9 +234,8 @@ class Resolver:
         vars(new)["noise_snr"] = old.noise_snr
         if new.window == old.window:
             vars(new)["_filtered"] = old._filtered
-        left = [] if new.nothing else left_out(new._past, new._filtered, new.peaks)
         place = seen.pixel_size, seen.unit, FEW_NEIGHBOURS
-        vars(new)["candidates"] = candidate_table(new.peaks, kernels, seen.mask, new._levels, left, *place)
+        vars(new)["candidates"] = candidate_table(new.peaks, kernels, seen.mask, new._levels, (), *place)
         return new
 
     def _changed(self, solved: Solved, kernels: Real, maps: Real, peaks: tuple[Peaks, ...]) -> Recovery:
