@@ -215,8 +215,9 @@ class Resolver:
     def sketch(self, solved: Solved, figures: bool = True) -> Recovery:
         """The same without what takes long and hardly changes, for a picture while a hand drags.
 
-        What the fit leaves out is not sought, centres stay centroids of activations, few neighbours take part in
-        an amplitude's error, and noise of amplitudes and default threshold are those of the first recovery.
+        What the fit leaves out is not sought, centres stay centroids of activations, few neighbours take part
+        in an amplitude's error, and noise of amplitudes and default threshold are those
+        of the first recovery.
 
         Parameters
         ----------
