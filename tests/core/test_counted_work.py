@@ -1,0 +1,41 @@
+"""What a recovery costs, counted in work rather than in seconds: the same on every machine."""
+
+import numpy as np
+import pytest
+from scipy import fft
+
+from napari_sbd.core.recover import recover
+from napari_sbd.simulate import ldos_kernel, random_field
+
+
+@pytest.fixture
+def transformed(monkeypatch):
+    """Numbers that went through real FFTs until now, both ways."""
+    counted = [0]
+
+    def watched(name):
+        plain = getattr(fft, name)
+
+        def counting(array, *args, **options):
+            result = plain(array, *args, **options)
+            counted[0] += max(np.size(array), np.size(result))
+            return result
+
+        monkeypatch.setattr(fft, name, counting)
+
+    for name in ("rfft2", "irfft2"):
+        watched(name)
+    return counted
+
+
+@pytest.mark.parametrize(
+    ("size", "density", "pairs", "steps"),
+    [(128, 1e-3, 470, 75), (256, 1e-3, 290, 84)],
+)
+def test_a_recovery_takes_no_more_transforms_and_steps_than_it_did(transformed, size, density, pairs, steps):
+    """Limits are a quarter above what was counted when this was written."""
+    field = random_field(ldos_kernel(31, -1.8), (size, size), density, snr_db=20, seed=1)
+    recovery = recover(field.image, kernel_size=31)
+    assert len(recovery.defects) == len(field.positions)
+    assert transformed[0] / (2 * size**2) < pairs
+    assert len(recovery.history) < steps
