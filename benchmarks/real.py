@@ -30,7 +30,10 @@ HAADF_WITHIN, TASE2_WITHIN = 6.0, 4.0
 def run(seeds: Iterable[int], only: Iterable[str] = ()) -> None:
     """All real images, or those that are named."""
     seeds = list(seeds)
-    for name in list(only) or list(SUITES):
+    names = [name for text in only for name in text.replace(" ", "").split(",")]
+    for unknown in set(names) - set(SUITES):
+        raise SystemExit(f"--only {unknown}: choose from {', '.join(SUITES)}")
+    for name in names or list(SUITES):
         if not DATA.is_dir():
             note(f"\n{name}: ../shared/data is not there; left out.")
             continue
