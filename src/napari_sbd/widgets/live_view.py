@@ -138,7 +138,7 @@ class LiveView:
                 images.append(partial(change, layer, *new[key], move=self.box is None))
             elif key[0] == "defects":
                 update = partial(update_defects, layer, recovery, source, self.slot)
-                others.append(update if complete else partial(_move_points, layer, recovery, update))
+                others.append(update if complete else partial(_move_points, layer, recovery))
             elif key[0] in FROM_THE_MODEL:
                 others.append(partial(_change_data, layer, getattr(recovery, key[0])))
         return [*images, *others] if complete else [partial(_all, images), *others]
@@ -193,14 +193,14 @@ def _all(changes: list[Callable[[], None]]) -> None:
         change()
 
 
-def _move_points(layer: Any, recovery: Recovery, update: Callable[[], None]) -> None:
-    """Move the points alone, while they are as many; colours and table follow when the hand rests."""
+def _move_points(layer: Any, recovery: Recovery) -> None:
+    """Show other places alone; colours and table follow when the hand rests."""
     places = recovery.defects[["row", "col"]].to_numpy(float)
-    if len(places) == len(layer.data):
-        if not np.allclose(places, layer.data, rtol=0, atol=SAME_PLACE):
-            layer.data = places
-    else:
-        update()
+    if len(places) == len(layer.data) and np.allclose(places, layer.data, rtol=0, atol=SAME_PLACE):
+        return
+    if layer.selected_data:
+        layer.selected_data = set()
+    layer.data = places
 
 
 def _change_data(layer: Any, stack: Real) -> None:
