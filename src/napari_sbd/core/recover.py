@@ -23,6 +23,7 @@ from napari_sbd.core.threads import one_thread
 Real = NDArray[np.floating]
 
 SECONDS_BETWEEN_STATES = 0.1
+SEEN_AS = ("mask", "pixel_size", "unit", "name")  # options of `observe`
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,27 +138,19 @@ def iter_recover(
     >>> [state.stage for state in iter_recover(image, kernel_size=5)][-1]
     'finished'
     """
-    begun = _begun(image, mask=mask, pixel_size=pixel_size, unit=unit, name=name, start=start, **options)
-    return _drive(begun, stop)
+    seen_as = {"mask": mask, "pixel_size": pixel_size, "unit": unit, "name": name}
+    return _drive(_begun(image, start=start, **seen_as, **options), stop)
 
 
-def _begun(
-    image: Any,
-    *,
-    mask: Any = None,
-    pixel_size: float | tuple[float, float] = 1.0,
-    unit: str = "px",
-    name: str = "image",
-    start: Any = None,
-    **options: Any,
-) -> Run:
+def _begun(image: Any, *, start: Any = None, **options: Any) -> Run:
     """A run whose input has been checked."""
+    seen_as = {key: options.pop(key) for key in SEEN_AS if key in options}
     parameters = Parameters.from_options(options)
     _check_memory(image, parameters)
     if isinstance(image, Observation):
         seen = image
     else:
-        seen = observe(image, mask=mask, pixel_size=pixel_size, unit=unit, name=name)
+        seen = observe(image, **seen_as)
     if parameters.kernel_size is not None:
         check_window(parameters.kernel_size, seen.shape)
     starts = given_starts(start, seen.shape, len(seen.data))

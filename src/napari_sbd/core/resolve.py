@@ -46,9 +46,7 @@ SOLVE = Schedule(30, 1e-3)
 ROUND = Schedule(20, 1e-3)
 ONCE = Schedule(1)  # amplitudes alone on a support that stays: one step is exact
 FEW_NEIGHBOURS = 8  # in the error of an amplitude, in a sketch
-SETTLED = (
-    1e-3  # change of kernels and maps, relative, below which another round of reweighting changes nothing
-)
+SETTLED = 1e-3  # relative change of kernels and maps, below which another round changes nothing
 EMPTY = "λ is so large that it leaves the activation map empty: choose a smaller one"
 
 

@@ -24,9 +24,8 @@ from napari_sbd.core.verdict import residual_of
 Real = NDArray[np.floating]
 
 TYPICAL_LEVELS = 8
-MOST_STEPS = 1000
-LOOKS = (2, 4, 7, 11)
-KNOWN = 0.97
+LOOKS = (3, 5, 8, 12)  # steps after which a start is compared with those before
+KNOWN = 0.97  # similarity from which it is one of them
 
 
 @dataclass
@@ -48,6 +47,7 @@ class Search:
     penalty: Penalty
     starts: Starts = NO_STARTS
     largest: float = 1.0
+    patches: list[Real] = field(default_factory=list)
     found: list[Iterate] = field(default_factory=list)
     polished: list[Iterate] = field(default_factory=list)
     levels: Levels | None = None
@@ -66,7 +66,7 @@ class Search:
         self.patches = patches = self.starts.patches(self.domain) or self._salient_patches()
         tops = [largest_penalty(part, patch, self.penalty.nonnegative) for patch in patches]
         self.largest = float(np.median(tops))
-        self.first = first = self.penalty.at(options.lam_first * self.largest)
+        first = self._first_penalty
         for number, patch in enumerate(patches):
             self.found.append((yield from self._until_known(stages.stage_one(part, patch, first, number))))
             if number < options.starts:
@@ -88,6 +88,11 @@ class Search:
         progress.skip(min(options.kept, options.starts) - len(self.polished))
         return self.best_polished()
 
+    @property
+    def _first_penalty(self) -> Penalty:
+        """That of stage I."""
+        return self.penalty.at(self.parameters.lam_first * self.largest)
+
     def _salient_patches(self) -> list[Real]:
         part, options = self.domain.part, self.parameters
         rng = np.random.default_rng(options.seed)
@@ -97,23 +102,24 @@ class Search:
 
     def _until_known(self, steps: Steps) -> Steps:
         """Stage I from one start; where it comes to what another start ended in, that one's end."""
-        for count in range(MOST_STEPS):
+        number = 0
+        while True:
             try:
                 snapshot = next(steps)
             except StopIteration as end:
                 return cast(Iterate, end.value)
             yield snapshot
-            if count in LOOKS:
+            number += 1
+            if number in LOOKS:
                 kernel = snapshot.iterate.kernels[0]
                 for known in self.found:
                     if overlap_similarity(kernel, known.kernels[0]) > KNOWN:
                         return known
-        return snapshot.iterate
 
     def gain_of_signs(self) -> Generator[Snapshot, None, float]:
         """What stage I explains with activations of both signs, from its best start, over what it did."""
         number = min(range(len(self.found)), key=lambda n: self.found[n].objective)
-        free = replace(self.first, nonnegative=False)
+        free = replace(self._first_penalty, nonnegative=False)
         signed = yield from stages.stage_one(self.domain.part, self.patches[number], free, number)
         energy = self.domain.part.field.energy
         explained = energy - self.found[number].objective

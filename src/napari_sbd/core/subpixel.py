@@ -50,7 +50,8 @@ def snap(objective: Objective, found: Iterate) -> Iterate:
     A kernel between two pixels is as good an answer as one on a pixel, but defects that sit on pixels are
     then split over neighbours.
     """
-    return _on_the_grid(found, found.kernels, fit_atoms(objective, found.kernels, atoms_of(found)))
+    fitted = fit_atoms(objective, found.kernels, atoms_of(found))
+    return _on_the_grid(found, found.kernels, fitted, only_moved=True)
 
 
 def resolved(objective: Objective, found: Iterate) -> Iterate:
@@ -69,19 +70,18 @@ def resolved(objective: Objective, found: Iterate) -> Iterate:
         kernels = fitted.kernels
         scale = norms(fitted.maps).ravel() / norms(maps).ravel()
         atoms = replace(atoms, amplitudes=atoms.amplitudes * scale[atoms.kinds])
-    return _on_the_grid(found, kernels, atoms)
+    return _on_the_grid(found, kernels, atoms, only_moved=False)
 
 
-def _on_the_grid(found: Iterate, kernels: Real, atoms: Atoms) -> Iterate:
-    """Kernels moved by their defects' common offset, and the maps where that moved any or all were fitted."""
-    refitted = kernels is not found.kernels
+def _on_the_grid(found: Iterate, kernels: Real, atoms: Atoms, only_moved: bool) -> Iterate:
+    """Kernels moved by their defects' common offset, and maps of all types or of those moved."""
     kernels, maps = kernels.copy(), found.maps.copy()
     for kind in range(len(kernels)):
         here = atoms.kinds == kind
         offset = common_offset(atoms.centres[here], atoms.amplitudes[here])
         if offset.any():
             kernels[kind] = [ndimage.shift(a, offset, order=5, mode="constant") for a in kernels[kind]]
-        if offset.any() or refitted:
+        if offset.any() or not only_moved:
             maps[kind] = _on_pixels(atoms, here, offset, maps[kind])
     return replace(found, kernels=project(kernels), maps=maps)
 
