@@ -9,6 +9,7 @@ from scipy import fft, linalg, ndimage
 
 from napari_sbd.core.noise import robust_std
 from napari_sbd.core.parameters import Setting
+from napari_sbd.prepare.beneath import hum_beneath
 from napari_sbd.prepare.operation import (
     ALONG,
     Bool,
@@ -37,7 +38,8 @@ def hum(image: Any, mask: Any = None, *, along: str = "rows", strength: float = 
     Its power along the line is read off where the image itself has none: at high frequencies across the
     lines. With that power as prior, and what is white as noise, each line's hum is the most probable one
     (a Gaussian process, so that the line's ends are treated like its middle). Pixels of defects deviate and
-    do not count; below them the hum is continued from both sides. What the hum so found shares with
+    do not count; below them the hum is continued from both sides, and told from the defect by what neighbouring
+    lines share. What the hum so found shares with
     neighbouring lines belongs to the image and is given back.
 
     Remove lattice and background first: they are no hum.
@@ -88,12 +90,14 @@ def hum_of(image: Real, mask: Bool, strength: float) -> Real:
     if white <= 0 or not power.any():
         return np.zeros_like(image)
     covariance = linalg.toeplitz(fft.irfft(strength * power)[: image.shape[1]])
-    found = _continued(seen, _ordinary(seen, mask, covariance, white), covariance, white)
+    weights, blobs = _ordinary(seen, mask, covariance, white)
+    found = _continued(seen, weights, covariance, white)
+    found += hum_beneath(seen - found, weights, blobs & mask, covariance, white)
     return found - _shared(found)
 
 
-def _ordinary(seen: Real, mask: Bool, covariance: Real, white: float) -> Real:
-    """Weights of the pixels: 0 where a defect is."""
+def _ordinary(seen: Real, mask: Bool, covariance: Real, white: float) -> tuple[Real, Bool]:
+    """Weights of the pixels, 0 where a defect is; and where defects are."""
     smoother = linalg.solve(covariance + white * np.eye(len(covariance)), covariance, assume_a="pos")
     found, scale = np.zeros_like(seen), robust_std(seen[mask])
     for _ in range(ROUNDS):
@@ -105,7 +109,8 @@ def _ordinary(seen: Real, mask: Bool, covariance: Real, white: float) -> Real:
         found = (found + weights * rest) @ smoother
     # A defect's tails are weaker than the noise, and lost in the hum if they count.
     blobs = ndimage.binary_opening(weights <= 0, np.ones((3, 3), bool))
-    return np.where(ndimage.binary_dilation(blobs, iterations=TAILS), 0.0, weights)
+    blobs = ndimage.binary_dilation(blobs, iterations=TAILS)
+    return np.where(blobs, 0.0, weights), blobs
 
 
 def _continued(seen: Real, weights: Real, covariance: Real, white: float) -> Real:
