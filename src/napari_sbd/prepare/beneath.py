@@ -15,6 +15,7 @@ from scipy import linalg, ndimage
 from scipy.spatial.distance import cdist
 
 from napari_sbd.prepare.operation import Bool, Real
+from napari_sbd.prepare.stopping import go_on
 
 REACH = 64  # px on either side of a defect by which its line narrows the hum beneath it
 LARGEST = 2500  # px solved together; larger defects are cut into bands
@@ -99,6 +100,7 @@ def hum_beneath(rest: Real, weights: Real, blobs: Bool, covariance: Real, white:
     parts = [gap.part(SAMPLE) for gap in largest]
     length = max(LENGTHS, key=lambda each: sum(part.evidence(each)[0] for part in parts))
     for gap in gaps:
+        go_on()
         found[gap.at] = gap.explained(length, gap.part(SAMPLE).evidence(length)[1])
     return found
 
