@@ -50,7 +50,7 @@ def test_a_suggestion_stops(image):
         suggest_recipe(image, After(5))
 
 
-@pytest.mark.parametrize("recipe", ["suggest", Recipe([Step("lattice")])])
+@pytest.mark.parametrize("recipe", ["suggest", Recipe((Step("lattice"),))])
 def test_a_recovery_that_is_still_being_prepared_says_that_there_is_nothing(image, recipe):
     stop = Event()
     stop.set()

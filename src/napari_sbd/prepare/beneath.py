@@ -1,14 +1,15 @@
 """Hum beneath defects: told from the defect by what neighbouring lines share.
 
-A defect is as smooth across the lines as along them, hum is not. Where no pixel of the hum alone is seen, both
-are Gaussian processes: the hum's own, which the rest of its line narrows, and the defect's, whose length and
-height the image decides (the most probable ones).
+A defect is as smooth across the lines as along them, hum is not. Where no pixel shows the hum alone, both are
+Gaussian processes: the hum's own, narrowed by the rest of its line, and the defect's, whose length and height
+the image decides (the most probable ones).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy import linalg, ndimage
@@ -37,7 +38,9 @@ class _Gap:
         """Some of its columns, so many pixels at most; all its lines."""
         step = -(-len(self.rest) // most)
         kept = np.flatnonzero((self.at[1] - self.at[1].min()) % step == step // 2)
-        return _Gap((self.at[0][kept], self.at[1][kept]), self.rest[kept], self.hum[np.ix_(kept, kept)], self.white)
+        return _Gap(
+            (self.at[0][kept], self.at[1][kept]), self.rest[kept], self.hum[np.ix_(kept, kept)], self.white
+        )
 
     def noise(self) -> Real:
         """Covariance of all that is no defect."""
@@ -112,13 +115,13 @@ def _gaps(rest: Real, weights: Real, blobs: Bool, covariance: Real, white: float
         rows, cols = rows + box[0].start, cols + box[1].start
         bands = -(-len(rows) // LARGEST)
         edges = np.unique(np.searchsorted(rows, np.linspace(rows[0], rows[-1] + 1, bands + 1).round()))
-        for begin, end in zip(edges, edges[1:], strict=False):
+        for begin, end in pairwise(edges):
             at = rows[begin:end], cols[begin:end]
             yield _Gap(at, rest[at], _narrowed(at, weights, covariance, white), white)
 
 
 def _narrowed(at: tuple[np.ndarray, np.ndarray], weights: Real, covariance: Real, white: float) -> Real:
-    """Covariance of the hum at these pixels, given the rests of their lines; lines know nothing of each other."""
+    """Covariance of the hum at these pixels, given the rests of their lines; each line for itself."""
     rows, cols = at
     found = np.zeros((len(rows), len(rows)))
     for row in np.unique(rows):

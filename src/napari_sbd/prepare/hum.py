@@ -39,9 +39,9 @@ def hum(image: Any, mask: Any = None, *, along: str = "rows", strength: float = 
     Its power along the line is read off where the image itself has none: at high frequencies across the
     lines. With that power as prior, and what is white as noise, each line's hum is the most probable one
     (a Gaussian process, so that the line's ends are treated like its middle). Pixels of defects deviate and
-    do not count; below them the hum is continued from both sides, and told from the defect by what neighbouring
-    lines share. What the hum so found shares with
-    neighbouring lines belongs to the image and is given back.
+    do not count; below them the hum is continued from both sides, and told from the defect by the smoothness
+    that this has across the lines, too. What the hum so found shares with neighbouring lines belongs to the
+    image and is given back.
 
     Remove lattice and background first: they are no hum.
 
