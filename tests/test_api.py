@@ -180,3 +180,25 @@ def test_starts_from_the_boxes_of_a_layer(image):
     from_layer = sbd.recover(source, start=layer, **QUICK, types=1)
     from_array = sbd.recover(source, start=box[None], **QUICK, types=1)
     np.testing.assert_allclose(from_layer.kernels, from_array.kernels, atol=1e-6)
+
+
+@pytest.mark.parametrize("mask", [{}, {"mask": True}, {"leave_out": True}])
+def test_a_lazy_image_is_read_once_with_or_without_a_mask(image, mask):
+    read_pixels = []
+
+    def counted(block):
+        if block.size:
+            read_pixels.append(block.size)
+        return block
+
+    lazy = dask.array.from_array(image, chunks=17).map_blocks(counted, meta=image[:0, :0])
+    inside = np.zeros(image.shape, bool)
+    inside[:20] = True
+    seen, _ = read(lazy, **dict.fromkeys(mask, inside))
+    assert sum(read_pixels) == image.size
+    expected = read(image, **dict.fromkeys(mask, inside))[0]
+    np.testing.assert_array_equal(seen.data, expected.data)
+    np.testing.assert_array_equal(seen.mask, expected.mask)
+    if mask:
+        assert np.array_equal(seen.mask[0], inside if "mask" in mask else ~inside)
+        assert not seen.data[~seen.mask].any()

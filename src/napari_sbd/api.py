@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sbd.core import recover as core
-from napari_sbd.core.observation import Observation, observe
+from napari_sbd.core.observation import Observation, narrowed, observe
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.recover import State
 from napari_sbd.core.recovery import Recovery as CoreRecovery
@@ -132,7 +132,8 @@ def iter_recover(
     name : str, optional
         What messages and layers call the image; a layer's own by default.
     stop : threading.Event, optional
-        Once set, the recovery ends within one step, with the best until then.
+        Once set, the recovery ends within one step, with the best until then; while the image is still being
+        prepared, there is none, and `napari_sbd.prepare.stopping.Stopped` is raised.
     **options
         Settings, see `napari_sbd.Parameters`.
 
@@ -167,8 +168,8 @@ def iter_recover(
     given = start_of(start, source, _index(at)) if is_layer(start) else start
     if recipe is not None:
         Parameters.from_options(options)  # what is wrong with them is said before the work
-    chosen = suggest_recipe(seen) if recipe == SUGGEST else recipe_of(recipe)
-    image = ready(seen, source, chosen, given)
+    chosen = suggest_recipe(seen, stop) if recipe == SUGGEST else recipe_of(recipe)
+    image = ready(seen, source, chosen, given, stop)
     return follow(image.seen, image.source, stop, **image.known(), **options)
 
 
@@ -221,7 +222,7 @@ def read(
         inside = areas.get("mask", True) & ~areas.get("leave_out", np.False_)
         if not inside.any():
             raise ValueError(f"no pixel of {source.name} is left: mark another part of it")
-        seen = observe(data, mask=inside, pixel_size=size, unit=source.unit, name=source.name)
+        seen = narrowed(seen, inside, source.name)
     return seen, _with_energies(source, len(seen.data), energies, energy_unit)
 
 

@@ -6,6 +6,7 @@ from qtpy.QtWidgets import QApplication, QPushButton, QScrollArea
 
 import napari_sbd as sbd
 from napari_sbd.layers import role_of
+from napari_sbd.prepare.recipe import Recipe, Step
 from napari_sbd.widgets import run as run_module
 from napari_sbd.widgets.recover import RecoverWidget
 from napari_sbd.widgets.run import RunState
@@ -101,6 +102,23 @@ def test_cancel_keeps_the_best_and_says_so(viewer, running, qtbot, click):
     assert "ancelled, best so far" in running.progress.message.text()
     assert viewer.layers["large · kernel"].metadata["napari-sbd"]["status"] == "cancelled"
     assert "large · defects" in viewer.layers
+
+
+def test_cancel_ends_the_preparing_too(viewer, large_image, qtbot, click):
+    rows, cols = np.indices(large_image.shape)
+    viewer.add_image(large_image + np.cos(0.9 * rows + 0.4 * cols), name="large")
+    widget = RecoverWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="sbd")
+    # A minute of work, were it not stopped.
+    widget.prepare.show_recipe(Recipe([Step("lattice", {"rows": 4, "cols": 4, "jitter": 10})] * 6))
+    click(widget.button)
+    qtbot.wait(300)
+    click(widget.button)
+    assert widget.button.text() == "Cancelling…"
+    qtbot.waitUntil(lambda: widget.button.text() == "Recover", timeout=5_000)
+    assert widget.recovery is None
+    assert "being prepared" in widget.progress.message.text()
+    assert len(viewer.layers) == 1
 
 
 def test_deleting_layers_during_a_run_breaks_nothing(viewer, running, qtbot, click):

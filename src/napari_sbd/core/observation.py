@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -87,8 +87,37 @@ def observe(
     used = np.isfinite(data)
     if mask is not None:
         used &= _mask(mask, data.shape)
+    _blank(data, used, name, masked=mask is not None)
+    rows, cols = np.broadcast_to(np.asarray(pixel_size, float), 2)
+    if not (rows > 0 and cols > 0 and np.isfinite(rows + cols)):
+        raise ValueError(f"pixel_size must be positive, not {pixel_size!r}")
+    return Observation(data, used, (float(rows), float(cols)), unit)
+
+
+def narrowed(seen: Observation, mask: Any, name: str = "image") -> Observation:
+    """An Observation of which only what a mask marks counts; the image is not read again.
+
+    Raises
+    ------
+    ValueError
+        As `observe` does for an image with that mask.
+
+    Examples
+    --------
+    >>> seen = narrowed(observe([[1, 2, 3], [4, 5, 6], [7, 8, 9]]), [[1, 1, 1], [1, 1, 1], [0, 0, 0]])
+    >>> seen.data.max(), int(seen.mask.sum())
+    (np.float64(6.0), 6)
+    """
+    used = seen.mask & _mask(mask, seen.data.shape)
+    data = seen.data.copy()
+    _blank(data, used, name, masked=True)
+    return replace(seen, data=data, mask=used)
+
+
+def _blank(data: Real, used: NDArray[np.bool_], name: str, *, masked: bool) -> None:
+    """Zeros where a pixel does not count; a ValueError where nothing is left to recover from."""
     if not used.any():
-        what = "has no finite pixel" if mask is None else "has no finite pixel inside the mask"
+        what = "has no finite pixel inside the mask" if masked else "has no finite pixel"
         raise ValueError(f"{name} {what}: nothing can be recovered from it")
     if not used.all():
         data[~used] = 0
@@ -97,10 +126,6 @@ def observe(
         if seen.size and np.ptp(seen) == 0:
             which = name if len(data) == 1 else f"slice {number} of {name}"
             raise ValueError(f"{which} is constant: choose an image with contrast")
-    rows, cols = np.broadcast_to(np.asarray(pixel_size, float), 2)
-    if not (rows > 0 and cols > 0 and np.isfinite(rows + cols)):
-        raise ValueError(f"pixel_size must be positive, not {pixel_size!r}")
-    return Observation(data, used, (float(rows), float(cols)), unit)
 
 
 def check_window(window: tuple[int, int], shape: tuple[int, int]) -> None:

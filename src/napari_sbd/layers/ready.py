@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,9 @@ class Ready:
         return {"start": self.start, "recipe": self.recipe, "frame": self.frame}
 
 
-def ready(seen: Observation, source: Source, recipe: Recipe, start: Any = None) -> Ready:
+def ready(
+    seen: Observation, source: Source, recipe: Recipe, start: Any = None, stop: Event | None = None
+) -> Ready:
     """Take the steps of a recipe; without any, the image stays as it is.
 
     Parameters
@@ -55,6 +58,8 @@ def ready(seen: Observation, source: Source, recipe: Recipe, start: Any = None) 
     recipe : Recipe
     start : object
         As `iter_recover` takes it; boxes are in the pixels of the image given.
+    stop : threading.Event, optional
+        Once set, Stopped is raised.
 
     Examples
     --------
@@ -66,7 +71,7 @@ def ready(seen: Observation, source: Source, recipe: Recipe, start: Any = None) 
     """
     if not recipe.taken:
         return Ready(seen, source, start)
-    done = recipe.run(seen)
+    done = recipe.run(seen, stop)
     frame, new = frame_of(seen, done), done.observation
     # The colours of the raw image do not suit what is left of it.
     placed = replace(source, contrast_limits=None)

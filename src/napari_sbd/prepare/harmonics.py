@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from napari_sbd.prepare.operation import Bool, Real, biweight
+from napari_sbd.prepare.stopping import go_on
 
 Complex = NDArray[np.complexfloating]
 Degrees = tuple[int, int]
@@ -85,6 +86,7 @@ class Harmonics:
         # Real and imaginary parts as factors of their own: images are real.
         self._parts = np.concatenate([self._row.real, self._row.imag])
         self._at = used[0][1], used[1][1]
+        go_on()
         self._factor = linalg.cho_factor(self._gram())
 
     def _gram(self) -> Real:
@@ -133,6 +135,7 @@ class Harmonics:
         found = self.start(np.where(mask, seen, seen[mask].mean())) if start is None else start / unit
         weights = mask.astype(float)
         for number in range(rounds):
+            go_on()
             rest = seen - self.image(found)
             weights = biweight(rest, mask, REJECTED * (1.5 if number == 0 and start is None else 1.0))
             step = self._solved(weights, self.adjoint(weights * rest))

@@ -20,6 +20,7 @@ from napari_sbd.prepare.operation import (
     outcome,
     stacked,
 )
+from napari_sbd.prepare.stopping import go_on
 
 REJECTED = 3.5  # deviations beyond which a pixel is a defect's, not the hum's
 ROUNDS = 30
@@ -97,6 +98,7 @@ def _ordinary(seen: Real, mask: Bool, covariance: Real, white: float) -> Real:
     smoother = linalg.solve(covariance + white * np.eye(len(covariance)), covariance, assume_a="pos")
     found, scale = np.zeros_like(seen), robust_std(seen[mask])
     for _ in range(ROUNDS):
+        go_on()
         rest = seen - found
         alike = ndimage.median_filter(rest, (3, 1), mode="nearest")
         # Not at once as narrow as the rest is: strong hum that is not fitted yet is no defect.
@@ -116,6 +118,7 @@ def _continued(seen: Real, weights: Real, covariance: Real, white: float) -> Rea
     power = np.sum(rest**2, axis=1, keepdims=True)
     enough = ACCURACY * power.max()
     for _ in range(STEPS):
+        go_on()
         if not power.max() > enough:
             break
         image = roots * ((roots * towards) @ covariance) + white * towards

@@ -66,8 +66,8 @@ def bragg_peaks(stack: Real, count: int, prominence: float, known: Real | None =
     top &= (rows[:, None] > 0) | ((rows[:, None] == 0) & (cols > 0))
     top &= np.hypot(rows[:, None], cols) >= PADDED * FEWEST_PERIODS
     top[[0, -1]] = top[:, [0, -1]] = False
-    top &= spectrum > prominence * _level(spectrum)
     places = np.argwhere(top)
+    places = places[spectrum[top] > prominence * _level(spectrum, places)]
     places = places[np.argsort(-spectrum[tuple(places.T)], kind="stable")]
     found: list[Real] = []
     taken = (np.zeros((0, 2)) if known is None else known) * size + middle
@@ -95,15 +95,14 @@ def _spectrum(stack: Real) -> tuple[Real, NDArray[np.intp]]:
     return np.sqrt(fft.fftshift(power)), np.array(size) // 2
 
 
-def _level(spectrum: Real) -> Real:
-    """Median of the spectrum around each point, from blocks."""
+def _level(spectrum: Real, places: NDArray[np.intp]) -> Real:
+    """Median of the spectrum around these places (n, 2), from blocks."""
     blocks = [max(1, round(n / BLOCK)) for n in spectrum.shape]
     # The spectrum is padded: every other point holds all.
     parts = [np.array_split(np.arange(0, n, PADDED), b) for n, b in zip(spectrum.shape, blocks, strict=True)]
     medians = np.array([[np.median(spectrum[np.ix_(i, j)]) for j in parts[1]] for i in parts[0]])
-    places = [(np.arange(n) + 0.5) * b / n - 0.5 for n, b in zip(spectrum.shape, blocks, strict=True)]
-    grid = np.meshgrid(*places, indexing="ij")
-    return np.asarray(ndimage.map_coordinates(medians, grid, order=1, mode="nearest"))
+    among = (places.T + 0.5) * np.reshape(blocks, (2, 1)) / np.reshape(spectrum.shape, (2, 1)) - 0.5
+    return np.asarray(ndimage.map_coordinates(medians, among, order=1, mode="nearest"))
 
 
 def _streak(spectrum: Real, place: NDArray[np.intp]) -> float:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from napari_sbd.prepare import (
     terraces,
 )
 from napari_sbd.prepare.operation import Operation, Outcome, Real, unmoved
+from napari_sbd.prepare.stopping import go_on, stoppable
 
 FORMAT, VERSION = "napari-sbd recipe", 1
 
@@ -186,24 +188,30 @@ class Recipe:
         """The Observation, or the image given as an array, after all steps."""
         return self.run(image).observation
 
-    def run(self, image: Any) -> Prepared:
+    def run(self, image: Any, stop: Event | None = None) -> Prepared:
         """Take all steps; what each found comes along.
 
         Parameters
         ----------
         image : Observation or array-like
+        stop : threading.Event, optional
+            Once set, Stopped is raised, also within the steps that take long.
 
         Raises
         ------
         ValueError
             If the image cannot be prepared that way; the message names the step.
         """
-        observation = observed(image)
+        with stoppable(stop):
+            return self._run(observed(image))
+
+    def _run(self, observation: Observation) -> Prepared:
         data, mask = observation.data, observation.mask
         matrix, size, done = unmoved(), np.array(observation.pixel_size), []
         for number, step in enumerate(self.steps, 1):
             if not step.on:
                 continue
+            go_on()
             try:
                 found = operation(step.operation)(data, mask, pixel_size=(size[0], size[1]), **step.settings)
             except ValueError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from napari_sbd.prepare.operation import SMALLEST, Bool, Real, biweight, filled
 from napari_sbd.prepare.recipe import Recipe, Step, observed, operation
 from napari_sbd.prepare.scars import scars_of
 from napari_sbd.prepare.spikes import spikes_of
+from napari_sbd.prepare.stopping import go_on, stoppable
 from napari_sbd.prepare.terraces import terrace_heights, terraces_of
 
 MOST_SPIKES, MOST_SCARS = 0.01, 0.1  # shares above which they are the image, not its faults
@@ -38,7 +40,7 @@ JITTER = 3
 RESTLESS = 1.5  # deviation of lines along an edge over that of the others
 
 
-def suggest_recipe(image: Any) -> Recipe:
+def suggest_recipe(image: Any, stop: Event | None = None) -> Recipe:
     """Propose a recipe for an image.
 
     Each fault is looked for in the image as the steps before leave it, and a step is proposed only where the
@@ -49,6 +51,8 @@ def suggest_recipe(image: Any) -> Recipe:
     ----------
     image : Observation or array-like
         An array is an image (rows, cols) or a stack (slices, rows, cols).
+    stop : threading.Event, optional
+        Once set, Stopped is raised.
 
     Returns
     -------
@@ -65,7 +69,12 @@ def suggest_recipe(image: Any) -> Recipe:
     >>> suggest_recipe(rng.normal(size=(96, 96))).steps
     ()
     """
-    state = _State(observed(image))
+    with stoppable(stop):
+        return _suggested(observed(image))
+
+
+def _suggested(observation: Observation) -> Recipe:
+    state = _State(observation)
     if min(state.image.shape) < SMALLEST:
         return Recipe()
     searches: tuple[Callable[[_State], Step | None], ...] = (
@@ -84,6 +93,7 @@ def suggest_recipe(image: Any) -> Recipe:
         _borders,
     )
     for search in searches:
+        go_on()
         state.add(search(state))
     return Recipe(tuple(state.steps))
 

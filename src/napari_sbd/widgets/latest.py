@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from threading import Event
 from typing import Any
 
 from napari.qt.threading import create_worker
 from psygnal import Signal
 from qtpy.QtWidgets import QWidget
 
+from napari_sbd.prepare.stopping import stoppable
 from napari_sbd.widgets.run import Failure
 from napari_sbd.widgets.window_watch import WindowWatch, is_alive
 
@@ -34,6 +36,7 @@ class Latest:
         self._next: Job | None = None
         self._watch: WindowWatch | None = None
         self._wanted = False
+        self._stop = Event()  # of the job that is being done
         self.started = 0  # jobs, until now
 
     @property
@@ -51,17 +54,19 @@ class Latest:
         self._wanted = False
         if self.is_running:
             self._next = job
+            self._stop.set()
         else:
             self._start(job)
 
     def forget(self) -> None:
-        """Want no result any more; what is being done cannot be stopped, but nobody hears of it."""
+        """Want no result any more; what is being done is stopped, and nobody hears of it."""
         self._wanted, self._next = False, None
+        self._stop.set()
 
     def _start(self, job: Job) -> None:
         self.started += 1
-        self._watch, self._wanted = WindowWatch(self._owner), True
-        create_worker(_done, job, _connect={"returned": self._end})
+        self._watch, self._wanted, self._stop = WindowWatch(self._owner), True, Event()
+        create_worker(_done, job, self._stop, _connect={"returned": self._end})
 
     def _end(self, outcome: Any) -> None:
         watch, wanted = self._watch, self._wanted
@@ -75,10 +80,11 @@ class Latest:
             self.done.emit(outcome)
 
 
-def _done(job: Job) -> Generator[None, None, Any]:
+def _done(job: Job, stop: Event) -> Generator[None, None, Any]:
     """Do a job in the worker's thread; a generator's arguments are freed, unlike a function's."""
     try:
-        outcome = job()
+        with stoppable(stop):
+            outcome = job()
     except Exception as error:
         outcome = Failure(error)
     yield

@@ -18,6 +18,7 @@ from napari_sbd.core.start import given_starts
 from napari_sbd.core.threshold import Threshold
 from napari_sbd.layers import start_of
 from napari_sbd.prepare.recipe import Recipe
+from napari_sbd.prepare.stopping import Stopped
 from napari_sbd.widgets.errors import ErrorsRun
 from napari_sbd.widgets.image_choice import ImageChoice, sentence
 from napari_sbd.widgets.layer_choice import MaskChoice, StartChoice
@@ -394,14 +395,14 @@ class RecoverWidget(QWidget):
         self.progress.tell(f"{summary[0].upper()}{summary[1:]}.{prepared}", "result")
 
     def _tell_error(self, error: Exception) -> None:
-        if isinstance(error, ValueError):
+        if isinstance(error, (ValueError, Stopped)):
             text = sentence(error)
         elif isinstance(error, MemoryError):
             text = "There is not enough memory: crop the image, or choose a smaller window."
         else:
             text = f"The recovery failed: {error}. napari's message has the details: please report it."
             notification_manager.receive_error(type(error), error, error.__traceback__)
-        self.progress.tell(text, "error")
+        self.progress.tell(text, "result" if isinstance(error, Stopped) else "error")
 
     def _follow_theme(self, event: Any = None) -> None:
         self.setStyleSheet(style_sheet(self.viewer.theme))

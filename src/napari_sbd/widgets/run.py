@@ -174,7 +174,7 @@ def _states(
 ) -> Generator[State | Ready, None, Recovery | Failure]:
     """Follow a recovery in the worker's thread; a state is left out while the one before is not yet shown."""
     try:
-        image = ready(seen, source, recipe, options.get("start"))
+        image = ready(seen, source, recipe, options.get("start"), stop)
         yield image
         for state in follow(image.seen, image.source, stop, **options | image.known()):
             if isinstance(state.recovery, Recovery):
