@@ -26,7 +26,7 @@ Group = tuple[int, ...]
 
 REACH = 2  # px, how far a defect may move at a time
 AROUND = np.array(list(product(range(-REACH, REACH + 1), repeat=2)))
-CROWDED = 0.02  # defects per place, above which moves of pairs do not help any more
+CROWDED = 0.03  # defects per place, above which moves of pairs do not help any more
 POWER = 1  # of amplitudes, by which the typical one is told: what is merged must not rule
 TANGLED = 0.1  # close pairs per defect, above which rearranging is worth it
 SUSPICIOUS, HELD = 1.3, 0.2  # of a typical amplitude: what may be several defects, and what is one
@@ -42,19 +42,27 @@ WHOLE = 1 - 1e-3  # squared norm of an atom that is seen whole
 
 def tangled(found: Iterate) -> bool:
     """Whether more than a few defects sit close to another, yet not so many that moves of pairs are lost."""
-    atoms = atoms_of(found)
-    if len(atoms.kinds) < 2:
-        return False
-    size, strong = np.abs(atoms.amplitudes), np.zeros(len(atoms.kinds), bool)
-    for kind in range(len(found.maps)):
-        here = atoms.kinds == kind
-        strong[here] = size[here] >= WEAKEST * typical_amplitude(size[here], POWER)
-    if int(strong.sum()) > CROWDED * found.maps.size:
+    strong = _strong(found)
+    if len(strong) < 2 or len(strong) > CROWDED * found.maps.size:
         return False
     near = max(NEAREST, NEAR * max(found.kernels.shape[-2:]))
-    places = spatial.KDTree(atoms.centres[strong])
-    pairs = len(places.query_pairs(near, p=np.inf))
-    return pairs > TANGLED * int(strong.sum())
+    pairs = len(spatial.KDTree(strong).query_pairs(near, p=np.inf))
+    return pairs > TANGLED * len(strong)
+
+
+def density(found: Iterate) -> float:
+    """Defects per place of a map that are not much weaker than the typical one."""
+    return len(_strong(found)) / found.maps.size
+
+
+def _strong(found: Iterate) -> Real:
+    """Centres (n, 2) of defects that are not much weaker than the typical one of their type."""
+    atoms = atoms_of(found)
+    size, strong = np.abs(atoms.amplitudes), np.zeros(len(atoms.kinds), bool)
+    for kind in np.unique(atoms.kinds):
+        here = atoms.kinds == kind
+        strong[here] = size[here] >= WEAKEST * typical_amplitude(size[here], POWER)
+    return atoms.centres[strong]
 
 
 def loosened(maps: Real) -> Real:
