@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+from scipy import spatial
 
 from napari_sbd.core.descent import Iterate
-from napari_sbd.core.objective import Objective
-from napari_sbd.core.rearrange import loosened, rearranged, tangled
+from napari_sbd.core.objective import Objective, Penalty
+from napari_sbd.core.rearrange import density, loosened, rearranged, tangled
+from napari_sbd.core.untangle import DENSE, untangled
 from napari_sbd.simulate import ldos_kernel
 from napari_sbd.simulate.fields import convolved
 
@@ -57,3 +59,29 @@ def test_only_what_may_be_several_is_let_go(scene):
     weights = loosened(begin.maps)[0]
     assert weights[30, 30] == weights[31, 29] < 1
     assert weights[20, 20] == 1
+
+
+def test_the_truth_of_a_dense_field_under_strong_noise_stays():
+    kernel, rng = ldos_kernel(25, -2.0), np.random.default_rng(3)
+    maps = np.zeros((1, 104, 104))
+    maps[0, 12:92, 12:92] = rng.random((80, 80)) < 0.025
+    noise = float(np.sqrt(kernel.var() / 0.8))
+    image = convolved(maps, kernel[None]) + rng.normal(0, noise, (80, 80))
+    objective = Objective(image[None], np.ones((1, *image.shape), bool), (25, 25))
+    size = np.linalg.norm(kernel)
+    begin = Iterate(kernel[None, None] / size, maps * size, np.inf)
+    assert tangled(begin)
+    assert density(begin) > DENSE
+    found = ended(untangled(objective, begin, Penalty(0.1, 0.0, nonnegative=True)))
+    places = spatial.KDTree(np.argwhere(found.maps[0]))
+    distances, _ = places.query(np.argwhere(maps[0]))
+    assert np.mean(distances < 1.5) > 0.95
+    assert np.vdot(found.kernels, begin.kernels) > 0.994
+
+
+def ended(steps):
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
