@@ -112,7 +112,7 @@ def test_cancel_ends_the_preparing_too(viewer, large_image, qtbot, click):
     # A minute of work, were it not stopped.
     widget.prepare.show_recipe(Recipe([Step("lattice", {"rows": 4, "cols": 4, "jitter": 10})] * 6))
     click(widget.button)
-    qtbot.wait(300)
+    qtbot.waitUntil(lambda: widget.button.text() == "Cancel")
     click(widget.button)
     assert widget.button.text() == "Cancelling…"
     qtbot.waitUntil(lambda: widget.button.text() == "Recover", timeout=5_000)

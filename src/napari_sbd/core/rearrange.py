@@ -35,7 +35,7 @@ NEAR = 0.2  # of the window: neighbours that are tried together
 NEAREST = 4  # px, at least
 SWEEPS = 4
 BATCH = 400  # pairs that are judged together
-# Price of a second defect over ln N σ²: while defects on wrong pixels blur the kernel, and at the end.
+# Price of a second defect over ln N σ²: while what is loosened blurs the kernel, and where amplitudes count.
 CAREFUL, FAIR = 4.0, 1.0
 WHOLE = 1 - 1e-3  # squared norm of an atom that is seen whole
 
