@@ -4,7 +4,7 @@ from scipy import spatial
 
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.objective import Objective, Penalty
-from napari_sbd.core.rearrange import density, loosened, rearranged, tangled
+from napari_sbd.core.rearrange import composed, density, loosened, rearranged, tangled
 from napari_sbd.core.untangle import DENSE, untangled
 from napari_sbd.simulate import ldos_kernel
 from napari_sbd.simulate.fields import convolved
@@ -52,6 +52,35 @@ def test_what_is_right_stays(scene):
 def test_only_close_defects_are_tangled(scene):
     assert tangled(started(scene, [(10, 10), (10, 14), (30, 30)], 1.0))
     assert not tangled(started(scene, [(10, 10), (10, 30), (30, 30)], 1.0))
+
+
+def spots(scene):
+    """Three large defects, and a signature that is made of many weak close ones."""
+    weak = [(row, col) for row in range(25, 40, 3) for col in range(20, 44, 3)]
+    return started(scene, [(10, 10), (10, 30), (30, 10), *weak], [5.0] * 3 + [1.0] * len(weak))
+
+
+def test_spots_beside_large_defects_compose_something_else(scene):
+    assert composed(spots(scene))
+    assert not composed(started(scene, np.argwhere(scene[2][0]), 1.0))
+    assert not composed(started(scene, [(10, 10), (10, 14), (30, 30), (34, 30)], [3.0, 1.0, 1.0, 1.0]))
+
+
+def test_what_another_type_may_explain_is_untangled_in_the_end_only(scene):
+    begin = spots(scene)
+    image = convolved(begin.maps, begin.kernels[:, 0]) + np.random.default_rng(0).normal(0, NOISE, (40, 42))
+    objective = scene[0].replaced(image[None])
+    assert tangled(begin)
+    assert drained(untangled(objective, begin, Penalty(0.01))) is begin
+    assert drained(untangled(objective, begin, Penalty(0.01), last=True)) is not begin
+
+
+def drained(steps):
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
 
 
 def test_only_what_may_be_several_is_let_go(scene):

@@ -19,10 +19,12 @@ from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.progress import Progress
 from napari_sbd.core.quality import best_shift, kernel_similarity, signed_similarity
+from napari_sbd.core.rearrange import composed
 from napari_sbd.core.single import Single
 from napari_sbd.core.sparsity import Levels, crowding
 from napari_sbd.core.start import NO_STARTS, salient_patches
 from napari_sbd.core.steps import Snapshot, shown_as
+from napari_sbd.core.untangle import untangled
 from napari_sbd.core.verdict import (
     FEWEST_DEFECTS,
     coincidence,
@@ -77,7 +79,15 @@ class MoreTypes:
     def steps(self, best: Iterate, progress: Progress) -> Iterator[Snapshot]:
         """Run; yields after each step, with what is accepted until then; the end is `accepted`."""
         self.accepted = best
-        taken: Iterate | None = best
+        yield from self._sought(progress)
+        if self.domain.overlapping and self.parameters.refinements and composed(self.accepted):
+            penalty = self.penalty.at(self.levels.last)
+            self.accepted = yield from untangled(self.raw, self.accepted, penalty, last=True)
+            yield from self._sought(progress)
+
+    def _sought(self, progress: Progress) -> Iterator[Snapshot]:
+        """Search after search until one brings nothing that is accepted."""
+        taken: Iterate | None = self.accepted
         while taken is not None and self._open():
             number = len(self.accepted.kernels) + 1
             attempt = self._attempt(self.accepted, progress)

@@ -30,6 +30,8 @@ CROWDED = 0.03  # defects per place, above which moves of pairs do not help any 
 POWER = 1  # of amplitudes, by which the typical one is told: what is merged must not rule
 TANGLED = 0.1  # close pairs per defect, above which rearranging is worth it
 SUSPICIOUS, HELD = 1.3, 0.2  # of a typical amplitude: what may be several defects, and what is one
+# The largest defect is the third: one alone may be several. Share of defects not weak against it.
+LARGEST, COMPOSED = 3, 0.6
 FREE, LIGHT = 0.2, 0.1  # weights around the former, and of the latter
 NEAR = 0.2  # of the window: neighbours that are tried together
 NEAREST = 4  # px, at least
@@ -48,6 +50,15 @@ def tangled(found: Iterate) -> bool:
     near = max(NEAREST, NEAR * max(found.kernels.shape[-2:]))
     pairs = len(spatial.KDTree(strong).query_pairs(near, p=np.inf))
     return pairs > TANGLED * len(strong)
+
+
+def composed(found: Iterate) -> bool:
+    """Whether most defects are weak against the largest, as those that compose another type's signature."""
+    size = np.sort(np.abs(atoms_of(found).amplitudes))[::-1]
+    if len(size) < LARGEST:
+        return False
+    large = np.count_nonzero(size >= WEAKEST * size[LARGEST - 1])
+    return bool(large < COMPOSED * len(_strong(found)))
 
 
 def density(found: Iterate) -> float:

@@ -23,6 +23,7 @@ from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.observation import Observation
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.progress import Progress
+from napari_sbd.core.rearrange import composed
 from napari_sbd.core.recovery import Recovery, Status
 from napari_sbd.core.revisit import amplitude_noise, in_image_unit, upright
 from napari_sbd.core.signs import both_signs
@@ -79,24 +80,33 @@ class Run:
             best, signed = yield from both_signs(self.first, best, self.progress)
             self.accepted = best
             self.penalty = replace(self.penalty, nonnegative=not signed)
-        self.nothing = self._nothing_in(best)
-        if self.nothing:
-            self.accepted = replace(best, maps=np.zeros_like(best.maps))
+        # What several types were composed of is judged when they were sought.
+        mixed = composed(best)
+        if not mixed and self._nothing_but(best):
             return
         more = MoreTypes(self.raw, self.parameters, self.penalty, levels, self.first.domain)
         for snapshot in more.steps(best, self.progress):
             self.accepted = snapshot.iterate
             yield snapshot
         self.accepted, self.penalty = more.accepted, more.penalty
+        if mixed and self._nothing_but(more.accepted):
+            return
         yield from stages.debias(self.raw, self.accepted, self.penalty.at(levels.last))
+
+    def _nothing_but(self, best: Iterate) -> bool:
+        """Whether what was found is nothing; then it is let go."""
+        self.nothing = self._nothing_in(best)
+        if self.nothing:
+            self.accepted = replace(best, maps=np.zeros_like(best.maps))
+        return bool(self.nothing)
 
     def _nothing_in(self, best: Iterate) -> str:
         """Why what was found is nothing; empty where it is something."""
-        [peaks] = likely_atoms(best).peaks(best)
+        peaks = likely_atoms(best).peaks(best)
         empty = replace(best, maps=np.zeros_like(best.maps))
-        if not worth(self.raw, empty, best, 1, len(peaks.amplitudes)):
+        if not worth(self.raw, empty, best, len(peaks), sum(len(p.amplitudes) for p in peaks)):
             return "what the best kernel explains is no more than noise"
-        many = len(strong_peaks(peaks).amplitudes) >= FEWEST_IN_A_LATTICE
+        many = min(len(strong_peaks(p).amplitudes) for p in peaks) >= FEWEST_IN_A_LATTICE
         if many and fills_a_lattice(self._model_in_part(best)):
             return "what repeats is a lattice: remove it first"
         return ""
