@@ -66,23 +66,6 @@ def test_spots_beside_large_defects_compose_something_else(scene):
     assert not composed(started(scene, [(10, 10), (10, 14), (30, 30), (34, 30)], [3.0, 1.0, 1.0, 1.0]))
 
 
-def test_what_another_type_may_explain_is_untangled_in_the_end_only(scene):
-    begin = spots(scene)
-    image = convolved(begin.maps, begin.kernels[:, 0]) + np.random.default_rng(0).normal(0, NOISE, (40, 42))
-    objective = scene[0].replaced(image[None])
-    assert tangled(begin)
-    assert drained(untangled(objective, begin, Penalty(0.01))) is begin
-    assert drained(untangled(objective, begin, Penalty(0.01), last=True)) is not begin
-
-
-def drained(steps):
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value
-
-
 def test_only_what_may_be_several_is_let_go(scene):
     begin = started(scene, [(10, 10), (10, 30), (30, 30)], [1.0, 1.0, 2.0])
     weights = loosened(begin.maps)[0]

@@ -19,12 +19,10 @@ from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.progress import Progress
 from napari_sbd.core.quality import best_shift, kernel_similarity, signed_similarity
-from napari_sbd.core.rearrange import composed
 from napari_sbd.core.single import Single
 from napari_sbd.core.sparsity import Levels, crowding
 from napari_sbd.core.start import NO_STARTS, salient_patches
 from napari_sbd.core.steps import Snapshot, shown_as
-from napari_sbd.core.untangle import untangled
 from napari_sbd.core.verdict import (
     FEWEST_DEFECTS,
     coincidence,
@@ -50,6 +48,7 @@ MOST_TYPES = 6  # that are sought when their number is left to the data
 WITHIN = 3.0  # px, of a correction, for the activations that it corrects
 SAME = 0.9  # similarity of two kernels above which they are one
 COINCIDENT = 0.5  # share of a type's defects on another's, above which it corrects that one's kernel
+SHARED = 0.25  # the same, above which two types may compose a third between them
 
 
 class MoreTypes:
@@ -80,10 +79,11 @@ class MoreTypes:
         """Run; yields after each step, with what is accepted until then; the end is `accepted`."""
         self.accepted = best
         yield from self._sought(progress)
-        if self.domain.overlapping and self.parameters.refinements and composed(self.accepted):
-            penalty = self.penalty.at(self.levels.last)
-            self.accepted = yield from untangled(self.raw, self.accepted, penalty, last=True)
-            yield from self._sought(progress)
+        if self.domain.overlapping and self.parameters.refinements:
+            before = self.accepted
+            self.accepted = yield from stages.untangle(self.raw, before, self.levels, self.penalty)
+            if self.accepted is not before:
+                yield from self._sought(progress)
 
     def _sought(self, progress: Progress) -> Iterator[Snapshot]:
         """Search after search until one brings nothing that is accepted."""
@@ -101,7 +101,9 @@ class MoreTypes:
             return True
         open_ended = wanted is None and have < MOST_TYPES
         return (open_ended or self._signs_open()) and (
-            self._composed(self.accepted) or not self._nothing_left(self.accepted)
+            self._composed(self.accepted)
+            or self._shared(self.accepted) > SHARED
+            or not self._nothing_left(self.accepted)
         )
 
     def _attempt(self, best: Iterate, progress: Progress) -> Attempt:
@@ -111,7 +113,7 @@ class MoreTypes:
             begins.insert(0, (yield from self._large_alone(best)))
         for begin in begins:
             both = yield from self._candidate(begin, progress)
-            taken = None if both is None else (yield from self._judged(best, both))
+            taken = None if both is None else (yield from self._judged(best, both, progress))
             if taken is not None:
                 return taken
         return None
@@ -139,8 +141,8 @@ class MoreTypes:
             maps[0][tuple(active[apart].T)] = 0
         return replace(best, maps=maps)
 
-    def _judged(self, best: Iterate, both: Iterate) -> Attempt:
-        """What becomes of a candidate: all types together, two of them merged or split, or None."""
+    def _judged(self, best: Iterate, both: Iterate, progress: Progress) -> Attempt:
+        """What becomes of a candidate: all types together, two merged or split, one more of them, or None."""
         verdict = self._verdict(best, both)
         if verdict == UPSIDE_DOWN:
             merged = yield from self._merged(best, both)
@@ -152,8 +154,28 @@ class MoreTypes:
             split = yield from self._split(best, both)
             if split is not None and not self._verdict(best, split):
                 return split
-            return both if self.parameters.types is not None else None
+            if self.parameters.types is not None:
+                return both
+            return (yield from self._told_by_one_more(best, both, progress))
         return None if verdict else both
+
+    def _told_by_one_more(self, best: Iterate, both: Iterate, progress: Progress) -> Attempt:
+        """Two types that stand side by side, where a third one tells that they composed it between them."""
+        if len(both.kernels) >= MOST_TYPES:
+            return None
+        three = yield from self._candidate(both, progress)
+        if three is None or self._verdict(both, three) or self._shared(three) > COINCIDENT:
+            return None
+        peaks = [strong_peaks(p) for p in atoms_of(three).peaks(three)]
+        defects = sum(len(p.amplitudes) for p in peaks[len(best.kernels) :])
+        return three if worth(self.raw, best, three, 2, defects, MARGIN) else None
+
+    def _shared(self, found: Iterate) -> float:
+        """Largest share of a type's defects at one offset from those of another type."""
+        peaks = [strong_peaks(p) for p in atoms_of(found).peaks(found)]
+        window = self.raw.convolution.kernel_shape
+        others = [peaks[:number] + peaks[number + 1 :] for number in range(len(peaks))]
+        return max(coincidence(p, o, window).share for p, o in zip(peaks, others, strict=True))
 
     def _candidate(self, best: Iterate, progress: Progress) -> Attempt:
         """Seek one more kernel in the residual, and refine all together; None where it promises nothing."""
@@ -230,9 +252,7 @@ class MoreTypes:
 
     def _refined(self, begin: Iterate, penalty: Penalty) -> Steps:
         rounds = self.parameters.refinements
-        return (
-            yield from stages.refine(self.raw, begin, self.levels, penalty, rounds, self.domain.overlapping)
-        )
+        return (yield from stages.refine(self.raw, begin, self.levels, penalty, rounds))
 
     def _nothing_left(self, best: Iterate) -> bool:
         window = self.raw.convolution.kernel_shape

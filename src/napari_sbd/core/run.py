@@ -4,38 +4,36 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator
-from dataclasses import replace
 from importlib import metadata
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from napari_sbd.core import stages
-from napari_sbd.core.atoms import atoms_of, likely_atoms, refined_peaks
+from napari_sbd.core.atoms import atoms_of, refined_peaks
 from napari_sbd.core.defects import Peaks
 from napari_sbd.core.descent import Iterate
-from napari_sbd.core.kernel_size import estimate_window
-from napari_sbd.core.more_types import MoreTypes
+from napari_sbd.core.kernel_size import LARGEST_SHARE, estimate_window
 from napari_sbd.core.noise import robust_std, sampled, white_noise
 from napari_sbd.core.normalise import normalised
-from napari_sbd.core.objective import Objective, Penalty
+from napari_sbd.core.objective import Objective
 from napari_sbd.core.observation import Observation
+from napari_sbd.core.one_window import OneWindow
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.progress import Progress
-from napari_sbd.core.rearrange import composed
 from napari_sbd.core.recovery import Recovery, Status
 from napari_sbd.core.revisit import amplitude_noise, in_image_unit, upright
-from napari_sbd.core.signs import both_signs
 from napari_sbd.core.single import Single
 from napari_sbd.core.sites import Sites
 from napari_sbd.core.start import NO_STARTS, Starts
-from napari_sbd.core.steps import Snapshot
+from napari_sbd.core.steps import Snapshot, shown_as
 from napari_sbd.core.tiles import bands
-from napari_sbd.core.verdict import FEWEST_IN_A_LATTICE, fills_a_lattice, residual_of, strong_peaks, worth
+from napari_sbd.core.verdict import residual_of
 
 Real = NDArray[np.floating]
 
+WIDENINGS = 2  # of a window that is too small for what its defects compose
+WIDER = 1.5  # at least, from one window to the next
 MIDDLE = 1024  # px, of an image that the first window is estimated from
 PACKAGES = ("napari-sbd", "numpy", "scipy", "scikit-image", "napari")
 
@@ -55,74 +53,46 @@ class Run:
         normal = normalised(seen)
         self.scales = normal.scales
         window = parameters.kernel_size or starts.window or _first_window(normal.data, seen.mask)
-        automatic = parameters.kernel_size is None and starts.window is None
+        self.automatic = parameters.kernel_size is None and starts.window is None
         raw = Objective(normal.data, seen.mask, window)
-        self.penalty = Penalty(1.0, 0.0, parameters.activations != "signed")
-        self.first = Single(raw, parameters, self.penalty, starts, automatic)
-        self.nothing = ""
-        self.accepted: Iterate | None = None
+        self.starts = starts
+        self.sought = OneWindow(raw, parameters, starts, self.automatic)
         self.latest: Snapshot | None = None
         self.history: list[tuple[float, str, int, float, float]] = []
-        self.progress = Progress([*self.first.plan(), self._cost_of_end()])
+        self.progress = Progress(self.sought.plan())
 
     @property
     def raw(self) -> Objective:
         """The image, normalised, with the kernel's window."""
-        return self.first.raw
+        return self.sought.raw
+
+    @property
+    def first(self) -> Single:
+        """The search for the first type."""
+        return self.sought.first
 
     def steps(self) -> Iterator[Snapshot]:
         """The recovery from beginning to end; yields after every step."""
-        best = yield from self.first.steps(self.progress)
-        self.accepted = best
-        levels = self.first.levels
-        assert levels is not None
-        if self.parameters.activations == "automatic":
-            best, signed = yield from both_signs(self.first, best, self.progress)
-            self.accepted = best
-            self.penalty = replace(self.penalty, nonnegative=not signed)
-        # What several types were composed of is judged when they were sought.
-        mixed = composed(best)
-        if not mixed and self._nothing_but(best):
+        yield from self.sought.steps(self.progress)
+        if not self.automatic:
             return
-        more = MoreTypes(self.raw, self.parameters, self.penalty, levels, self.first.domain)
-        for snapshot in more.steps(best, self.progress):
-            self.accepted = snapshot.iterate
-            yield snapshot
-        self.accepted, self.penalty = more.accepted, more.penalty
-        if mixed and self._nothing_but(more.accepted):
-            return
-        yield from stages.debias(self.raw, self.accepted, self.penalty.at(levels.last))
+        widest = self.sought
+        for _ in range(WIDENINGS):
+            extent = widest.extent_of_clusters()
+            if extent is None:
+                return
+            widest = OneWindow(self._wider(widest.raw, extent), self.parameters, self.starts, automatic=True)
+            self.progress.extend(widest.plan())
+            assert self.sought.accepted is not None
+            yield from shown_as(self.sought.accepted, widest.steps(self.progress), "wider window, ")
+            if widest.is_better_than(self.sought):
+                self.sought = widest
 
-    def _nothing_but(self, best: Iterate) -> bool:
-        """Whether what was found is nothing; then it is let go."""
-        self.nothing = self._nothing_in(best)
-        if self.nothing:
-            self.accepted = replace(best, maps=np.zeros_like(best.maps))
-        return bool(self.nothing)
-
-    def _nothing_in(self, best: Iterate) -> str:
-        """Why what was found is nothing; empty where it is something."""
-        peaks = likely_atoms(best).peaks(best)
-        empty = replace(best, maps=np.zeros_like(best.maps))
-        if not worth(self.raw, empty, best, len(peaks), sum(len(p.amplitudes) for p in peaks)):
-            return "what the best kernel explains is no more than noise"
-        many = min(len(strong_peaks(p).amplitudes) for p in peaks) >= FEWEST_IN_A_LATTICE
-        if many and fills_a_lattice(self._model_in_part(best)):
-            return "what repeats is a lattice: remove it first"
-        return ""
-
-    def _model_in_part(self, best: Iterate) -> Real:
-        """What the model shows, of a large image in the region of the search: what repeats does so there."""
-        region, window = self.first.domain.region, self.raw.convolution.kernel_shape
-        (row, col), (rows, cols) = region.corner, region.shape
-        maps = best.maps[:, row : row + rows + window[0] - 1, col : col + cols + window[1] - 1]
-        part = Objective(
-            np.zeros((len(self.raw.data), rows, cols), maps.dtype), region.seen(self.raw.mask), window
-        )
-        return part.left(best.kernels, maps)
-
-    def _cost_of_end(self) -> float:
-        return stages.DEBIAS.steps * float(np.prod(self.raw.convolution.map_shape))
+    def _wider(self, raw: Objective, extent: tuple[int, int]) -> Objective:
+        """The image seen with a window in which a whole cluster has room."""
+        pairs = zip(raw.convolution.kernel_shape, extent, self.seen.shape, strict=True)
+        rows, cols = (min(max(k + e, int(WIDER * k)) | 1, int(LARGEST_SHARE * n) | 1) for k, e, n in pairs)
+        return raw.with_window((rows, cols))
 
     def note(self, snapshot: Snapshot) -> None:
         """Take a step down: progress and history."""
@@ -159,7 +129,7 @@ class Run:
             noise,
             status,
             amplitude_noise=levels,
-            nothing=self.nothing if status == "finished" else "",
+            nothing=self.sought.nothing if status == "finished" else "",
             quality=quality,
             history=pd.DataFrame(self.history, columns=["seconds", "stage", "start", "lam", "objective"]),
             versions=_versions(),
@@ -168,10 +138,8 @@ class Run:
     def _best(self) -> Iterate:
         """The best until now, on the image as given."""
         assert self.latest is not None
-        if self.accepted is None:
-            return self.first.best(self.latest)
-        debiased = self.latest.stage == "debias" and not self.nothing
-        return self.latest.iterate if debiased else self.accepted
+        accepted = self.sought.accepted
+        return self.first.best(self.latest) if accepted is None else accepted
 
     def _bias(self, kernels: Real, maps: Real) -> Real:
         """Mean of each slice less that of what the model shows there, in the image's unit."""

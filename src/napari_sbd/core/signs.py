@@ -60,7 +60,7 @@ def _from_here(first: Single, best: Iterate, free: Penalty) -> Steps:
     assert levels is not None
     begin = yield from stages.polish(first.raw, best, free.at(levels.last))
     rounds = first.parameters.refinements
-    return (yield from stages.refine(first.raw, begin, levels, free, rounds, first.domain.overlapping))
+    return (yield from stages.refine(first.raw, begin, levels, free, rounds))
 
 
 def _anew(first: Single, free: Penalty, progress: Progress) -> Steps:

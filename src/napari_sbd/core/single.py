@@ -93,8 +93,8 @@ class Single:
         lam = stages.residual_level(region, best, self.levels) if self.parameters.refinements else found.last
         self.levels = widened(self.levels, lam, region, self.raw)
         best, self._in_region = replace(best, maps=self.domain.embed(best.maps, self.raw)), False
-        rounds, overlapping = self.parameters.refinements, self.domain.overlapping
-        return (yield from stages.widen(self.raw, best, self.levels, self.penalty, rounds, overlapping))
+        rounds = self.parameters.refinements
+        return (yield from stages.widen(self.raw, best, self.levels, self.penalty, rounds))
 
     def _refined(self, best: Iterate, found: Levels, domain: Domain) -> Steps:
         """Carry the search's best over to the domain's own image, fit the window, refine."""
@@ -104,7 +104,7 @@ class Single:
             self._in_region = False
             best = yield from stages.polish(domain.whole, begin, penalty.at(found.last))
         if domain.whitened:
-            best = yield from stages.refine(domain.whole, best, found, penalty, rounds, untangle=False)
+            best = yield from stages.refine(domain.whole, best, found, penalty, rounds)
         raw, self._in_domain = domain.to_raw(best), False
         if self.automatic:
             seen, raw = resized(seen, raw)
@@ -113,7 +113,7 @@ class Single:
         if raw is not best:
             self.levels = found = self._levels_of(seen, raw)
             best = yield from stages.polish(seen, raw, penalty.at(found.last))
-        return (yield from stages.refine(seen, best, found, penalty, rounds, domain.overlapping))
+        return (yield from stages.refine(seen, best, found, penalty, rounds))
 
     def _levels_of(self, seen: Objective, found: Iterate) -> Levels:
         """Penalties for a kernel of the image as given."""

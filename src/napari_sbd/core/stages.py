@@ -93,19 +93,11 @@ def polish(objective: Objective, begin: Iterate, penalty: Penalty, start: int = 
     return (yield from follow(steps, "polish", penalty.lam, start, solved))
 
 
-def refine(
-    objective: Objective,
-    best: Iterate,
-    levels: Levels,
-    penalty: Penalty,
-    rounds: int,
-    untangle: bool = True,
-) -> Steps:
+def refine(objective: Objective, best: Iterate, levels: Levels, penalty: Penalty, rounds: int) -> Steps:
     """Reweight and descend in rounds, then once more at the penalty that what is left asks for.
 
     Residuals that are white noise allow a smaller λ, under which weak defects and those at the border
-    appear; residuals that keep structure ask for a larger one. In the end close defects are rearranged, if
-    `untangle`.
+    appear; residuals that keep structure ask for a larger one.
     """
     lam = levels.last
     best = yield from _rounds(objective, best, penalty.at(lam), rounds)
@@ -116,21 +108,27 @@ def refine(
         if wanted > lam:
             best = yield from polish(objective, best, penalty.at(wanted))
         if not WORTH < wanted / lam < 1 / WORTH:
-            lam = wanted
             best = yield from _rounds(objective, best, penalty.at(wanted), rounds, placed=True)
-    return (yield from untangled(objective, best, penalty.at(lam))) if untangle else best
+    return best
 
 
-def widen(
-    objective: Objective, begin: Iterate, levels: Levels, penalty: Penalty, rounds: int, untangle: bool = True
-) -> Steps:
+def widen(objective: Objective, begin: Iterate, levels: Levels, penalty: Penalty, rounds: int) -> Steps:
     """From a region whose kernels were refined to the whole image: its maps, then both, reweighted once."""
     here = penalty.at(levels.last)
     steps = fit_maps(objective, begin.kernels, begin.maps, here, WIDE_MAPS)
     best = yield from follow(steps, "whole image", here.lam, 0, begin)
     if rounds:
         best = yield from _reweighted(objective, best, here, WIDE)
-    return (yield from untangled(objective, best, here)) if untangle else best
+    return best
+
+
+def untangle(objective: Objective, best: Iterate, levels: Levels, penalty: Penalty) -> Steps:
+    """Close defects are told apart and rearranged, at the penalty that what is left asks for."""
+    lam = levels.last
+    if not levels.fixed:
+        wanted = residual_level(objective, best, levels)
+        lam = lam if WORTH < wanted / lam < 1 / WORTH else wanted
+    return (yield from untangled(objective, best, penalty.at(lam)))
 
 
 def _rounds(

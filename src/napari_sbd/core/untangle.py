@@ -15,7 +15,7 @@ from napari_sbd.core.alternation import alternate
 from napari_sbd.core.descent import Iterate, Schedule
 from napari_sbd.core.noise import robust_std
 from napari_sbd.core.objective import Objective, Penalty, misfit
-from napari_sbd.core.rearrange import CAREFUL, FAIR, composed, density, loosened, rearranged, tangled
+from napari_sbd.core.rearrange import CAREFUL, FAIR, density, loosened, rearranged, tangled
 from napari_sbd.core.steps import Steps, follow, frozen
 from napari_sbd.core.subpixel import resolved
 from napari_sbd.core.verdict import colour, residual_of
@@ -28,19 +28,17 @@ LOOSE = Schedule(20, 1e-4)
 SETTLE = Schedule(6, 1e-5)
 
 
-def untangled(objective: Objective, best: Iterate, penalty: Penalty, last: bool = False) -> Steps:
+def untangled(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
     """Kernels and maps where close defects were taken apart; the same ones where none are close.
 
     Where noise has a colour, as a lattice's rests have, its grains look like close defects: nothing is done.
-    Nor is it, until the `last` time, where one type seems to compose another one's signature of its own
-    defects: those are for the other type to explain.
 
     First, what may be several defects is loosened, and close ones are tried at other places. Then kernel and
     places are fitted between pixels by turns, brought on to the pixels again, and tried at other places;
     there amplitudes that are unusual for their type tell which defects are two. In dense fields they tell it
     from the beginning: nothing there can be loosened alone.
     """
-    if not tangled(best) or (not last and composed(best)) or _coloured(objective, best):
+    if not tangled(best) or _coloured(objective, best):
         return best
     first = _told_apart if density(best) > DENSE else _loosened
     best = yield from first(objective, best, penalty)

@@ -1,0 +1,149 @@
+"""A recovery with one window: a first type, its signs, further types, amplitudes without penalty."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sbd.core import stages
+from napari_sbd.core.atoms import atoms_of, likely_atoms
+from napari_sbd.core.clusters import extent_of_clusters
+from napari_sbd.core.descent import Iterate
+from napari_sbd.core.more_types import MoreTypes
+from napari_sbd.core.objective import Objective, Penalty
+from napari_sbd.core.parameters import Parameters
+from napari_sbd.core.progress import Progress
+from napari_sbd.core.rearrange import composed
+from napari_sbd.core.signs import both_signs
+from napari_sbd.core.single import Single
+from napari_sbd.core.start import Starts
+from napari_sbd.core.steps import Snapshot
+from napari_sbd.core.verdict import (
+    FEWEST_IN_A_LATTICE,
+    colour,
+    description,
+    fills_a_lattice,
+    residual_of,
+    strong_peaks,
+    worth,
+)
+
+Real = NDArray[np.floating]
+
+
+class OneWindow:
+    """What is found with one window, from the first search to debiased amplitudes; `steps` does the work.
+
+    Parameters
+    ----------
+    raw : Objective
+        The image, normalised, with the window to begin with.
+    parameters : Parameters
+    starts : Starts
+        Where to begin.
+    automatic : bool
+        Whether the window may be fitted to the kernel.
+
+    Attributes
+    ----------
+    first : Single
+        The search for the first type.
+    accepted : Iterate or None
+        What is accepted until now.
+    penalty : Penalty
+        Whether activations are positive, as far as that is known.
+    nothing : str
+        Why what was found is nothing; empty where it is something.
+    """
+
+    def __init__(self, raw: Objective, parameters: Parameters, starts: Starts, automatic: bool) -> None:
+        self.parameters = parameters
+        self.penalty = Penalty(1.0, 0.0, parameters.activations != "signed")
+        self.first = Single(raw, parameters, self.penalty, starts, automatic)
+        self.accepted: Iterate | None = None
+        self.nothing = ""
+
+    @property
+    def raw(self) -> Objective:
+        """The image, normalised, with the kernel's window."""
+        return self.first.raw
+
+    def plan(self) -> list[float]:
+        """Cost of each phase, steps times pixels."""
+        return [*self.first.plan(), stages.DEBIAS.steps * float(np.prod(self.raw.convolution.map_shape))]
+
+    def steps(self, progress: Progress) -> Generator[Snapshot, None, None]:
+        """Run from beginning to end; yields after every step."""
+        best = yield from self.first.steps(progress)
+        self.accepted = best
+        levels = self.first.levels
+        assert levels is not None
+        if self.parameters.activations == "automatic":
+            best, signed = yield from both_signs(self.first, best, progress)
+            self.accepted = best
+            self.penalty = replace(self.penalty, nonnegative=not signed)
+        # What several types were composed of is judged when they were sought.
+        mixed = composed(best)
+        if not mixed and self._nothing_but(best):
+            return
+        more = MoreTypes(self.raw, self.parameters, self.penalty, levels, self.first.domain)
+        for snapshot in more.steps(best, progress):
+            self.accepted = snapshot.iterate
+            yield snapshot
+        self.accepted, self.penalty = more.accepted, more.penalty
+        if mixed and self._nothing_but(more.accepted):
+            return
+        self.accepted = yield from stages.debias(self.raw, more.accepted, self.penalty.at(levels.last))
+
+    def extent_of_clusters(self) -> tuple[int, int] | None:
+        """Extent of the clusters that most defects stand in; None where they stand alone, or all is dense."""
+        if self.nothing or self.accepted is None or self.first.domain.whitened:
+            return None
+        peaks = atoms_of(self.accepted).peaks(self.accepted)
+        return extent_of_clusters(peaks, self.raw.convolution.kernel_shape, int(self.raw.mask.sum()))
+
+    def is_better_than(self, other: OneWindow) -> bool:
+        """Whether kernels and defects describe the image in less than those of another window do."""
+        if self.nothing or self.accepted is None or other.accepted is None:
+            return False
+        rest = residual_of(other.raw, other.accepted)
+        power = max(colour(other.raw, rest, kernel) for kernel in other.accepted.kernels)
+        own, others = (one._description(power) for one in (self, other))
+        return own < others
+
+    def _description(self, power: float) -> float:
+        assert self.accepted is not None
+        peaks = atoms_of(self.accepted).peaks(self.accepted)
+        defects = sum(len(strong_peaks(p).amplitudes) for p in peaks)
+        return description(self.raw, self.accepted, defects, power)
+
+    def _nothing_but(self, best: Iterate) -> bool:
+        """Whether what was found is nothing; then it is let go."""
+        self.nothing = self._nothing_in(best)
+        if self.nothing:
+            self.accepted = replace(best, maps=np.zeros_like(best.maps))
+        return bool(self.nothing)
+
+    def _nothing_in(self, best: Iterate) -> str:
+        """Why what was found is nothing; empty where it is something."""
+        peaks = likely_atoms(best).peaks(best)
+        empty = replace(best, maps=np.zeros_like(best.maps))
+        if not worth(self.raw, empty, best, len(peaks), sum(len(p.amplitudes) for p in peaks)):
+            return "what the best kernel explains is no more than noise"
+        many = min(len(strong_peaks(p).amplitudes) for p in peaks) >= FEWEST_IN_A_LATTICE
+        if many and fills_a_lattice(self._model_in_part(best)):
+            return "what repeats is a lattice: remove it first"
+        return ""
+
+    def _model_in_part(self, best: Iterate) -> Real:
+        """What the model shows, of a large image in the region of the search: what repeats does so there."""
+        region, window = self.first.domain.region, self.raw.convolution.kernel_shape
+        (row, col), (rows, cols) = region.corner, region.shape
+        maps = best.maps[:, row : row + rows + window[0] - 1, col : col + cols + window[1] - 1]
+        part = Objective(
+            np.zeros((len(self.raw.data), rows, cols), maps.dtype), region.seen(self.raw.mask), window
+        )
+        return part.left(best.kernels, maps)
