@@ -19,6 +19,7 @@ SHORTEST_GAP, LONGEST_GAP = (
     0.5,
 )  # px, and of the lag before, after which what rises again does not belong to it
 SMALLEST, LARGEST_SHARE = 7, 0.34  # px, and share of the image
+MIDDLE = 1024  # px, of a large image that are looked at
 
 
 def estimate_window(data: Real, mask: NDArray[np.bool_]) -> tuple[int, int]:
@@ -35,6 +36,8 @@ def estimate_window(data: Real, mask: NDArray[np.bool_]) -> tuple[int, int]:
     The autocorrelation of a kernel of k pixels ends at lag k - 1; where the signature fades towards the
     window's edge it is lost in the noise before.
     """
+    middle = tuple(slice((n - min(n, MIDDLE)) // 2, (n + min(n, MIDDLE)) // 2) for n in data.shape[1:])
+    data, mask = data[:, *middle].astype(float), mask[:, *middle]
     rings = _ring_strength(data, mask)
     largest = max(SMALLEST, int(LARGEST_SHARE * min(data.shape[1:])))
     extent = _last_significant(rings[: largest + 1], rings[largest + 1 :])

@@ -12,6 +12,7 @@ from napari_sbd.core import stages
 from napari_sbd.core.atoms import atoms_of, likely_atoms
 from napari_sbd.core.clusters import extent_of_clusters
 from napari_sbd.core.descent import Iterate
+from napari_sbd.core.kernel_size import estimate_window
 from napari_sbd.core.more_types import MoreTypes
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.parameters import Parameters
@@ -32,6 +33,8 @@ from napari_sbd.core.verdict import (
 )
 
 Real = NDArray[np.floating]
+
+TOO_LARGE = 2.0  # times the window that the autocorrelation suggests
 
 
 class OneWindow:
@@ -62,9 +65,19 @@ class OneWindow:
     def __init__(self, raw: Objective, parameters: Parameters, starts: Starts, automatic: bool) -> None:
         self.parameters = parameters
         self.penalty = Penalty(1.0, 0.0, parameters.activations != "signed")
-        self.first = Single(raw, parameters, self.penalty, starts, automatic)
+        self.first = self._first(raw, starts, automatic)
         self.accepted: Iterate | None = None
         self.nothing = ""
+
+    def _first(self, raw: Objective, starts: Starts, automatic: bool) -> Single:
+        """The search; in a crowd it begins small where a window may be too large: wrong kernels fill it."""
+        single = Single(raw, self.parameters, self.penalty, starts, automatic)
+        if automatic or starts.window is not None or not single.domain.whitened:
+            return single
+        small, given = estimate_window(raw.data, raw.mask), raw.convolution.kernel_shape
+        if any(k <= TOO_LARGE * s for k, s in zip(given, small, strict=True)):
+            return single
+        return Single(raw.with_window(small), self.parameters, self.penalty, starts, True, most=given)
 
     @property
     def raw(self) -> Objective:
@@ -111,14 +124,7 @@ class OneWindow:
             return False
         rest = residual_of(other.raw, other.accepted)
         power = max(colour(other.raw, rest, kernel) for kernel in other.accepted.kernels)
-        own, others = (one._description(power) for one in (self, other))
-        return own < others
-
-    def _description(self, power: float) -> float:
-        assert self.accepted is not None
-        peaks = atoms_of(self.accepted).peaks(self.accepted)
-        defects = sum(len(strong_peaks(p).amplitudes) for p in peaks)
-        return description(self.raw, self.accepted, defects, power)
+        return description(self.raw, self.accepted, power) < description(other.raw, other.accepted, power)
 
     def _nothing_but(self, best: Iterate) -> bool:
         """Whether what was found is nothing; then it is let go."""

@@ -21,8 +21,10 @@ WORTH_MOVING = 2e-3  # of the kernel's energy, gained by another window
 WORTH = 0.1  # relative change of the window below which it stays
 
 
-def resized(objective: Objective, found: Iterate) -> tuple[Objective, Iterate]:
-    """The window that holds the kernel found, and the iterate in it; both as they are where that fits.
+def resized(
+    objective: Objective, found: Iterate, most: tuple[int, int] | None = None
+) -> tuple[Objective, Iterate]:
+    """The window that holds the kernel found, at `most` so large; both as they are where that fits.
 
     With the map known, least squares show the kernel in a window three times as large, and where it ends.
     """
@@ -33,9 +35,12 @@ def resized(objective: Objective, found: Iterate) -> tuple[Objective, Iterate]:
     noise = spread / max(float(np.linalg.norm(seen.maps)), float(np.finfo(np.float32).tiny))
     extent = grain(rest, wide.mask)
     sizes = [support(kernel, noise, extent) for kernel in seen.kernels]
+    limits = most or wide.convolution.kernel_shape
     largest = [
-        min(n, max(SMALLEST_WINDOW, max(pair)))
-        for n, pair in zip(wide.convolution.kernel_shape, zip(*sizes, strict=True), strict=True)
+        min(n, limit, max(SMALLEST_WINDOW, max(pair)))
+        for n, limit, pair in zip(
+            wide.convolution.kernel_shape, limits, zip(*sizes, strict=True), strict=True
+        )
     ]
     size = (largest[0], largest[1])
     if all(abs(new - old) <= WORTH * old for new, old in zip(size, window, strict=True)):

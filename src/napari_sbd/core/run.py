@@ -29,12 +29,12 @@ from napari_sbd.core.start import NO_STARTS, Starts
 from napari_sbd.core.steps import Snapshot, shown_as
 from napari_sbd.core.tiles import bands
 from napari_sbd.core.verdict import residual_of
+from napari_sbd.core.window import rewindowed
 
 Real = NDArray[np.floating]
 
 WIDENINGS = 2  # of a window that is too small for what its defects compose
 WIDER = 1.5  # at least, from one window to the next
-MIDDLE = 1024  # px, of an image that the first window is estimated from
 PACKAGES = ("napari-sbd", "numpy", "scipy", "scikit-image", "napari")
 
 
@@ -52,7 +52,7 @@ class Run:
         self.parameters = parameters
         normal = normalised(seen)
         self.scales = normal.scales
-        window = parameters.kernel_size or starts.window or _first_window(normal.data, seen.mask)
+        window = parameters.kernel_size or starts.window or estimate_window(normal.data, seen.mask)
         self.automatic = parameters.kernel_size is None and starts.window is None
         raw = Objective(normal.data, seen.mask, window)
         self.starts = starts
@@ -106,7 +106,8 @@ class Run:
         """Kernels and activation maps of a step in the image's unit, and its λ over λ_max."""
         found = upright(self.first.windowed(snapshot.iterate))
         kernels, maps, _ = in_image_unit(found, self.scales)
-        return kernels, self.raw.convolution.on_frame(maps), snapshot.lam / self.first.largest
+        shown, _ = self._in_given_window(kernels, maps)
+        return shown, self.raw.convolution.on_frame(maps), snapshot.lam / self.first.largest
 
     def result(self, status: Status) -> Recovery:
         """The result in the image's unit; bias and noise belong to the returned kernels and maps."""
@@ -117,15 +118,16 @@ class Run:
         levels = amplitude_noise(self.raw, left, best.kernels, norms)
         left *= self.scales.astype(left.dtype)[:, None, None]
         noise = robust_std(sampled(left, self.seen.mask))
-        quality = self._quality(left, noise)
+        quality, bias = self._quality(left, noise), self._bias(kernels, maps)
         del left
+        kernels, maps = self._in_given_window(kernels, maps)
         return Recovery(
             self.seen,
             self.parameters,
             kernels,
             maps,
             peaks,
-            self._bias(kernels, maps),
+            bias,
             noise,
             status,
             amplitude_noise=levels,
@@ -140,6 +142,10 @@ class Run:
         assert self.latest is not None
         accepted = self.sought.accepted
         return self.first.best(self.latest) if accepted is None else accepted
+
+    def _in_given_window(self, kernels: Real, maps: Real) -> tuple[Real, Real]:
+        """Kernels and extended maps in the window that the user gave, also where a smaller one held all."""
+        return rewindowed(kernels, maps, self.parameters.kernel_size or self.raw.convolution.kernel_shape)
 
     def _bias(self, kernels: Real, maps: Real) -> Real:
         """Mean of each slice less that of what the model shows there, in the image's unit."""
@@ -165,15 +171,6 @@ class Run:
             "residual_to_noise": noise / grain if grain > 0 else float("nan"),
             "lam_max": self.first.largest * float(np.mean(self.scales)),
         }
-
-
-def _first_window(data: Real, mask: NDArray[np.bool_]) -> tuple[int, int]:
-    """A first estimate of the window, from the middle of a large image."""
-    middle = (
-        slice(None),
-        *(slice((n - min(n, MIDDLE)) // 2, (n + min(n, MIDDLE)) // 2) for n in data.shape[1:]),
-    )
-    return estimate_window(data[middle].astype(float), mask[middle])
 
 
 def _versions() -> dict[str, str]:

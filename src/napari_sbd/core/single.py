@@ -37,6 +37,8 @@ class Single:
         Where to begin.
     automatic : bool
         Whether the window may be fitted to the kernel.
+    most : tuple of int, optional
+        The largest window that may be fitted.
     like : Domain, optional
         Of an earlier search, which tells whether defects crowd.
     """
@@ -48,13 +50,14 @@ class Single:
         penalty: Penalty,
         starts: Starts,
         automatic: bool,
+        most: tuple[int, int] | None = None,
         like: Domain | None = None,
     ) -> None:
         self.raw = raw
         self.parameters = parameters
         self.penalty = penalty
         self.starts = starts
-        self.automatic = automatic
+        self.automatic, self.most = automatic, most
         self.domain = choose_domain(raw, parameters.starts, penalty.nonnegative, parameters.seed, like)
         self.search = Search(self.domain, parameters, penalty, starts)
         self.levels: Levels | None = None
@@ -107,7 +110,7 @@ class Single:
             best = yield from stages.refine(domain.whole, best, found, penalty, rounds)
         raw, self._in_domain = domain.to_raw(best), False
         if self.automatic:
-            seen, raw = resized(seen, raw)
+            seen, raw = resized(seen, raw, self.most)
             self.raw = self.raw.with_window(seen.convolution.kernel_shape)
         self.levels = found
         if raw is not best:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage, spatial
 
+from napari_sbd.core.atoms import atoms_of
 from napari_sbd.core.defects import WEAKEST, Peaks, typical_amplitude
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.noise import robust_std, whiteness
@@ -74,12 +75,13 @@ def worth(
     return bool(new > 0 and count * np.log(old / new) > share * price)
 
 
-def description(objective: Objective, found: Iterate, defects: int, power: float) -> float:
+def description(objective: Objective, found: Iterate, power: float = 1.0) -> float:
     """Misfit and price of all kernels and defects together, by which results of several windows compare.
 
     The same prices as in `worth`; `power` is that of the noise that an amplitude meets, see `colour`.
     """
     count = int(objective.mask.sum())
+    defects = sum(len(strong_peaks(p).amplitudes) for p in atoms_of(found).peaks(found))
     rest = max(misfit(residual_of(objective, found)), np.finfo(float).tiny)
     price = PIXEL_PRICE * found.kernels.size + 3 * np.log(count) * power * defects
     return float(count * np.log(rest) + price)
