@@ -15,6 +15,7 @@ from napari_sbd.core.recover import iter_recover, recover
 def every_step(monkeypatch):
     """Show every step instead of ten a second."""
     monkeypatch.setattr(home, "SECONDS_BETWEEN_STATES", 0.0)
+    monkeypatch.setattr(home, "PAUSE_AFTER_STATE", 0)
 
 
 def drained(states):
@@ -50,6 +51,7 @@ def run(field, quick):
     event = Countdown(10**9)
     patch = pytest.MonkeyPatch()
     patch.setattr(home, "SECONDS_BETWEEN_STATES", 0.0)
+    patch.setattr(home, "PAUSE_AFTER_STATE", 0)
     shown, result = drained(iter_recover(field.image, stop=event, **quick))
     patch.undo()
     return shown, result, event.asked

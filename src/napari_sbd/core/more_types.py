@@ -39,6 +39,7 @@ Attempt = Generator[Snapshot, None, Iterate | None]
 
 CORRECTS = "it corrects another type's kernel"
 UPSIDE_DOWN = "another type upside down"
+NOISE = "it explains no more than noise"
 FURTHER_STARTS = 4  # of the search for each further type
 MARGIN = 1.25  # times its price, that a further type must explain: rests of a lattice come near it
 PROMISE = 0.4  # of its price, that a new kernel must reach in the residual alone
@@ -157,10 +158,17 @@ class MoreTypes:
             if self.parameters.types is not None:
                 return both
             return (yield from self._told_by_one_more(best, both, progress))
+        if verdict == NOISE and self._pays_in_white_noise(best, both):
+            return (yield from self._told_by_one_more(best, both, progress))
         return None if verdict else both
 
+    def _pays_in_white_noise(self, best: Iterate, both: Iterate) -> bool:
+        """Whether only its residual's colour makes it noise: what is left of a third type has one, too."""
+        defects = len(strong_peaks(refined_peaks(self.raw, both)[-1]).amplitudes)
+        return worth(self.raw, best, both, 1, defects, MARGIN, white=True)
+
     def _told_by_one_more(self, best: Iterate, both: Iterate, progress: Progress) -> Attempt:
-        """Two types that stand side by side, where a third one tells that they composed it between them."""
+        """Two types that a third explains: side by side they composed it, or what they left of it hid one."""
         if len(both.kernels) >= MOST_TYPES:
             return None
         three = yield from self._candidate(both, progress)
@@ -283,7 +291,7 @@ class MoreTypes:
             return "too few defects"
         asked = self.parameters.types is not None
         if not asked and not worth(self.raw, best, both, 1, len(peaks[-1].amplitudes), MARGIN):
-            return "it explains no more than noise"
+            return NOISE
         if coincidence(peaks[-1], peaks[:-1], window).share > COINCIDENT:
             return CORRECTS
         return ""

@@ -98,8 +98,8 @@ class OneWindow:
             best, signed = yield from both_signs(self.first, best, progress)
             self.accepted = best
             self.penalty = replace(self.penalty, nonnegative=not signed)
-        # What several types were composed of is judged when they were sought.
-        mixed = composed(best)
+        # What may be composed of several types is judged when they were sought.
+        mixed = composed(best) or self._pays_in_white_noise(best)
         if not mixed and self._nothing_but(best):
             return
         more = MoreTypes(self.raw, self.parameters, self.penalty, levels, self.first.domain)
@@ -136,13 +136,22 @@ class OneWindow:
     def _nothing_in(self, best: Iterate) -> str:
         """Why what was found is nothing; empty where it is something."""
         peaks = likely_atoms(best).peaks(best)
-        empty = replace(best, maps=np.zeros_like(best.maps))
-        if not worth(self.raw, empty, best, len(peaks), sum(len(p.amplitudes) for p in peaks)):
+        if not self._pays(best):
             return "what the best kernel explains is no more than noise"
         many = min(len(strong_peaks(p).amplitudes) for p in peaks) >= FEWEST_IN_A_LATTICE
         if many and fills_a_lattice(self._model_in_part(best)):
             return "what repeats is a lattice: remove it first"
         return ""
+
+    def _pays(self, best: Iterate, white: bool = False) -> bool:
+        empty = replace(best, maps=np.zeros_like(best.maps))
+        return worth(
+            self.raw, empty, best, len(best.kernels), len(likely_atoms(best).amplitudes), white=white
+        )
+
+    def _pays_in_white_noise(self, best: Iterate) -> bool:
+        """Whether only its residual's colour makes it nothing: what is left of other types has one, too."""
+        return self._pays(best, white=True) and not self._pays(best)
 
     def _model_in_part(self, best: Iterate) -> Real:
         """What the model shows, of a large image in the region of the search: what repeats does so there."""

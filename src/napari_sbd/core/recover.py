@@ -23,6 +23,7 @@ from napari_sbd.core.threads import one_thread
 Real = NDArray[np.floating]
 
 SECONDS_BETWEEN_STATES = 0.1
+PAUSE_AFTER_STATE = 10  # times as long as it took: those of large images take time, at most a tenth of all
 SEEN_AS = ("mask", "pixel_size", "unit", "name")  # options of `observe`
 
 
@@ -179,8 +180,7 @@ def _drive(run: Run, stop: Event | None) -> States:
         began = time.perf_counter()
         if began >= due:
             state = _state(run, snapshot)
-            # The state of a large image takes time to make: at most a tenth of all is spent on that.
-            pause = max(SECONDS_BETWEEN_STATES, 10 * (time.perf_counter() - began))
+            pause = max(SECONDS_BETWEEN_STATES, PAUSE_AFTER_STATE * (time.perf_counter() - began))
             yield state
             due = time.perf_counter() + pause
     with one_thread():

@@ -11,7 +11,8 @@ from scipy import fft, ndimage, spatial
 from napari_sbd.core.atoms import atoms_of
 from napari_sbd.core.defects import WEAKEST, Peaks, typical_amplitude
 from napari_sbd.core.descent import Iterate
-from napari_sbd.core.noise import robust_std, whiteness
+from napari_sbd.core.kernel_size import support
+from napari_sbd.core.noise import grain, robust_std, whiteness
 from napari_sbd.core.objective import Objective, misfit
 from napari_sbd.core.sparsity import matched_noise
 from napari_sbd.core.start import coarse_energy, salience
@@ -47,6 +48,7 @@ def worth(
     kernels: int,
     defects: int,
     share: float = 1.0,
+    white: bool = False,
 ) -> bool:
     """Whether the misfit falls by more than the price of new parameters, as in an information criterion.
 
@@ -63,12 +65,14 @@ def worth(
         How many of them are new; a defect has a place and an amplitude.
     share : float
         Share of the price that must be reached.
+    white : bool
+        Whether noise counts as white, whatever its colour.
     """
     count = int(objective.mask.sum())
     rest = residual_of(objective, after)
     old, new = _misfit(objective, before), misfit(rest)
     price = PIXEL_PRICE * kernels * after.kernels[0].size
-    power = colour(objective, rest, after.kernels[-1])
+    power = 1.0 if white else colour(objective, rest, after.kernels[-1])
     if power <= MISFIT and not before.maps.any():
         power = 1.0
     price += 3 * np.log(count) * power * defects
@@ -78,13 +82,25 @@ def worth(
 def description(objective: Objective, found: Iterate, power: float = 1.0) -> float:
     """Misfit and price of all kernels and defects together, by which results of several windows compare.
 
-    The same prices as in `worth`; `power` is that of the noise that an amplitude meets, see `colour`.
+    The same prices as in `worth`, of a kernel's pixels only for the window that it fills; `power` is that of
+    the noise that an amplitude meets, see `colour`.
     """
     count = int(objective.mask.sum())
+    rest = residual_of(objective, found)
     defects = sum(len(strong_peaks(p).amplitudes) for p in atoms_of(found).peaks(found))
-    rest = max(misfit(residual_of(objective, found)), np.finfo(float).tiny)
-    price = PIXEL_PRICE * found.kernels.size + 3 * np.log(count) * power * defects
-    return float(count * np.log(rest) + price)
+    price = PIXEL_PRICE * _filled(objective, found, rest) + 3 * np.log(count) * power * defects
+    return float(count * np.log(max(misfit(rest), np.finfo(float).tiny)) + price)
+
+
+def _filled(objective: Objective, found: Iterate, rest: Real) -> int:
+    """Pixels of the windows that the kernels fill, of all slices and types."""
+    spread, extent = robust_std(rest[objective.mask]), grain(rest, objective.mask)
+    pixels = 0
+    for kernel, size in zip(found.kernels, np.linalg.norm(found.maps, axis=(1, 2)), strict=True):
+        if size > 0:
+            filled = zip(support(kernel, spread / float(size), extent), kernel.shape[1:], strict=True)
+            pixels += len(kernel) * int(np.prod([min(pair) for pair in filled]))
+    return pixels
 
 
 def _misfit(objective: Objective, found: Iterate) -> float:

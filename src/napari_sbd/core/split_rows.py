@@ -1,0 +1,64 @@
+"""One defect that its type's kernel composes of several atoms, each of which would be a row of the table."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage, sparse, spatial, stats
+
+from napari_sbd.core.defects import Peaks, autocorrelation, core
+from napari_sbd.core.verdict import strong_peaks
+
+Real = NDArray[np.floating]
+
+CLOSE = 0.5  # of the radius in which a kernel is strong: nearer ones may be one defect
+FEW = 0.5  # pairs so close by chance, above which nothing is joined
+BY_CHANCE = 1e-4  # probability that so many of random places lie so close, below which they are
+
+
+def whole_defects(peaks: Peaks, kernel: Real, places: int) -> Peaks:
+    """Peaks of one type, where those that are very close to one another are one, if that is no chance.
+
+    A defect that is not quite like the others of its type, or larger than its kernel, takes several atoms.
+    Of few defects at random places hardly any two are so close; where many are, none is joined.
+
+    Parameters
+    ----------
+    peaks : Peaks
+    kernel : array (slices, k1, k2)
+    places : int
+        Pixels at which a defect may sit.
+
+    Examples
+    --------
+    >>> rows, cols = np.mgrid[-10:11, -10:11]
+    >>> kernel = np.exp(-(rows**2 + cols**2) / 50)[None]
+    >>> places = np.array([[20.0, 20.0], [22.0, 20.0], [70.0, 60.0], [72.0, 60.0], [10.0, 90.0]])
+    >>> found = whole_defects(Peaks(places, np.array([3.0, 1.0, 2.0, 2.0, 3.0])), kernel, 9000**2)
+    >>> found.centres.tolist(), (found.amplitudes / np.square(kernel).sum()).round(1).tolist()
+    ([[20.5, 20.0], [71.0, 60.0], [10.0, 90.0]], [4.0, 4.0, 3.0])
+    """
+    number, strong = len(peaks.amplitudes), strong_peaks(peaks)
+    reach = CLOSE * core(kernel)[1]
+    by_chance = len(strong.amplitudes) ** 2 / 2 * np.pi * reach**2 / places
+    if by_chance > FEW or stats.poisson.sf(len(_close(strong, reach)) - 1, by_chance) > BY_CHANCE:
+        return peaks
+    pairs = _close(peaks, reach)
+    links = sparse.coo_array((np.ones(len(pairs)), tuple(pairs.T)), (number, number))
+    groups, member = sparse.csgraph.connected_components(links, directed=False)
+    weight = np.abs(peaks.amplitudes)
+    total = np.bincount(member, weight, groups)
+    centres = np.stack(
+        [np.bincount(member, weight * peaks.centres[:, axis], groups) / total for axis in range(2)], axis=1
+    )
+    lags = (peaks.centres - centres[member] + np.array(kernel.shape[1:]) - 1).T
+    overlap = autocorrelation(kernel)
+    share = ndimage.map_coordinates(overlap, lags, order=1)
+    return Peaks(centres, np.bincount(member, (peaks.amplitudes * share).astype(float), groups).astype(float))
+
+
+def _close(peaks: Peaks, reach: float) -> NDArray[np.intp]:
+    """Pairs of peaks of one sign within reach of one another, (n, 2)."""
+    pairs = spatial.KDTree(peaks.centres).query_pairs(reach, output_type="ndarray")
+    first, second = peaks.amplitudes[pairs.T]
+    return np.asarray(pairs[first * second > 0])
