@@ -23,6 +23,7 @@ WEAKEST = 0.3  # amplitude over the typical one below which an activation is no 
 ALIKE = 0.6  # of the typical amplitude, below which one is odd where all others are alike
 FAR = 6.0  # deviations of the others' amplitudes, by which it must be below
 FEWEST_ALIKE = 8  # of one sign, to tell whether they are alike
+FEWEST_WHOLE = 3  # defects inside the frame, from which the typical amplitude is theirs
 SHADOW = 2.5  # times as strong is a defect whose misfit passes for weaker ones within its reach
 CORE = 0.9  # of a kernel's energy, that the disc holds in which it is strong
 NEIGHBOURS = 60  # that take part in one amplitude's standard error
@@ -353,7 +354,7 @@ def candidate_table(
     tables = []
     levels = np.broadcast_to(np.asarray(noise, float), len(kernels))
     for kind, (found, kernel) in enumerate(zip(peaks, kernels, strict=True)):
-        typical = typical_amplitude(found.amplitudes)
+        typical = _typical_of_whole(found, mask.shape[1:], kernels.shape[-2:])
         strong = np.abs(found.amplitudes) >= WEAKEST * typical
         errors: Real = np.empty(len(strong))
         # Strong ones are judged as if the weak ones were noise.
@@ -374,6 +375,19 @@ def candidate_table(
     table.insert(3, f"y_{unit}", table["row"] * length_row)
     table.insert(4, f"x_{unit}", table["col"] * length_col)
     return table
+
+
+def _typical_of_whole(peaks: Peaks, shape: tuple[int, ...], window: tuple[int, ...]) -> float:
+    """Typical amplitude of defects that the frame does not cut, if there are some: others are less sure."""
+    whole = ~_cut_by_frame(peaks.centres, shape, window)
+    amplitudes = peaks.amplitudes[whole] if whole.sum() >= FEWEST_WHOLE else peaks.amplitudes
+    return typical_amplitude(amplitudes)
+
+
+def _cut_by_frame(centres: Real, shape: tuple[int, ...], window: tuple[int, ...]) -> NDArray[np.bool_]:
+    before = centres < [(k - 1) // 2 for k in window]
+    after = centres > np.array(shape) - 1 - [k // 2 for k in window]
+    return np.asarray((before | after).any(1))
 
 
 def _joined(
@@ -397,8 +411,6 @@ def _table(
 ) -> pd.DataFrame:
     centres, limit = peaks.centres, np.array(shape)
     size = np.abs(peaks.amplitudes)
-    before = centres < [(k - 1) // 2 for k in window]
-    after = centres > limit - 1 - [k // 2 for k in window]
     table = pd.DataFrame(
         {
             "type": kind,
@@ -407,7 +419,7 @@ def _table(
             "amplitude": peaks.amplitudes,
             "amplitude_error": errors,
             "snr": size / errors if len(errors) else errors,
-            "near_border": (before | after).any(1),
+            "near_border": _cut_by_frame(centres, shape, window),
             "odd": False,
             "strength": size / typical if typical > 0 else np.zeros(len(size)),
             "left_out": left_out,

@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, sparse, spatial, stats
 
-from napari_sbd.core.defects import Peaks, autocorrelation, core
-from napari_sbd.core.verdict import strong_peaks
+from napari_sbd.core.defects import WEAKEST, Peaks, autocorrelation, core, typical_amplitude
 
 Real = NDArray[np.floating]
 
 CLOSE = 0.5  # of the radius in which a kernel is strong: nearer ones may be one defect
 FEW = 0.5  # pairs so close by chance, above which nothing is joined
-BY_CHANCE = 1e-4  # probability that so many of random places lie so close, below which they are
+THIRD = 3  # largest: one alone may be several
+BY_CHANCE = 0.01  # probability that so many of random places lie so close, below which they are
 
 
 def whole_defects(peaks: Peaks, kernel: Real, places: int) -> Peaks:
@@ -38,10 +38,11 @@ def whole_defects(peaks: Peaks, kernel: Real, places: int) -> Peaks:
     >>> found.centres.tolist(), (found.amplitudes / np.square(kernel).sum()).round(1).tolist()
     ([[20.5, 20.0], [71.0, 60.0], [10.0, 90.0]], [4.0, 4.0, 3.0])
     """
-    number, strong = len(peaks.amplitudes), strong_peaks(peaks)
+    number = len(peaks.amplitudes)
     reach = CLOSE * core(kernel)[1]
-    by_chance = len(strong.amplitudes) ** 2 / 2 * np.pi * reach**2 / places
-    if by_chance > FEW or stats.poisson.sf(len(_close(strong, reach)) - 1, by_chance) > BY_CHANCE:
+    likely = peaks.chosen(_likely(peaks.amplitudes))
+    by_chance = len(likely.amplitudes) ** 2 / 2 * np.pi * reach**2 / places
+    if by_chance > FEW or stats.poisson.sf(len(_close(likely, reach)) - 1, by_chance) > BY_CHANCE:
         return peaks
     pairs = _close(peaks, reach)
     links = sparse.coo_array((np.ones(len(pairs)), tuple(pairs.T)), (number, number))
@@ -55,6 +56,13 @@ def whole_defects(peaks: Peaks, kernel: Real, places: int) -> Peaks:
     overlap = autocorrelation(kernel)
     share = ndimage.map_coordinates(overlap, lags, order=1)
     return Peaks(centres, np.bincount(member, (peaks.amplitudes * share).astype(float), groups).astype(float))
+
+
+def _likely(amplitudes: Real) -> NDArray[np.bool_]:
+    """Which are not weak; where the largest stand out, against the third."""
+    size = np.abs(amplitudes)
+    clipped = np.minimum(size, np.sort(size)[-THIRD] if len(size) >= THIRD else np.inf)
+    return np.asarray(size >= WEAKEST * typical_amplitude(clipped))
 
 
 def _close(peaks: Peaks, reach: float) -> NDArray[np.intp]:
