@@ -141,6 +141,19 @@ def test_steps_are_moved_switched_tuned_and_removed(section, add, qtbot, click):
     assert section.recipe.steps == ()
 
 
+def test_a_step_tells_its_way_and_what_it_found_on_one_line(section, viewer, add, qtbot):
+    spiked = viewer.layers["topo"].data.copy()
+    spiked[20, 20] += 100 * spiked.std()
+    viewer.layers["topo"].data = spiked
+    spikes, lines = add(section, "Remove spikes"), add(section, "Level lines")
+    lines.fields["along"].set_value("columns")
+    assert lines.box.text() == "Level lines, columns"
+    qtbot.waitUntil(lambda: not section.looks.is_running and bool(spikes.found.text()), timeout=30_000)
+    assert spikes.found.text() == "1 px masked"
+    heights = [part.mapTo(section, part.rect().center()).y() for part in (spikes.box, spikes.found)]
+    assert abs(heights[0] - heights[1]) < 5
+
+
 def test_a_step_that_cannot_be_taken_says_why_before_recover(section, add, qtbot):
     row = add(section, "Crop")
     wait_for(qtbot, section.previewed, lambda: row.fields["top"].set_value(48))
