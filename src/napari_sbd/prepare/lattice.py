@@ -95,10 +95,8 @@ class Fitted:
     weights: Real
 
 
-def fit_lattice(
-    data: Real, mask: Bool, model: Model, known: Real | None = None, last: int = ROUNDS
-) -> Fitted:
-    """Fit a lattice to a stack; its peaks are looked for unless they are known; the last fit has rounds."""
+def fit_lattice(data: Real, mask: Bool, model: Model, known: Real | None = None) -> Fitted:
+    """Fit a lattice to a stack; its peaks are looked for unless they are known."""
     frequencies = pursued(data, mask, model) if known is None else known
     if not len(frequencies):
         return Fitted(frequencies, np.zeros_like(data), data, mask.astype(float))
@@ -110,7 +108,7 @@ def fit_lattice(
     harmonics = None
     for number in range(model.jitter + 1):
         harmonics = Harmonics(data.shape[1:], frequencies, model.degrees, background, moved, harmonics)
-        rounds = QUICK if number < model.jitter else last
+        rounds = QUICK if number < model.jitter else ROUNDS
         pairs = zip(data, mask, fits, strict=True)
         fits = [
             _fit_slice(harmonics, values, used, rounds, before.coefficients) for values, used, before in pairs

@@ -34,7 +34,6 @@ LONGER = 4.0  # times as much of it as across the lines
 STEP = 4.0  # least height of a step edge in deviations of the terraces
 NOTHING = 1e-5  # of the image's deviation, which rounding leaves
 SELECTION = 8  # highest peaks, on which the lattice's smoothness is chosen
-TRIED = 6  # rounds of each of these fits
 VARIATIONS = ((1, 1), (2, 2), (4, 4), (8, 4))
 BETTER = 0.985  # of the deviation, below which a less smooth lattice is worth its coefficients
 JITTER = 3
@@ -275,4 +274,4 @@ def _model(step: Step) -> Model:
 
 def _left(data: Real, mask: Bool, model: Model, peaks: Real) -> float:
     """Deviation of what the highest peaks leave."""
-    return robust_std(fit_lattice(data, mask, model, peaks[:SELECTION], TRIED).rest[mask])
+    return robust_std(fit_lattice(data, mask, model, peaks[:SELECTION]).rest[mask])
