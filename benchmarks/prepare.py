@@ -137,7 +137,7 @@ def real(_: list[int]) -> None:
             count = "" if peaks is None else f"  ({len(peaks)} peaks)"
             note(f"    {step.operation} {dict(step.settings)}{count}")
         if name == "haadf":
-            _matched(cleaned)
+            _matched(cleaned, prepared.observation.mask[0])
         draw(BUILD / f"prepare_{name}.png", image, cleaned)
 
 
@@ -156,8 +156,11 @@ def _images() -> dict[str, Real]:
     }
 
 
-def _matched(cleaned: Real) -> None:
-    """Response to the dopants' median patch: the weakest of the 13 against the strongest other place."""
+def _matched(cleaned: Real, mask: NDArray[np.bool_]) -> None:
+    """Response to the dopants' median patch: the weakest of the 13 against the strongest other place.
+
+    Masked pixels, which no recovery sees, are no place.
+    """
     truth = np.load(DATA / "haadf_tmd" / "reference_bright.npy")
     image = cleaned - np.median(cleaned)
     places = np.round(truth).astype(int)
@@ -175,7 +178,7 @@ def _matched(cleaned: Real) -> None:
             response[max(0, r - NEAR) : r + NEAR + 1, max(0, c - NEAR) : c + NEAR + 1].max()
             for r, c in places
         ]
-        other = response[apart > APART].max()
+        other = response[(apart > APART) & mask].max()
         ratio = min(dopants) / other
         note(f"    matched filter, {name}: weakest dopant over strongest other place {ratio:.2f}")
 

@@ -15,3 +15,20 @@ def pytest_xdist_make_scheduler(config, log):
             return "windows" if nodeid.startswith(WINDOWS) else nodeid.partition("::")[0]
 
     return ByFile(config, log)
+
+
+@pytest.fixture
+def drop():
+    """Let files fall onto a window, as from the desktop."""
+    from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
+    from qtpy.QtGui import QDropEvent
+
+    def fall(viewer, *paths):
+        data = QMimeData()
+        data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+        buttons, keys = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+        event = QDropEvent(QPointF(50, 50), Qt.DropAction.CopyAction, data, buttons, keys)
+        # A proxy shows plugins the public part of the viewer only.
+        getattr(viewer, "__wrapped__", viewer).window._qt_viewer.dropEvent(event)
+
+    return fall

@@ -5,14 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
-from qtpy.QtGui import QDropEvent
+from napari.layers import Image
+from napari.settings import get_settings
 
 import napari_sbd as sbd
 from benchmarks.small_files import PIXEL, grid, npy, sxm
 from napari_sbd._reader import get_reader
 from napari_sbd.api import read
-from napari_sbd.layers import NAMESPACE, add_layer, channel_layers, source_of
+from napari_sbd.io.channel import NO_PIXEL_SIZE
+from napari_sbd.layers import NAMESPACE, add_layer, channel_layers, notes_of, source_of
+from napari_sbd.simulate import ldos_kernel, random_field
+from napari_sbd.widgets.own_files import claim_own_files
 
 REAL = Path(__file__).parents[1].parent / "shared" / "data" / "readers"
 REAL_FILES = {
@@ -110,17 +113,8 @@ def test_only_known_files_are_ours(tmp_path):
     ]
 
 
-def drop(viewer, path):
-    """Let a file fall onto the window, as from the desktop."""
-    data = QMimeData()
-    data.setUrls([QUrl.fromLocalFile(str(path))])
-    buttons, keys = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
-    event = QDropEvent(QPointF(50, 50), Qt.DropAction.CopyAction, data, buttons, keys)
-    viewer.window._qt_viewer.dropEvent(event)
-
-
 @pytest.mark.parametrize("name", REAL_FILES)
-def test_real_files_open_by_drag_and_drop(name, make_napari_viewer):
+def test_real_files_open_by_drag_and_drop(name, make_napari_viewer, drop):
     if not (REAL / name).is_file():
         pytest.skip(f"needs ../shared/data/readers/{name}, which is not there")
     viewer = make_napari_viewer()
@@ -135,7 +129,7 @@ def test_real_files_open_by_drag_and_drop(name, make_napari_viewer):
     assert widget.image.observation is not None
 
 
-def test_a_damaged_file_says_so_in_the_window(make_napari_viewer, tmp_path):
+def test_a_damaged_file_says_so_in_the_window(make_napari_viewer, drop, tmp_path):
     path = tmp_path / "cut.sxm"
     sxm(path)
     path.write_bytes(path.read_bytes()[:-100])
@@ -143,3 +137,44 @@ def test_a_damaged_file_says_so_in_the_window(make_napari_viewer, tmp_path):
     with pytest.raises(Exception, match=r"cut\.sxm is cut off"):
         drop(viewer, path)
     assert not viewer.layers
+
+
+def test_the_widget_says_what_the_reader_found(make_napari_viewer, drop, tmp_path):
+    sxm(tmp_path / "stopped.sxm", measured=30)
+    np.savez(tmp_path / "wide.npz", Z=np.random.default_rng(0).random((100, 200)), pixel_size_nm=100)
+    viewer = make_napari_viewer()
+    drop(viewer, tmp_path / "stopped.sxm")
+    _, widget = viewer.window.add_plugin_dock_widget("napari-sbd", "Sparse blind deconvolution")
+    assert "Unfinished: 10 of 40 lines were not scanned." in widget.image.hint.text()
+    viewer.open(tmp_path / "wide.npz", plugin="napari-sbd")
+    widget.image.combo.value = viewer.layers["wide · Z"]
+    assert widget.image.hint.text() == "100 × 200 px · 10 × 20 µm"
+
+
+def test_no_pixel_size_is_said_until_there_is_one(tmp_path):
+    [(data, attributes, _)] = channel_layers((sbd.Channel("a", np.eye(9), notes=(NO_PIXEL_SIZE,)),), tmp_path)
+    layer = Image(data, **attributes)
+    assert notes_of(layer) == (NO_PIXEL_SIZE,)
+    layer.units = ("nm", "nm")
+    assert notes_of(layer) == ()
+
+
+def test_a_saved_result_falls_onto_the_window_without_a_question(
+    make_napari_viewer, drop, tmp_path, monkeypatch
+):
+    """napari itself offers to open every .h5, and would ask which reader to use."""
+    image = random_field(ldos_kernel(9), (48, 56), density=0.004, snr_db=20, seed=1).image
+    recovery = sbd.recover(image, name="topo", kernel_size=9, starts=2, kept=1, refinements=1)
+    path = recovery.save(tmp_path / "topo")
+    get_settings().plugins.extension2reader = {}
+    viewer, asked = make_napari_viewer(), []
+    monkeypatch.setattr("napari._qt.qt_viewer.handle_gui_reading", lambda *rest, **kept: asked.append(rest))
+    viewer.window.add_plugin_dock_widget("napari-sbd", "Sparse blind deconvolution")
+    drop(viewer, path)
+    assert not asked
+    assert "topo · kernel" in viewer.layers
+    # What the user prefers is left alone.
+    get_settings().plugins.extension2reader = {"*.sbd.h5": "napari"}
+    claim_own_files()
+    assert get_settings().plugins.extension2reader == {"*.sbd.h5": "napari"}
+    get_settings().plugins.extension2reader = {}

@@ -168,12 +168,13 @@ def test_info_prints_what_files_hold(folder, capsys):
 
 
 def test_info_and_export_of_results(folder, capsys):
-    recovery = sbd.recover(
-        field(0), kernel_size=9, starts=1, refinements=0, pixel_size=0.2, unit="nm", name="topo"
-    )
+    recipe = sbd.Recipe([sbd.Step("background", {"degree": 0}), sbd.Step("lines")])
+    given = {"kernel_size": 9, "starts": 1, "refinements": 0, "recipe": recipe}
+    recovery = sbd.recover(field(0), pixel_size=0.2, unit="nm", name="topo", **given)
     recovery.save("one.sbd.h5")
     assert main(["info", "one.sbd.h5"]) == 0
     out = capsys.readouterr().out
+    assert "prepared by background degree=0; lines\n" in out
     assert f"result for topo: {recovery.summary}" in out
     assert "settings kernel_size=(9, 9), starts=1, refinements=0" in out
     assert main(["export", "one.sbd.h5", "--out", "ex", "--formats", "csv,tiff"]) == 0

@@ -49,6 +49,28 @@ def test_a_wrong_recipe_is_named_before_work(recipe, message):
         sbd.iter_recover(np.eye(24), recipe=recipe)
 
 
+def test_a_recipe_is_suggested_for_whatever_is_recovered():
+    rows, cols = np.indices((96, 96))
+    image = np.random.default_rng(0).normal(size=(96, 96)) + 0.3 * rows + 4 * np.cos(0.9 * cols)
+    expected = sbd.suggest_recipe(image)
+    assert [step.operation for step in expected.steps] == ["background", "lattice"]
+    channel = sbd.Channel("Z", 1e-10 * image, "m", (0.1, 0.1))
+    stack = Image(np.stack([np.zeros_like(image), image]), name="two")
+    assert sbd.suggest_recipe(channel) == sbd.suggest_recipe(Image(image)) == expected
+    assert sbd.suggest_recipe(stack, at=1) == expected
+    calm = sbd.suggest_recipe(stack, at=1, mask=rows < 40)
+    assert calm != sbd.Recipe()
+    np.testing.assert_array_equal(expected.apply(channel).data, expected.apply(1e-10 * image).data)
+    assert expected.apply(channel).pixel_size == (0.1, 0.1)
+
+
+def test_what_is_no_image_says_what_to_give():
+    with pytest.raises(ValueError, match=r"scan\.sxm is the path of a file: give one of its channels"):
+        sbd.recover("scan.sxm")
+    with pytest.raises(ValueError, match="give it the layer's data"):
+        RECIPE.apply(Image(np.eye(24)))
+
+
 def test_steps_that_are_off_change_nothing():
     image = np.random.default_rng(0).normal(size=(24, 30))
     off = Recipe((Step("background", on=False),))

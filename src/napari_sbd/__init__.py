@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_sbd.api import Recovery, iter_recover, load, recover
+    from napari_sbd.api import Recovery, iter_recover, load, recover, suggest_recipe
     from napari_sbd.batch import iter_recover_many, recover_many
     from napari_sbd.core.observation import Observation, observe
     from napari_sbd.core.parameters import Parameters, settings
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from napari_sbd.core.recover import State
     from napari_sbd.io import Channel, ReadError, read
     from napari_sbd.prepare.recipe import Recipe, Step
-    from napari_sbd.prepare.suggest import suggest_recipe
 
 _HOMES = {
     "Channel": "napari_sbd.io",
@@ -38,7 +37,7 @@ _HOMES = {
     "recover": "napari_sbd.api",
     "recover_many": "napari_sbd.batch",
     "settings": "napari_sbd.core.parameters",
-    "suggest_recipe": "napari_sbd.prepare.suggest",
+    "suggest_recipe": "napari_sbd.api",
 }
 
 __all__ = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 from collections.abc import Generator, Sequence
 from dataclasses import fields, replace
 from threading import Event
@@ -30,11 +31,11 @@ from napari_sbd.layers import (
     source_of,
     start_of,
 )
-from napari_sbd.prepare.recipe import recipe_of
-from napari_sbd.prepare.suggest import suggest_recipe
+from napari_sbd.prepare import suggest
+from napari_sbd.prepare.recipe import Recipe, recipe_of
 from napari_sbd.results import Recovery, load
 
-__all__ = ["ALL", "At", "Recovery", "follow", "iter_recover", "load", "read", "recover"]
+__all__ = ["ALL", "At", "Recovery", "follow", "iter_recover", "load", "read", "recover", "suggest_recipe"]
 
 ALL = "all"
 At = int | Sequence[int] | str | None
@@ -168,9 +169,43 @@ def iter_recover(
     given = start_of(start, source, _index(at)) if is_layer(start) else start
     if recipe is not None:
         Parameters.from_options(options)  # what is wrong with them is said before the work
-    chosen = suggest_recipe(seen, stop) if recipe == SUGGEST else recipe_of(recipe)
+    chosen = suggest.suggest_recipe(seen, stop) if recipe == SUGGEST else recipe_of(recipe)
     image = ready(seen, source, chosen, given, stop)
     return follow(image.seen, image.source, stop, **image.known(), **options)
+
+
+def suggest_recipe(
+    image: Any, stop: Event | None = None, *, at: At = None, mask: Any = None, leave_out: Any = None
+) -> Recipe:
+    """Propose a recipe for an image: steps that take out what the image shows not to be its defects.
+
+    Each fault is looked for in the image as the steps before leave it, and a step is proposed only where the
+    fault is found: a clean image gets an empty recipe. Of a stack the slice in the middle decides, but for
+    the lattice, which all decide.
+
+    Parameters
+    ----------
+    image : napari layer, Channel, Observation or array
+        As `recover` takes it.
+    stop : threading.Event, optional
+        Once set, an exception ends the search.
+    at, mask, leave_out : optional
+        Which slice of a layer, and what of it counts, as for `recover`.
+
+    Returns
+    -------
+    Recipe
+        Steps in the order in which they should be taken: change it, save it, or replay it on other images.
+
+    Examples
+    --------
+    >>> rows, cols = np.indices((96, 96))
+    >>> noise = np.random.default_rng(0).normal(size=(96, 96))
+    >>> [step.operation for step in suggest_recipe(noise + 0.3 * rows + 4 * np.cos(0.9 * cols)).steps]
+    ['background', 'lattice']
+    """
+    seen, _ = read(image, at=at, mask=mask, leave_out=leave_out)
+    return suggest.suggest_recipe(seen, stop)
 
 
 def read(
@@ -193,6 +228,7 @@ def read(
     >>> seen.shape, source.name
     ((3, 3), 'topo')
     """
+    _check_kind(image)
     if isinstance(image, Observation):
         if mask is not None or leave_out is not None:
             raise ValueError("an Observation has its own mask: give yours to observe")
@@ -224,6 +260,13 @@ def read(
             raise ValueError(f"no pixel of {source.name} is left: mark another part of it")
         seen = narrowed(seen, inside, source.name)
     return seen, _with_energies(source, len(seen.data), energies, energy_unit)
+
+
+def _check_kind(image: Any) -> None:
+    """Say what helps who gives the path of a file."""
+    if isinstance(image, str | os.PathLike):
+        path = os.fspath(image)
+        raise ValueError(f"{path} is the path of a file: give one of its channels, read({path!r})[0]")
 
 
 def _with_energies(source: Source, slices: int, energies: Sequence[float] | None, unit: str | None) -> Source:

@@ -101,5 +101,7 @@ def accept(qtbot):
         [button] = [b for b in box.buttons() if box.buttonRole(b) == QDialogButtonBox.ButtonRole.AcceptRole]
         qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
         qtbot.waitUntil(lambda: bar.dialog is None, timeout=30_000)
+        if hasattr(bar, "jobs"):  # what is chosen is written in the background
+            qtbot.waitUntil(lambda: not bar.jobs.is_running, timeout=60_000)
 
     return fill

@@ -41,7 +41,7 @@ def test_marked_part_is_left_out_unless_unchecked(viewer, widget, junk, recover,
     choose(widget.mask_choice, viewer.layers["junk"])
     assert not leave_out.isHidden()
     assert leave_out.isChecked()
-    assert "4.5 % left out" in widget.image.hint.text()
+    assert "4.5\N{NO-BREAK SPACE}% left out" in widget.image.hint.text()
     inside = recover(widget, **QUICK).observation.mask[0]
     np.testing.assert_array_equal(inside, junk.data == 0)
     assert 'leave_out=viewer.layers["junk"]' in widget.python_lines()

@@ -73,14 +73,17 @@ def test_suggest_proposes_what_the_console_proposes(section, tilted, qtbot, clic
     wait_for(qtbot, section.suggested, lambda: click(section.suggest_button))
     assert section.recipe == sbd.suggest_recipe(tilted)
     assert "lines" in [step.operation for step in section.recipe.taken]
-    assert "<i>Recover</i> takes first: " in section.summary.text()
-    assert "Level lines" in section.summary.text()
+    assert section.summary.isHidden()  # the steps say it
+    assert "Level lines" in [row.box.text() for row in section.form.rows]
     qtbot.waitUntil(lambda: bool(looks), timeout=30_000)
     np.testing.assert_array_equal(looks[-1].before, tilted)
     assert looks[-1].after.std() < 0.5 * tilted.std()
     assert section.preview.isVisibleTo(section)
     before, after = section.preview.images
     assert pixels(before) != pixels(after)
+    click(section.heading)
+    assert section.summary.text().startswith("<i>Recover</i> takes first: ")
+    assert "Level lines" in section.summary.text()
 
 
 def test_suggesting_blocks_nothing_and_can_be_stopped(section, qtbot, click, monkeypatch):
@@ -136,6 +139,19 @@ def test_steps_are_moved_switched_tuned_and_removed(section, add, qtbot, click):
     assert [step.operation for step in section.recipe.steps] == ["spikes", "background"]
     click(section.widget.defaults_button)
     assert section.recipe.steps == ()
+
+
+def test_a_step_tells_its_way_and_what_it_found_on_one_line(section, viewer, add, qtbot):
+    spiked = viewer.layers["topo"].data.copy()
+    spiked[20, 20] += 100 * spiked.std()
+    viewer.layers["topo"].data = spiked
+    spikes, lines = add(section, "Remove spikes"), add(section, "Level lines")
+    lines.fields["along"].set_value("columns")
+    assert lines.box.text() == "Level lines, columns"
+    qtbot.waitUntil(lambda: not section.looks.is_running and bool(spikes.found.text()), timeout=30_000)
+    assert spikes.found.text() == "1 px masked"
+    heights = [part.mapTo(section, part.rect().center()).y() for part in (spikes.box, spikes.found)]
+    assert abs(heights[0] - heights[1]) < 5
 
 
 def test_a_step_that_cannot_be_taken_says_why_before_recover(section, add, qtbot):

@@ -60,6 +60,28 @@ def test_save_by_clicks_and_open_by_the_file_menu(viewer, result, bar, click, ac
     assert viewer.layers["topo · residual"].visible
 
 
+def test_saving_blocks_nothing(bar, qtbot, monkeypatch, tmp_path):
+    from threading import Event
+
+    begun, going = Event(), Event()
+
+    def slow(recovery, path, looks):
+        begun.set()
+        assert going.wait(30)
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("napari_sbd.widgets.save_bar.save", slow)
+    bar._save(bar.recovery, str(tmp_path / "mine.sbd.h5"))
+    qtbot.waitUntil(begun.is_set, timeout=10_000)
+    assert bar.told.text() == "Saving…"
+    assert not bar.save_button.isEnabled()
+    assert not bar.export_button.isEnabled()
+    going.set()
+    qtbot.waitUntil(lambda: not bar.jobs.is_running, timeout=10_000)
+    assert bar.told.text() == "the disk is full."
+    assert bar.save_button.isEnabled()
+
+
 def test_replacing_a_file_is_asked_by_the_dialog(bar, click, accept, qtbot, tmp_path):
     path = tmp_path / "mine.sbd.h5"
     path.write_text("precious")

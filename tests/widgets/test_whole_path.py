@@ -34,9 +34,9 @@ def raw(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def by_clicks(viewer, raw, qtbot, click, accept, tmp_path):
+def by_clicks(viewer, raw, qtbot, click, accept, drop, tmp_path):
     """CSV and recipe that come from dropping the file, Suggest, Crop, Recover, Export…"""
-    viewer.open(raw, plugin="napari-sbd")
+    drop(viewer, raw)
     dock, widget = viewer.window.add_plugin_dock_widget("napari-sbd", "Sparse blind deconvolution")
     section, suggested, ended = widget.prepare, [], []
     section.suggested.connect(suggested.append)
@@ -45,6 +45,7 @@ def by_clicks(viewer, raw, qtbot, click, accept, tmp_path):
     [suggest] = [b for b in dock.findChildren(QPushButton) if b.text() == "Suggest"]
     click(suggest)
     qtbot.waitUntil(lambda: bool(suggested), timeout=60_000)
+    assert suggested[0] == sbd.suggest_recipe(sbd.read(raw)[0])
     [crop] = [a for a in section.menu.actions() if a.text() == "Crop"]
     crop.trigger()
     section.form.rows[-1].fields["top"].set_value(3)

@@ -35,27 +35,7 @@ def _lines(path: Path) -> list[str]:
 
     channels = read_file(path)
     width = max(len(channel.label) for channel in channels)
-    return [f"{channel.label:{width}}  {_of_channel(channel)}" for channel in channels]
-
-
-def _of_channel(channel: Any) -> str:
-    rows, cols = channel.data.shape[-2:] if channel.data.shape[-1] not in (3, 4) else channel.data.shape[:2]
-    parts = [f"{rows}×{cols} px"]
-    size = channel.pixel_size_nm
-    if size:
-        parts.append(f"{rows * size[0]:.4g}×{cols * size[1]:.4g} nm ({_pixel(size)} nm/px)")
-    elif not channel.notes:
-        parts.append("no pixel size")
-    if channel.unit:
-        parts.append(f"in {channel.unit}")
-    if channel.energies is not None:
-        first, last = channel.energies[0], channel.energies[-1]
-        parts.append(f"{len(channel.energies)} energies from {first:.4g} to {last:.4g} {channel.energy_unit}")
-    elif channel.data.ndim == 3:
-        parts.append(f"{len(channel.data)} images")
-    if channel.angle:
-        parts.append(f"rotated by {channel.angle:g}°")
-    return ", ".join((*parts, *channel.notes))
+    return [f"{channel.label:{width}}  {channel.summary}" for channel in channels]
 
 
 def _of_result(recovery: Any) -> list[str]:
@@ -67,9 +47,21 @@ def _of_result(recovery: Any) -> list[str]:
         f"result for {recovery.source.name}: {recovery.summary}",
         f"image {rows}×{cols} px{slices}, {_pixel(seen.pixel_size)} {seen.unit}/px",
         "window {}×{} px, ".format(*recovery.window) + f"settings {chosen or 'all automatic'}",
-        f"recipe {' '.join(recovery.recipe.split()) if recovery.recipe else 'none'}",
+        f"prepared by {_steps(recovery.recipe)}",
         f"by napari-sbd {recovery.versions.get('napari-sbd', 'of unknown version')}",
     ]
+
+
+def _steps(recipe: str | None) -> str:
+    """Steps of a recipe that were taken, with the settings that are not the usual ones."""
+    from napari_sbd.prepare.recipe import Step, recipe_of
+
+    taken = []
+    for step in recipe_of(recipe or None).taken:
+        usual = Step(step.operation).settings
+        others = [f"{name}={value}" for name, value in step.settings.items() if value != usual[name]]
+        taken.append(" ".join((step.operation, *others)))
+    return "; ".join(taken) or "no step"
 
 
 def _pixel(size: tuple[float, float]) -> str:

@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sbd.core.observation import Observation, observe
+from napari_sbd.io.units import size_text
 
 FORWARD, BACKWARD = "forward", "backward"
+NO_PIXEL_SIZE = "no pixel size: the file gives none in a unit of length"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Channel:
     """One image, or one stack of images at several energies, as the instrument measured it.
 
@@ -49,6 +51,8 @@ class Channel:
     >>> channel = Channel("Z", np.eye(4), "m", (0.1, 0.2))
     >>> channel.label, channel.observation().pixel_size
     ('Z', (0.1, 0.2))
+    >>> channel
+    <Channel Z: 4×4 px, 0.4×0.8 nm (0.1×0.2 nm/px), in m>
     """
 
     name: str
@@ -59,13 +63,40 @@ class Channel:
     energy_unit: str = ""
     angle: float = 0.0
     direction: str = ""
-    header: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    header: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<Channel {self.label}: {self.summary}>"
 
     @property
     def label(self) -> str:
         """Name, and direction where that is backward."""
         return f"{self.name} {BACKWARD}" if self.direction == BACKWARD else self.name
+
+    @property
+    def summary(self) -> str:
+        """Sizes, unit, energies, angle and notes in one line."""
+        coloured = self.data.ndim == 3 and self.data.shape[-1] in (3, 4) and self.energies is None
+        rows, cols = self.data.shape[:2] if coloured else self.data.shape[-2:]
+        parts = [f"{rows}×{cols} px"]
+        size = self.pixel_size_nm
+        if size:
+            whole = size_text(rows * size[0], cols * size[1], "nm", "×")
+            pixel = f"{size[0]:.4g}" if size[0] == size[1] else f"{size[0]:.4g}×{size[1]:.4g}"
+            parts.append(f"{whole} ({pixel} nm/px)")
+        elif not self.notes:
+            parts.append("no pixel size")
+        if self.unit:
+            parts.append(f"in {self.unit}")
+        if self.energies is not None:
+            first, last = self.energies[0], self.energies[-1]
+            parts.append(f"{len(self.energies)} energies from {first:.4g} to {last:.4g} {self.energy_unit}")
+        elif self.data.ndim == 3 and not coloured:
+            parts.append(f"{len(self.data)} images")
+        if self.angle:
+            parts.append(f"rotated by {self.angle:g}°")
+        return ", ".join((*parts, *self.notes))
 
     @property
     def is_topograph(self) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sbd.io.channel import Channel, pixel_size
+from napari_sbd.io.channel import NO_PIXEL_SIZE, Channel, pixel_size
 from napari_sbd.io.dm_tags import REMEDY, Parser, Stored, Tags
 from napari_sbd.io.errors import ReadError
 from napari_sbd.io.raw import array_at, read_bytes
@@ -132,7 +132,7 @@ def _pixel_size(content: bytes, scales: list[Any]) -> tuple[tuple[float, float] 
         length = nanometres(unit)
         steps.append(abs(step) * length if length is not None else np.nan)
     size = pixel_size(*steps) if len(steps) == 2 else None
-    return size, () if size else ("no pixel size: the file gives none in a unit of length",)
+    return size, () if size else (NO_PIXEL_SIZE,)
 
 
 def _energies(

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_sbd.io.channel import Channel, pixel_size
+from napari_sbd.io.channel import NO_PIXEL_SIZE, Channel, pixel_size
 from napari_sbd.io.errors import ReadError
 from napari_sbd.io.raw import array_at, read_bytes
 from napari_sbd.io.units import nanometres
@@ -157,7 +157,7 @@ def _channel(path: Path, content: bytes, field: Values, values: Values, place: s
         energies,
         energy_unit,
         header={k: v for k, v in meta.items() if k and isinstance(v, str)} if isinstance(meta, dict) else {},
-        notes=() if size else ("no pixel size: the file gives none in a unit of length",),
+        notes=() if size else (NO_PIXEL_SIZE,),
     )
 
 

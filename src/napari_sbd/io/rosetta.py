@@ -16,7 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from napari_sbd.io.channel import Channel, pixel_size
+from napari_sbd.io.channel import NO_PIXEL_SIZE, Channel, pixel_size
 from napari_sbd.io.errors import ReadError
 from napari_sbd.io.hdf5 import datasets, is_hdf5, sane
 from napari_sbd.io.raw import file_size, read_bytes
@@ -120,7 +120,7 @@ def _channel(path: Path, signal: dict[str, Any], size: int, *, compressed: bool)
         pixel_size_nm=spacing,
         energies=energies,
         energy_unit=unit,
-        notes=() if spacing else ("no pixel size: the file gives none in a unit of length",),
+        notes=() if spacing else (NO_PIXEL_SIZE,),
     )
 
 

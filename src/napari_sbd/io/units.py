@@ -29,6 +29,7 @@ NANOMETRES = {
 PREFIXES = ("f", "p", "n", "µ", "m", "", "k", "M", "G")
 PREFIXED = {"A", "V", "Hz", "S", "A/V", "W", "N", "Pa", "F"}
 MOST_SAMPLES = 100_000
+LONG = 10_000  # nm, from which on lengths are read in µm
 
 
 def nanometres(unit: str) -> float | None:
@@ -63,3 +64,16 @@ def convenient(unit: str, values: NDArray[np.generic]) -> tuple[float, str]:
     # 0.05 V is shown as 50 mV, 0.5 nA as 500 pA: the largest prefix that leaves no leading zero.
     step = int(np.clip(math.floor(math.log10(largest) / 3), -5, 3))
     return 10.0 ** (-3 * step), PREFIXES[step + 5] + unit
+
+
+def size_text(rows: float, cols: float, unit: str, times: str = " × ") -> str:
+    """Height and width of an image, to be read.
+
+    Examples
+    --------
+    >>> size_text(4.0, 3.999999, "nm"), size_text(10039.2, 512.0, "nm")
+    ('4 × 4 nm', '10.04 × 0.512 µm')
+    """
+    if unit == "nm" and max(rows, cols) >= LONG:
+        rows, cols, unit = rows / 1000, cols / 1000, "µm"
+    return f"{rows:.4g}{times}{cols:.4g} {unit}"

@@ -19,7 +19,7 @@ from napari_sbd.layers.result import (
     update_defects,
 )
 from napari_sbd.layers.slots import Slot, free_slot, role_of, slot_of
-from napari_sbd.layers.source import NAMESPACE, Source, energies_of, energy_axis, source_of
+from napari_sbd.layers.source import NAMESPACE, Source, energies_of, energy_axis, notes_of, source_of
 
 __all__ = [
     "DIVERGING",
@@ -50,6 +50,7 @@ __all__ = [
     "live_layers",
     "looks_of",
     "marked",
+    "notes_of",
     "opened_layers",
     "part_layers",
     "part_recovery",

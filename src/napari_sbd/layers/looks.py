@@ -107,8 +107,9 @@ def image_layer(recovery: Any) -> LayerData:
 
 
 def layer_data_of(layers: Iterable[Any]) -> list[LayerData]:
-    """Layers as (data, attributes, layer type)."""
-    return [layer.as_layer_data_tuple() for layer in layers]
+    """Layers as (data, attributes, layer type); of points copies, for they are edited in place."""
+    found = [layer.as_layer_data_tuple() for layer in layers]
+    return [(np.array(data) if kind == "points" else data, a, kind) for data, a, kind in found]
 
 
 def _key(attributes: Mapping[str, Any]) -> tuple[str, int]:

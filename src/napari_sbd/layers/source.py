@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sbd.io.channel import NO_PIXEL_SIZE
+
 Real = NDArray[np.floating]
 Matrix = tuple[tuple[float, ...], ...]
 
@@ -247,6 +249,17 @@ def energies_of(layer: Any) -> tuple[tuple[float, ...], str]:
     except (KeyError, TypeError, IndexError):
         pass
     return (), ""
+
+
+def notes_of(layer: Any) -> tuple[str, ...]:
+    """What the reader of a layer's file found worth knowing, such as that it is unfinished.
+
+    That there is no pixel size is left out once the layer was given one.
+    """
+    own = layer.metadata.get(NAMESPACE)
+    notes = own.get("notes", ()) if isinstance(own, Mapping) else ()
+    sized = str(layer.units[-1]) in METRES
+    return tuple(str(note) for note in notes if not (sized and note == NO_PIXEL_SIZE))
 
 
 def _even(step: float, first: float, count: int) -> tuple[float, ...]:

@@ -53,7 +53,7 @@ def smooth_background(data: Real, mask: Bool, degree: int) -> Real:
     for number, (values, used) in enumerate(zip(data, mask, strict=True)):
         if used.any():
             middle = float(np.median(values[used]))
-            found, _ = harmonics.fit(values - middle, used, ROUNDS)
+            found, *_ = harmonics.fit(values - middle, used, ROUNDS)
             removed[number] = middle + harmonics.image(found)
     return removed
 

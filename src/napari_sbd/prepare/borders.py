@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from napari_sbd.core.noise import robust_std
 from napari_sbd.core.parameters import Setting
-from napari_sbd.prepare.operation import Bool, Operation, Outcome, Real, outcome, stacked
+from napari_sbd.prepare.operation import Bool, Operation, Outcome, Real, outcome, row_medians, stacked
 
 SMALLEST = 16
 SMOOTHED = 3  # lines, over whose median a line is judged
@@ -60,7 +59,8 @@ def widths_of(image: Real, mask: Bool, factor: float) -> tuple[int, int, int, in
 
 def _ends(image: Real, mask: Bool, factor: float) -> tuple[int, int]:
     """Restless rows at the beginning and at the end."""
-    spread = np.array([robust_std(row[used]) for row, used in zip(image, mask, strict=True)])
+    away = np.abs(image - row_medians(image, mask)[:, None])
+    spread = np.nan_to_num(row_medians(away, mask))  # rows without a pixel are calm
     calm = spread <= factor * np.median(spread)
     quiet = np.flatnonzero(ndimage.median_filter(calm.astype(int), SMOOTHED, mode="nearest"))
     most = int(LARGEST_SHARE * len(image))

@@ -20,9 +20,8 @@ Complex = NDArray[np.complexfloating]
 Degrees = tuple[int, int]
 
 REJECTED = 4.0  # deviations beyond which a pixel does not count (Tukey's biweight)
-ROUNDS = 8  # of weights
-INNER = 3  # steps of conjugate gradients at the same weights
-SETTLED = 1e-4  # change of the coefficients after which weights change no more
+ROUNDS = 12  # steps of conjugate gradients, each with new weights
+SETTLED = 3e-4  # change of the coefficients after which no more follow
 RIDGE = 1e-7
 STRONG = 16  # waves, the first, whose amplitudes vary by the full degrees
 FAINT = 2  # degree of the others at most
@@ -59,6 +58,8 @@ class Harmonics:
         should be the strongest, have the full degree.
     moved : Displacement, optional
         Of rows and columns.
+    alike : Harmonics, optional
+        The same, less or more displaced: what its fits are started by serves these, too.
     """
 
     def __init__(
@@ -68,33 +69,39 @@ class Harmonics:
         degrees: Degrees,
         background: Degrees,
         moved: Displacement | None = None,
+        alike: Harmonics | None = None,
     ) -> None:
         moved = moved or Displacement.none(shape)
         self.shape = shape
         waves = np.concatenate([np.zeros((1, 2)), frequencies])
         most = [max(pair) for pair in zip(degrees, background, strict=True)]
         along = (moved.rows, moved.cols)
-        row, col = (
+        factors = [
             _factors(waves[:, axis], waves @ along[axis].T, n, most[axis]) for axis, n in enumerate(shape)
-        )
-        wave, i, j = _terms(len(waves), degrees, background)
-        self.flat = wave == 0
+        ]
+        wave, *powers = _terms(len(waves), degrees, background)
         # Only the factors that some term uses, each once.
-        keys = [k * (m + 1) + n for m, k, n in ((most[0], wave, i), (most[1], wave, j))]
+        keys = [wave * (m + 1) + power for m, power in zip(most, powers, strict=True)]
         used = [np.unique(key, return_inverse=True) for key in keys]
-        self._row, self._col = row[used[0][0]], col[used[1][0]]
+        # Products run along the axis with fewer factors first; terms come sorted by these.
+        self._turned = len(used[1][0]) < len(used[0][0])
+        axes = (1, 0) if self._turned else (0, 1)
+        order = np.argsort(keys[axes[0]], kind="stable")
+        self.flat = wave[order] == 0
+        self._outer, self._inner = (factors[axis][used[axis][0]] for axis in axes)
+        self._at = tuple(used[axis][1][order] for axis in axes)
+        self._starts = np.flatnonzero(np.diff(self._at[0], prepend=-1))
         # Real and imaginary parts as factors of their own: images are real.
-        self._parts = np.concatenate([self._row.real, self._row.imag])
-        self._at = used[0][1], used[1][1]
+        self._parts = np.concatenate([self._outer.real, self._outer.imag])
         go_on()
-        self._factor = linalg.cho_factor(self._gram())
+        self._factor: tuple[Real, bool] = linalg.cho_factor(self._gram()) if alike is None else alike._factor
 
     def _gram(self) -> Real:
         """Scalar products of all real columns: the real parts of the terms, then the imaginary ones."""
         a, b = self._at
-        row, col = self._row.astype(complex), self._col.astype(complex)
-        apart = (row @ row.conj().T)[np.ix_(a, a)] * (col @ col.conj().T)[np.ix_(b, b)]
-        along = (row @ row.T)[np.ix_(a, a)] * (col @ col.T)[np.ix_(b, b)]
+        outer, inner = self._outer.astype(complex), self._inner.astype(complex)
+        apart = (outer @ outer.conj().T)[np.ix_(a, a)] * (inner @ inner.conj().T)[np.ix_(b, b)]
+        along = (outer @ outer.T)[np.ix_(a, a)] * (inner @ inner.T)[np.ix_(b, b)]
         gram = 0.5 * np.block(
             [[(apart + along).real, (apart - along).imag], [-(along + apart).imag, (apart - along).real]]
         )
@@ -107,9 +114,10 @@ class Harmonics:
 
     def adjoint(self, image: Real) -> Real:
         """Scalar products of an image with all columns."""
-        real, imaginary = np.split(self._parts @ image.astype(np.float32), 2)
+        single = (image.T if self._turned else image).astype(np.float32, copy=False)
+        real, imaginary = np.split(self._parts @ single, 2)
         half = real + 1j * imaginary
-        terms = np.einsum("tc,tc->t", half[self._at[0]], self._col[self._at[1]])
+        terms = np.einsum("tc,tc->t", half[self._at[0]], self._inner[self._at[1]])
         return np.concatenate([terms.real, np.where(self.flat, 0.0, -terms.imag)]).astype(float)
 
     def image(self, coefficients: Real, flat: bool = True, waves: bool = True) -> Real:
@@ -117,10 +125,9 @@ class Harmonics:
         real, imaginary = np.split(coefficients, 2)
         wanted = np.where(self.flat, flat, waves)
         values = ((real + 1j * imaginary) * wanted).astype(np.complex64)
-        # Terms come sorted by their row factor.
-        starts = np.flatnonzero(np.diff(self._at[0], prepend=-1))
-        half = np.add.reduceat(values[:, None] * self._col[self._at[1]], starts, axis=0)
-        return np.asarray(self._parts.T @ np.concatenate([half.real, -half.imag]), float)
+        half = np.add.reduceat(values[:, None] * self._inner[self._at[1]], self._starts, axis=0)
+        both = np.concatenate([half.real, -half.imag])
+        return np.asarray(both.T @ self._parts if self._turned else self._parts.T @ both)
 
     def start(self, image: Real) -> Real:
         """Coefficients of plain least squares."""
@@ -128,44 +135,35 @@ class Harmonics:
 
     def fit(
         self, image: Real, mask: Bool, rounds: int = ROUNDS, start: Real | None = None
-    ) -> tuple[Real, Real]:
-        """Coefficients of the robust fit, and the weights of the pixels; `start` holds coefficients, too."""
-        unit = float(np.abs(image[mask]).max()) or 1.0
-        seen = image / unit
-        found = self.start(np.where(mask, seen, seen[mask].mean())) if start is None else start / unit
-        weights = mask.astype(float)
-        for number in range(rounds):
-            go_on()
-            rest = seen - self.image(found)
-            weights = biweight(rest, mask, REJECTED * (1.5 if number == 0 and start is None else 1.0))
-            step = self._solved(weights, self.adjoint(weights * rest))
-            found = found + step
-            if np.linalg.norm(step) <= SETTLED * np.linalg.norm(found):
-                break
-        weights = biweight(seen - self.image(found), mask, REJECTED)
-        return found * unit, weights
+    ) -> tuple[Real, Real, Real]:
+        """Coefficients of the robust fit, what it leaves, and the pixels' weights; `start` is coefficients.
 
-    def _solved(self, weights: Real, right: Real) -> Real:
-        """Solution of the weighted normal equations, by a few steps of preconditioned conjugate gradients."""
-        found = np.zeros_like(right)
-        rest = right
-        away = linalg.cho_solve(self._factor, rest)
-        towards = away
-        slope = float(rest @ away)
-        for _ in range(INNER):
-            if slope <= 0:
+        Conjugate gradients, preconditioned by the fit without weights; the weights follow at each step.
+        """
+        unit = float(np.abs(image[mask]).max()) or 1.0
+        seen = (image / unit).astype(np.float32)
+        found = self.start(np.where(mask, seen, seen[mask].mean())) if start is None else start / unit
+        rest = seen - self.image(found)
+        weights = biweight(rest, mask, REJECTED * (1.5 if start is None else 1.0))
+        towards, pull, before = np.zeros_like(found), np.zeros_like(found), 0.0
+        for _ in range(rounds):
+            go_on()
+            last, pull = pull, self.adjoint(weights * rest)
+            away = linalg.cho_solve(self._factor, pull)
+            turn = max(0.0, float(away @ (pull - last)) / before) if before > 0 else 0.0
+            towards, before = away + turn * towards, float(away @ pull)
+            wave = self.image(towards)
+            bend = float(np.vdot(weights * wave, wave))
+            if not bend > 0:
                 break
-            image = self.adjoint(weights * self.image(towards))
-            bend = float(towards @ image)
-            if bend <= 0:
-                break
-            step = slope / bend
+            step = float(pull @ towards) / bend
             found = found + step * towards
-            rest = rest - step * image
-            away = linalg.cho_solve(self._factor, rest)
-            slope, before = float(rest @ away), slope
-            towards = away + slope / before * towards
-        return found
+            wave *= np.float32(step)
+            rest -= wave
+            weights = biweight(rest, mask, REJECTED)
+            if abs(step) * np.linalg.norm(towards) <= SETTLED * np.linalg.norm(found):
+                break
+        return found * unit, rest.astype(float) * unit, weights
 
 
 def displacement(rest: Real, lattice: Real, weights: Real) -> Displacement:

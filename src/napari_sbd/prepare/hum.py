@@ -25,6 +25,10 @@ from napari_sbd.prepare.stopping import go_on
 REJECTED = 3.5  # deviations beyond which a pixel is a defect's, not the hum's
 ROUNDS = 30
 TAILS = 4  # px around a defect's pixels that do not count either
+JUMPS = 0.782  # variance that white noise of 1 has about the median of three lines
+FINE = 3.0  # deviations of white noise, beyond which a jump is no hum's
+STRONG = 2.0  # deviations of the noise, from which on a hum is told from defects where they overlap
+BENEATH = 2  # rounds in which hum and defects are told apart where they overlap
 STEPS, ACCURACY = 100, 1e-6  # of conjugate gradients
 SHRINK = 0.88  # of the scale at which pixels are rejected, per round at most
 SMALLEST = 16
@@ -38,8 +42,8 @@ def hum(image: Any, mask: Any = None, *, along: str = "rows", strength: float = 
     Its power along the line is read off where the image itself has none: at high frequencies across the
     lines. With that power as prior, and what is white as noise, each line's hum is the most probable one
     (a Gaussian process, so that the line's ends are treated like its middle). Pixels of defects deviate and
-    do not count; below them the hum is continued from both sides. What the hum so found shares with
-    neighbouring lines belongs to the image and is given back.
+    do not count; below them the hum is continued from both sides, and what jumps from line to line there is
+    hum, too. What the hum so found shares with neighbouring lines belongs to the image and is given back.
 
     Remove lattice and background first: they are no hum.
 
@@ -89,7 +93,9 @@ def hum_of(image: Real, mask: Bool, strength: float) -> Real:
     if white <= 0 or not power.any():
         return np.zeros_like(image)
     covariance = linalg.toeplitz(fft.irfft(strength * power)[: image.shape[1]])
-    found = _continued(seen, _ordinary(seen, mask, covariance, white), covariance, white)
+    weights = _ordinary(seen, mask, covariance, white)
+    found = _continued(seen, weights, covariance, white)
+    found = _beneath(seen, found, (weights <= 0) & mask, weights, covariance, white)
     return found - _shared(found)
 
 
@@ -100,7 +106,7 @@ def _ordinary(seen: Real, mask: Bool, covariance: Real, white: float) -> Real:
     for _ in range(ROUNDS):
         go_on()
         rest = seen - found
-        alike = ndimage.median_filter(rest, (3, 1), mode="nearest")
+        alike = _steady(rest)
         # Not at once as narrow as the rest is: strong hum that is not fitted yet is no defect.
         scale = max(SHRINK * scale, robust_std(alike[mask]))
         weights = np.where(mask, np.square(np.clip(1 - np.square(alike / (REJECTED * scale)), 0, None)), 0.0)
@@ -128,6 +134,29 @@ def _continued(seen: Real, weights: Real, covariance: Real, white: float) -> Rea
         power, before = np.sum(rest**2, axis=1, keepdims=True), power
         towards = rest + power / np.maximum(before, np.finfo(float).tiny) * towards
     return np.asarray((roots * solved) @ covariance)
+
+
+def _beneath(seen: Real, found: Real, defects: Bool, weights: Real, covariance: Real, white: float) -> Real:
+    """Hum with what jumps from line to line beneath defects, which themselves go on across lines.
+
+    Where something finer than that jumps, it is a defect's, and does not count. A hum hardly stronger than
+    the noise is left as it is, for details of the defects are of that size.
+    """
+    if not defects.any() or covariance[0, 0] < STRONG**2 * white:
+        return found
+    counted = np.where(defects, 1.0, weights)
+    for _ in range(BENEATH):
+        steady = np.where(defects, _steady(seen - found), 0.0)
+        found = _continued(seen - steady, counted, covariance, white)
+        rest = seen - found
+        unlike = np.square(rest - _steady(rest)) / (FINE**2 * JUMPS * white)
+        counted = np.where(defects, np.square(np.clip(1 - unlike, 0, None)), weights)
+    return found
+
+
+def _steady(image: Real) -> Real:
+    """What neighbouring lines have in common."""
+    return np.asarray(ndimage.median_filter(image, (3, 1), mode="nearest"))
 
 
 def spectrum_along(image: Real, ordinary: Bool) -> tuple[Real, float]:

@@ -18,7 +18,7 @@ from napari_sbd.prepare.peaks import PROMINENCE, bragg_peaks
 SMALLEST = 16
 PURSUITS = 4  # searches for peaks, each in what the one before left
 STARTING = (1, 1)  # degrees while peaks are still being found
-QUICK = 3  # rounds of weights meanwhile, and after each displacement
+QUICK = 3  # rounds meanwhile, and until all displacements are known
 
 
 def lattice(
@@ -105,12 +105,13 @@ def fit_lattice(data: Real, mask: Bool, model: Model, known: Real | None = None)
     fits = [
         Fit(np.zeros(0), values, values, used.astype(float)) for values, used in zip(data, mask, strict=True)
     ]
+    harmonics = None
     for number in range(model.jitter + 1):
-        harmonics = Harmonics(data.shape[1:], frequencies, model.degrees, background, moved)
+        harmonics = Harmonics(data.shape[1:], frequencies, model.degrees, background, moved, harmonics)
+        rounds = QUICK if number < model.jitter else ROUNDS
         pairs = zip(data, mask, fits, strict=True)
         fits = [
-            _fit_slice(harmonics, values, used, QUICK if number else ROUNDS, before.coefficients)
-            for values, used, before in pairs
+            _fit_slice(harmonics, values, used, rounds, before.coefficients) for values, used, before in pairs
         ]
         if number < model.jitter:
             moved = moved.plus(_common(fits))
@@ -153,8 +154,8 @@ def _fit_slice(harmonics: Harmonics, image: Real, mask: Bool, rounds: int, start
         return Fit(np.zeros(0), *np.zeros((3, *image.shape)))
     centred = image - float(np.median(image[mask]))
     known = start is not None and len(start) > 0
-    found, weights = harmonics.fit(centred, mask, rounds, start if known else None)
-    return Fit(found, harmonics.image(found, flat=False), centred - harmonics.image(found), weights)
+    found, rest, weights = harmonics.fit(centred, mask, rounds, start if known else None)
+    return Fit(found, harmonics.image(found, flat=False).astype(float), rest, weights)
 
 
 def _common(fits: list[Fit]) -> Displacement:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from napari_sbd.core.parameters import Setting
-from napari_sbd.prepare.operation import Bool, Operation, Outcome, Real, outcome, stacked
+from napari_sbd.prepare.operation import Bool, Operation, Outcome, Real, outcome, row_medians, stacked
 
 AXES = {"rows": (1,), "columns": (2,), "both": (1, 2)}
 
@@ -65,9 +65,7 @@ def line_offsets(image: Real, mask: Bool, reach: float) -> Real:
 
 def _row_medians(image: Real, mask: Bool, missing: Real | None = None) -> Real:
     """Median of each row's pixels that count; of rows without one, the value given or the nearest row's."""
-    found = np.array(
-        [np.median(row[seen]) if seen.any() else np.nan for row, seen in zip(image, mask, strict=True)]
-    )
+    found = row_medians(image, mask)
     empty = np.isnan(found)
     if missing is not None:
         return np.where(empty, missing, found)

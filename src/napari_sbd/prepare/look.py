@@ -13,6 +13,7 @@ from napari_sbd.prepare.operation import Bool, Outcome, Real, filled
 from napari_sbd.prepare.recipe import Recipe, Step
 
 MOST = 512  # px a side of what is looked at
+LITTLE = 0.1  # %, below which pixels are counted
 WHOLE_FRAME = ("crop", "resample")  # quick, and they need to know the whole image
 
 
@@ -136,8 +137,14 @@ def words(outcome: Outcome, before: tuple[int, ...], after: tuple[int, ...]) -> 
     if "shear" in found:
         parts.append(f"shear {found['shear']:.3f}, stretch {found['stretch']:.3f}".replace("-", "−"))
     if "mask" in found:
-        parts.append(f"{100 * float(np.mean(found['mask'])):.2g} % masked")
+        parts.append(_share(np.asarray(found["mask"])))
     return ", ".join(parts)
+
+
+def _share(mask: Bool) -> str:
+    """How much is masked: a share, or few pixels."""
+    share = 100 * float(mask.mean())
+    return f"{share:.2g} % masked" if share >= LITTLE else f"{int(mask.sum())} px masked"
 
 
 def _counted(number: int, what: str) -> str:

@@ -15,6 +15,8 @@ APART = 3  # bins between two peaks
 PADDED = 2  # the spectrum is sampled that much finer
 BLOCK = 32  # px of the spectrum over which its level is taken
 STRIP = 24  # px to either side, along which streaks through a peak are measured
+BEYOND = max(STRIP, PADDED * APART) + 1  # rows of the other half that are kept
+AROUND = [(row, col) for row in (-1, 0, 1) for col in (-1, 0, 1) if row or col]
 LOOKED_AT = 6  # times as many candidates as peaks are looked at
 PROMINENCE = Setting(
     "prominence",
@@ -59,50 +61,76 @@ def bragg_peaks(stack: Real, count: int, prominence: float, known: Real | None =
     """
     if not count:
         return np.zeros((0, 2))
-    spectrum, middle = _spectrum(stack)
-    size = np.array(spectrum.shape)
-    rows, cols = (np.arange(n) - m for n, m in zip(size, middle, strict=True))
-    top = spectrum == ndimage.maximum_filter(spectrum, 2 * PADDED * APART + 1)
-    top &= (rows[:, None] > 0) | ((rows[:, None] == 0) & (cols > 0))
-    top &= np.hypot(rows[:, None], cols) >= PADDED * FEWEST_PERIODS
-    top[[0, -1]] = top[:, [0, -1]] = False
-    places = np.argwhere(top)
-    places = places[spectrum[top] > prominence * _level(spectrum, places)]
-    places = places[np.argsort(-spectrum[tuple(places.T)], kind="stable")]
+    spectrum, middle, size = _spectrum(stack)
+    places = _maxima(spectrum)
+    rows, cols = (places - middle).T
+    once = (rows > 0) | ((rows == 0) & (cols > 0))
+    places = places[once & (np.hypot(rows, cols) >= PADDED * FEWEST_PERIODS)]
+    heights = spectrum[tuple(places.T)]
+    high = heights > prominence * _level(spectrum, places)
+    places = places[high][np.argsort(-heights[high], kind="stable")]
     found: list[Real] = []
     taken = (np.zeros((0, 2)) if known is None else known) * size + middle
     for place in places[: LOOKED_AT * count]:
         if len(taken) and np.abs(taken - place).max(axis=1).min() < PADDED * APART:
             continue
-        if spectrum[tuple(place)] > prominence * _streak(spectrum, place):
+        if _is_summit(spectrum, place) and spectrum[tuple(place)] > prominence * _streak(spectrum, place):
             found.append((_summit(spectrum, place) - middle) / size)
         if len(found) == count:
             break
     return np.array(found).reshape(-1, 2)
 
 
-def _spectrum(stack: Real) -> tuple[Real, NDArray[np.intp]]:
-    """Modulus of the Hann-tapered stack's spectrum with the zero frequency in the middle."""
+def _spectrum(stack: Real) -> tuple[Real, NDArray[np.intp], NDArray[np.intp]]:
+    """Modulus of the Hann-tapered stack's spectrum, where its frequency is 0, and the size of the whole.
+
+    The other half is this one turned round; only as much of it is there as peaks on its edge need.
+    """
     shape = stack.shape[1:]
     taper = np.outer(*(np.hanning(n + 2)[1:-1] for n in shape))
-    size = [fft.next_fast_len(PADDED * n) for n in shape]
-    power = np.zeros(size)
+    size = [fft.next_fast_len(PADDED * n, real=True) for n in shape]
+    power = np.zeros((size[0] // 2 + 1, size[1]), np.float32)
     for image in stack:
         faded = taper * (image - np.median(image))
-        total = np.sum(faded**2)
+        total = np.sqrt(np.sum(faded**2))
         if total > 0:
-            power += np.abs(fft.fft2(faded, size)) ** 2 / total
-    return np.sqrt(fft.fftshift(power)), np.array(size) // 2
+            power += np.abs(fft.rfft2((faded / total).astype(np.float32), size[::-1], axes=(1, 0))) ** 2
+    half = np.sqrt(fft.fftshift(power, axes=1))
+    middle = np.array([min(BEYOND, len(half) - 1), size[1] // 2])
+    other = half[middle[0] : 0 : -1, ::-1]
+    # Of an even number of columns, the first has no opposite.
+    other = np.roll(other, 1 - size[1] % 2, axis=1)
+    return np.concatenate([other, half]), middle, np.array(size)
+
+
+def _maxima(spectrum: Real) -> NDArray[np.intp]:
+    """Places (n, 2) that are as high as all eight around them."""
+    inner = spectrum[1:-1, 1:-1]
+    top = np.ones(inner.shape, bool)
+    rows, cols = spectrum.shape
+    for row, col in AROUND:
+        top &= inner >= spectrum[1 + row : rows - 1 + row, 1 + col : cols - 1 + col]
+    return np.argwhere(top) + 1
 
 
 def _level(spectrum: Real, places: NDArray[np.intp]) -> Real:
     """Median of the spectrum around these places (n, 2), from blocks."""
-    blocks = [max(1, round(n / BLOCK)) for n in spectrum.shape]
     # The spectrum is padded: every other point holds all.
-    parts = [np.array_split(np.arange(0, n, PADDED), b) for n, b in zip(spectrum.shape, blocks, strict=True)]
-    medians = np.array([[np.median(spectrum[np.ix_(i, j)]) for j in parts[1]] for i in parts[0]])
-    among = (places.T + 0.5) * np.reshape(blocks, (2, 1)) / np.reshape(spectrum.shape, (2, 1)) - 0.5
+    thin = spectrum[::PADDED, ::PADDED]
+    counts = [max(1, round(PADDED * n / BLOCK)) for n in thin.shape]
+    sides = [n // count for n, count in zip(thin.shape, counts, strict=True)]
+    even = thin[: counts[0] * sides[0], : counts[1] * sides[1]]
+    blocks = even.reshape(counts[0], sides[0], counts[1], sides[1]).swapaxes(1, 2)
+    medians = np.median(blocks.reshape(*counts, -1), axis=2)
+    among = (places.T / PADDED + 0.5) / np.reshape(sides, (2, 1)) - 0.5
     return np.asarray(ndimage.map_coordinates(medians, among, order=1, mode="nearest"))
+
+
+def _is_summit(spectrum: Real, place: NDArray[np.intp]) -> bool:
+    """Whether nothing is higher as near as two peaks may be."""
+    near = PADDED * APART
+    around = tuple(slice(max(0, i - near), i + near + 1) for i in place)
+    return bool(spectrum[tuple(place)] >= spectrum[around].max())
 
 
 def _streak(spectrum: Real, place: NDArray[np.intp]) -> float:

@@ -193,7 +193,7 @@ class Recipe:
 
         Parameters
         ----------
-        image : Observation or array-like
+        image : Observation, Channel or array-like
         stop : threading.Event, optional
             Once set, Stopped is raised, also within the steps that take long.
 
@@ -306,8 +306,14 @@ def recipe_of(given: Any) -> Recipe:
 
 
 def observed(image: Any) -> Observation:
-    """An Observation as it is; an array, checked and made one."""
-    return image if isinstance(image, Observation) else observe(image)
+    """An Observation as it is, or that of a file's channel; an array, checked and made one."""
+    if isinstance(image, Observation):
+        return image
+    if hasattr(image, "observation"):  # io, which knows channels, is no room that this one may know
+        return observed(image.observation())
+    if hasattr(image, "as_layer_data_tuple"):
+        raise ValueError("a recipe prepares arrays and observations: give it the layer's data")
+    return observe(image)
 
 
 def _steps(document: Any) -> list[Any]:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from scipy import ndimage
-from skimage.filters import apply_hysteresis_threshold
 
 from napari_sbd.core.noise import robust_std
 from napari_sbd.core.parameters import Setting
@@ -88,17 +87,19 @@ def _raised(image: Real, lines: int, height: float, length: int) -> Bool:
         return marked
     lowest = np.min([image[1 + n : 1 + n + rows] for n in range(lines)], axis=0)
     beside = np.maximum(image[:rows], image[lines + 1 : lines + 1 + rows])
-    high = np.stack([_hysteresis(row, height) for row in lowest - beside])
-    long = ndimage.binary_opening(high, np.ones((1, length), bool))
+    long = _runs(lowest - beside, height, length)
     for n in range(lines):
         marked[1 + n : 1 + n + rows] |= long
     return marked
 
 
-def _hysteresis(row: Real, height: float) -> Bool:
-    """Runs above the lower threshold that reach the upper one somewhere."""
-    high = apply_hysteresis_threshold(row, WEAKER * height, height)  # type: ignore[no-untyped-call]
-    return np.asarray(high, np.bool_)
+def _runs(lines: Real, height: float, length: int) -> Bool:
+    """Runs along the lines, long enough, above the lower threshold, that reach the upper one somewhere."""
+    runs, count = ndimage.label(lines > WEAKER * height, [[0, 0, 0], [1, 1, 1], [0, 0, 0]])
+    reaching = np.zeros(count + 1, bool)
+    reaching[runs[lines > height]] = True
+    long = np.bincount(runs.ravel(), minlength=count + 1) >= length
+    return np.asarray((reaching & long)[runs])
 
 
 def _interpolated(image: Real, marked: Bool) -> Real:

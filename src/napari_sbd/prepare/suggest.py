@@ -16,7 +16,7 @@ from napari_sbd.prepare.borders import widths_of
 from napari_sbd.prepare.hum import spectrum_along
 from napari_sbd.prepare.lattice import SMALLEST as LATTICE_SMALLEST
 from napari_sbd.prepare.lattice import Model, fit_lattice, pursued
-from napari_sbd.prepare.operation import SMALLEST, Bool, Real, biweight, filled
+from napari_sbd.prepare.operation import SMALLEST, Bool, Real, biweight, filled, row_medians
 from napari_sbd.prepare.recipe import Recipe, Step, observed, operation
 from napari_sbd.prepare.scars import scars_of
 from napari_sbd.prepare.spikes import spikes_of
@@ -107,6 +107,7 @@ class _State:
         self.steps: list[Step] = []
         self.deviation = float(self.image.std())
         self.peaks: Real = np.zeros((0, 2))
+        self._hum: tuple[float, float] | None = None
 
     @property
     def image(self) -> Real:
@@ -118,9 +119,18 @@ class _State:
         """Its mask."""
         return np.asarray(self.mask[len(self.mask) // 2])
 
+    @property
+    def hum(self) -> tuple[float, float]:
+        """Power of the hum along the rows and along the columns, over that of the white noise."""
+        if self._hum is None:
+            image, used = self.image, self.inside
+            self._hum = _hum_power(image, used), _hum_power(image.T, used.T)
+        return self._hum
+
     def add(self, step: Step | None) -> None:
         """Take a step, if there is one."""
         if step is not None:
+            self._hum = None
             # Its peaks are known already.
             if step.operation == "lattice":
                 self.data = self.data - fit_lattice(self.data, self.mask, _model(step), self.peaks).waves
@@ -198,7 +208,7 @@ def _lines(state: _State, along: str) -> Step | None:
     for half in np.array_split(ordinary, 2, axis=1):
         steps = np.diff(half, axis=0)
         whole = np.isfinite(steps).sum(axis=1) >= 4
-        halves.append(np.where(whole, _nan_median(steps), 0.0))
+        halves.append(np.where(whole, row_medians(steps, np.isfinite(steps)), 0.0))
     common = float(np.mean(halves[0] * halves[1]))
     size = float(np.sqrt(np.mean(halves[0] ** 2) * np.mean(halves[1] ** 2)))
     noise = robust_std(np.diff(image, axis=0)[used[1:] & used[:-1]])
@@ -207,16 +217,11 @@ def _lines(state: _State, along: str) -> Step | None:
     return None
 
 
-def _nan_median(steps: Real) -> Real:
-    return np.array([np.median(row[np.isfinite(row)]) if np.isfinite(row).any() else 0.0 for row in steps])
-
-
 def _hum(state: _State) -> Step | None:
     """Noise that is longer along the lines than across them."""
-    image, used = state.image, state.inside
-    if min(image.shape) < LATTICE_SMALLEST:
+    if min(state.image.shape) < LATTICE_SMALLEST:
         return None
-    along, across = (_hum_power(*pair) for pair in ((image, used), (image.T, used.T)))
+    along, across = state.hum
     if along > HUM and along > LONGER * across:
         return Step("hum", {"along": "rows"})
     if across > HUM and across > LONGER * along:

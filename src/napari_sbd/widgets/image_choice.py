@@ -12,7 +12,8 @@ from qtpy.QtWidgets import QComboBox, QLabel
 from napari_sbd.api import ALL, At, read
 from napari_sbd.core import memory
 from napari_sbd.core.observation import Observation
-from napari_sbd.layers import Source, energies_of, role_of
+from napari_sbd.io import size_text
+from napari_sbd.layers import Source, energies_of, notes_of, role_of
 from napari_sbd.widgets.fields import hint_label
 from napari_sbd.widgets.layer_choice import MaskChoice, watch_instead
 
@@ -24,6 +25,7 @@ SLICES_HELP = (
     "What is recovered of a stack. Shown slice alone: the image that the viewer shows. All, as energies: one "
     "activation map that all slices share, and one kernel with a slice for each energy."
 )
+NO_BREAK = "\N{NO-BREAK SPACE}"
 NO_IMAGE = "There is no image: open one with File ▸ Open, or a sample with File ▸ Open Sample."
 
 
@@ -118,7 +120,7 @@ class ImageChoice:
         if self.source is None or self.source.unit == "px":
             return ""
         rows, cols = (n * size for n, size in zip(pixels, self.source.pixel_size, strict=True))
-        return f"{rows:.4g} × {cols:.4g} {self.source.unit}"
+        return size_text(rows, cols, self.source.unit)
 
     def _layers(self) -> list[Any]:
         layers = [layer for layer in self.viewer.layers if hasattr(layer, "depiction")]
@@ -164,12 +166,14 @@ class ImageChoice:
             parts.append("slice " + ", ".join(str(n) for n in self.shown))
         left_out = ~self.observation.mask
         if self.mask.layer is not None:
-            parts.append(f"{100 * left_out.mean():.2g} % left out")
+            parts.append(f"{100 * left_out.mean():.2g}{NO_BREAK}% left out")
         elif left_out.any():
             parts.append(f"{left_out.sum():,} px without a value")
-        text = " · ".join(part for part in parts if part)
-        tight = memory.problem(len(self.observation.data), (rows, cols))
-        return f"{text}\n{sentence(tight)}" if tight else text
+        lines = [" · ".join(part for part in parts if part)]
+        lines += map(sentence, notes_of(self.layer))
+        if tight := memory.problem(len(self.observation.data), (rows, cols)):
+            lines.append(sentence(tight))
+        return "\n".join(lines)
 
     def _energy_range(self) -> str:
         if self.source is None or not self.source.energies:

@@ -191,12 +191,13 @@ class PrepareSection(QWidget):
         """Say what Recover will do, and offer what can be done."""
         recipe, there = self.recipe, self.image.observation is not None
         taken = recipe.taken
+        opened = self.heading.isChecked()
         if taken:
-            self.summary.setText(f"<i>Recover</i> takes first: {named(taken)}.")
+            self.summary.setText("" if opened else f"<i>Recover</i> takes first: {named(taken)}.")
         elif self.form.rows:
             self.summary.setText("All steps are switched off: the image is recovered as it is.")
         else:
-            self.summary.setText(EMPTY if self.heading.isChecked() else "")
+            self.summary.setText(EMPTY if opened else "")
         self.summary.setVisible(bool(self.summary.text()))
         looking, applying = self.suggestions.is_wanted, self.applications.is_wanted
         self.suggest_button.setText(SUGGESTING if looking else SUGGEST)

@@ -9,11 +9,13 @@ from psygnal import Signal
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 
-from napari_sbd.prepare.operation import Operation
+from napari_sbd.prepare.operation import ALONG, Operation
 from napari_sbd.prepare.recipe import Recipe, Step, operation
 from napari_sbd.widgets.fields import Field, field_for, hint_label, tooltip
 
 INDENT = 22  # px, of what belongs to a step
+GAP = 8  # px
+ROOM = 230  # px for a step's name and what it found on one line
 
 
 class RecipeForm(QWidget):
@@ -101,7 +103,7 @@ class StepRow(QWidget):
     def __init__(self, step: Step) -> None:
         super().__init__()
         self.operation: Operation = operation(step.operation)
-        self.box = QCheckBox(self.operation.label)
+        self.box = QCheckBox(title(step))
         self.box.setToolTip(f"<p>{self.operation.help}</p><p>Checked: the step is taken.</p>")
         self.box.setChecked(step.on)
         self.more = _button("▸", "Settings of this step")
@@ -134,12 +136,27 @@ class StepRow(QWidget):
             style.unpolish(self.found)
             style.polish(self.found)
         self.found.setText(text)
+        self._place_found(beside=not is_problem and self._fits(text))
         self.found.setVisible(bool(text) and self.box.isChecked())
+
+    def _fits(self, text: str) -> bool:
+        """Whether a text has room beside the step's name."""
+        return self.box.sizeHint().width() + self.found.fontMetrics().horizontalAdvance(text) < ROOM
+
+    def _place_found(self, beside: bool) -> None:
+        """Beside the step's name, or below it."""
+        self.found.setWordWrap(not beside)
+        self.found.setContentsMargins(GAP if beside else INDENT, 0, 0, 0 if beside else 2)
+        if beside:
+            self._head.insertWidget(2, self.found)
+        else:
+            self._rows.insertWidget(1, self.found)
 
     def _values(self) -> dict[str, Any]:
         return {name: field.value() for name, field in self.fields.items()}
 
     def _tell(self, *_: Any) -> None:
+        self.box.setText(title(self.step))
         self.changed.emit()
 
     def _show_settings(self, shown: bool) -> None:
@@ -147,10 +164,11 @@ class StepRow(QWidget):
         self.settings.setVisible(shown)
 
     def _lay_out(self) -> None:
-        head = QHBoxLayout()
+        self._head = head = QHBoxLayout()
         head.setSpacing(2)
         head.addWidget(self.more)
-        head.addWidget(self.box, 1)
+        head.addWidget(self.box)
+        head.addStretch(1)
         for button in (self.up, self.down, self.remove):
             head.addWidget(button)
         grid = QGridLayout(self.settings)
@@ -164,8 +182,7 @@ class StepRow(QWidget):
             label.setWordWrap(True)
             grid.addWidget(label, number, 0)
             grid.addWidget(self.fields[setting.name], number, 1)
-        self.found.setContentsMargins(INDENT, 0, 0, 2)
-        rows = QVBoxLayout(self)
+        self._rows = rows = QVBoxLayout(self)
         rows.setContentsMargins(0, 0, 0, 0)
         rows.setSpacing(0)
         rows.addLayout(head)
@@ -182,12 +199,24 @@ def _button(text: str, help_text: str) -> QToolButton:
     return button
 
 
+def title(step: Step) -> str:
+    """Name of a step on screen; which way it runs, where that is not along the rows.
+
+    Examples
+    --------
+    >>> title(Step("lines", {"along": "columns"})), title(Step("lines"))
+    ('Level lines, columns', 'Level lines')
+    """
+    known, along = operation(step.operation), step.settings.get("along", ALONG.default)
+    return known.label if along == ALONG.default else f"{known.label}, {along}"
+
+
 def named(steps: Sequence[Step]) -> str:
     """Names of steps as a list in a sentence.
 
     Examples
     --------
     >>> named([Step("background"), Step("lattice")])
-    'Subtract background, Remove lattice'
+    'Subtract background; Remove lattice'
     """
-    return ", ".join(operation(step.operation).label for step in steps)
+    return "; ".join(title(step) for step in steps)

@@ -24,6 +24,7 @@ from napari_sbd.widgets.image_choice import ImageChoice, sentence
 from napari_sbd.widgets.layer_choice import MaskChoice, StartChoice
 from napari_sbd.widgets.live import LiveLayers
 from napari_sbd.widgets.live_section import LiveSection
+from napari_sbd.widgets.own_files import claim_own_files
 from napari_sbd.widgets.prepare import PrepareSection
 from napari_sbd.widgets.preview import KernelPreview
 from napari_sbd.widgets.progress_view import ProgressView
@@ -101,6 +102,7 @@ class RecoverWidget(QWidget):
         napari_viewer.events.theme.connect(self._follow_theme)
         self._follow_theme()
         self._refresh()
+        claim_own_files()
 
     @property
     def state(self) -> RunState:

@@ -9,7 +9,6 @@ from typing import Any
 from napari.utils.history import get_save_history, update_save_history
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
-    QApplication,
     QFileDialog,
     QHBoxLayout,
     QMenu,
@@ -21,9 +20,11 @@ from qtpy.QtWidgets import (
 
 from napari_sbd.api import Recovery
 from napari_sbd.export import exported_names, file_name
-from napari_sbd.io.recovery_file import ENDING, with_ending
-from napari_sbd.layers import recovery_of
+from napari_sbd.io.recovery_file import ENDING, save, with_ending
+from napari_sbd.layers import layer_data_of, looks_of, recovery_of
 from napari_sbd.widgets.fields import hint_label
+from napari_sbd.widgets.latest import Latest
+from napari_sbd.widgets.run import Failure
 
 SAVE_HELP = (
     "Save everything in one file: image, mask, settings, kernels, activation maps, defects and how the "
@@ -65,6 +66,8 @@ class SaveBar(QWidget):
             assert action is not None
             action.triggered.connect(lambda _=False, chosen=formats: self.ask_where_to_export(chosen))
         self.export_button.setMenu(self.menu)
+        self.jobs = Latest(self)
+        self.jobs.done.connect(self._show_written)
         self.told = hint_label()
         row = QHBoxLayout()
         row.setSpacing(8)
@@ -144,7 +147,8 @@ class SaveBar(QWidget):
             # The dialog asked about the name that was typed, not about the one with its ending.
             self._tell(f"{with_ending(path).name} exists already: choose it in the list to replace it.")
             return
-        self._write(lambda: [recovery.save(path, layers=self.viewer.layers)])
+        layers = layer_data_of(self.viewer.layers)
+        self._write(lambda: [save(recovery, path, looks_of(recovery, layers)[0])])
 
     def _export(self, recovery: Recovery, folder: str, formats: tuple[str, ...]) -> None:
         there = [name for name in exported_names(recovery, formats) if (Path(folder) / name).exists()]
@@ -162,17 +166,19 @@ class SaveBar(QWidget):
         return bool(answer == QMessageBox.StandardButton.Yes)
 
     def _write(self, job: Callable[[], list[Path]]) -> None:
-        QApplication.setOverrideCursor(Qt.CursorShape.WaitCursor)
-        try:
-            written = job()
-        except (OSError, ValueError, ImportError) as error:
-            self._tell(f"{error}.")
+        """Write in the background, one after the other."""
+        self.jobs.ask(job)
+        self._refresh()
+        self._tell("Saving…")
+
+    def _show_written(self, outcome: list[Path] | Failure) -> None:
+        self._refresh()
+        if isinstance(outcome, Failure):
+            self._tell(f"{outcome.error}.")
             return
-        finally:
-            QApplication.restoreOverrideCursor()
-        update_save_history(str(written[0]))
-        names = written[0].name if len(written) == 1 else f"{len(written)} files"
-        self._tell(f"Saved {names} in {written[0].parent}")
+        update_save_history(str(outcome[0]))
+        names = outcome[0].name if len(outcome) == 1 else f"{len(outcome)} files"
+        self._tell(f"Saved {names} in {outcome[0].parent}")
 
     def _tell(self, text: str) -> None:
         # A long path is broken after its separators.
@@ -182,6 +188,8 @@ class SaveBar(QWidget):
     def _refresh(self, event: Any = None) -> None:
         recovery = self.recovery
         self.setVisible(recovery is not None)
+        for button in (self.save_button, self.export_button):
+            button.setEnabled(not self.jobs.is_wanted)
         self._tell("")
         if recovery is not None:
             self.save_button.setToolTip(f"<p>{SAVE_HELP}</p><p>Now: {recovery.source.name}</p>")
