@@ -1,0 +1,222 @@
+"""Orientations: one shape turned and mirrored by a point group, as linear maps between kernels.
+
+An orientation is a linear map of the shape's pixels, so that a shape's kernels for all its orientations are
+linear in the shape, and their fit is one least-squares problem. Where a turn takes pixels to pixels, the map
+is a permutation; elsewhere it reads the shape between pixels by windowed sincs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from napari_sbd.core.atoms import Taps
+from napari_sbd.core.quality import kernel_similarity, signed_similarity
+from napari_sbd.core.sphere import norms, project
+
+Real = NDArray[np.floating]
+
+ALIKE = 0.9  # similarity of two orientations of a shape, above which they are one
+ON_PIXELS = 1e-6  # px, within which a turned pixel lies on another
+NEGLIGIBLE = 1e-9  # weight of a pixel
+TURNS = {"none": 1, "m": 1, "c2": 2, "c3": 3, "c4": 4, "c6": 6, "c2v": 2, "c3v": 3, "c4v": 4, "c6v": 6}
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """How the shape of a defect type lies in one of the model's kernels.
+
+    Parameters
+    ----------
+    type : int
+        The defect type, from 0.
+    angle : float
+        Degrees by which its shape is turned counter-clockwise, as seen with rows downwards.
+    mirrored : bool
+        Whether it is mirrored, left to right, before it is turned.
+    shift : tuple of float
+        Pixels (row, col), at most half of one, by which it is moved afterwards: turned defects may all sit
+        between pixels.
+    """
+
+    type: int
+    angle: float = 0.0
+    mirrored: bool = False
+    shift: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def plain(self) -> bool:
+        """Whether it leaves the shape as it is."""
+        return not (self.angle or self.mirrored or any(self.shift))
+
+
+def elements(symmetry: str, mirror: float = 0.0) -> list[tuple[float, bool]]:
+    """Angles in degrees of a point group's elements, and whether they mirror; first the identity.
+
+    Parameters
+    ----------
+    symmetry : str
+        See `napari_sbd.core.parameters.Parameters`.
+    mirror : float
+        Angle that the first mirrored element turns by: twice that of its mirror line from the columns.
+
+    Examples
+    --------
+    >>> elements("c3")
+    [(0.0, False), (120.0, False), (240.0, False)]
+    >>> elements("m", mirror=60)
+    [(0.0, False), (60.0, True)]
+    """
+    turns = TURNS[symmetry]
+    angles = [360.0 * turn / turns for turn in range(turns)]
+    plain = [(angle, False) for angle in angles]
+    return plain + [((angle + mirror) % 360, True) for angle in angles] if has_mirror(symmetry) else plain
+
+
+def has_mirror(symmetry: str) -> bool:
+    """Whether a point group has mirror lines."""
+    return symmetry == "m" or symmetry.endswith("v")
+
+
+def turning(
+    how: Orientation, window: tuple[int, int], pixel_size: tuple[float, float] = (1.0, 1.0)
+) -> sparse.csr_matrix:
+    """Matrix that turns a flat shape of this window about its middle; what leaves the window is lost.
+
+    Parameters
+    ----------
+    how : Orientation
+    window : tuple of int
+    pixel_size : tuple of float
+        Length of a pixel along rows and columns: turned is what lies in the sample, not the pixels.
+
+    Examples
+    --------
+    >>> shape = np.arange(6.0).reshape(2, 3)
+    >>> (turning(Orientation(0, 180), (2, 3)) @ shape.ravel()).reshape(2, 3).tolist()
+    [[5.0, 4.0, 3.0], [2.0, 1.0, 0.0]]
+    """
+    size, middle = np.reshape(pixel_size, (2, 1)), np.reshape([(k - 1) / 2 for k in window], (2, 1))
+    places = np.indices(window).reshape(2, -1) - middle - np.reshape(how.shift, (2, 1))
+    cosine, sine = np.cos(np.deg2rad(how.angle)), np.sin(np.deg2rad(how.angle))
+    back = np.array([[cosine, sine], [-sine, cosine]])
+    if how.mirrored:
+        back = np.diag([1, -1]) @ back
+    source = (back @ (places * size)) / size + middle
+    on_pixels = np.rint(source)
+    source = np.where(np.abs(source - on_pixels) < ON_PIXELS, on_pixels, source)
+    taps = Taps.at(source.T, window)
+    columns = taps.rows[:, :, None] * window[1] + taps.cols[:, None, :]
+    count = window[0] * window[1]
+    row = np.broadcast_to(np.arange(count)[:, None, None], columns.shape)
+    matrix = sparse.coo_matrix((taps.weights.ravel(), (row.ravel(), columns.ravel())), (count, count)).tocsr()
+    matrix.data[np.abs(matrix.data) < NEGLIGIBLE] = 0
+    matrix.eliminate_zeros()
+    return matrix
+
+
+class Ties:
+    """Kernels that are orientations of shapes: between both, linear maps and their adjoints.
+
+    Parameters
+    ----------
+    orientations : sequence of Orientation
+        Of each kernel; the first of each type leaves its shape as it is.
+    window : tuple of int
+    pixel_size : tuple of float
+    """
+
+    def __init__(
+        self,
+        orientations: Sequence[Orientation],
+        window: tuple[int, int],
+        pixel_size: tuple[float, float] = (1.0, 1.0),
+    ) -> None:
+        self.orientations = tuple(orientations)
+        self.types = np.array([how.type for how in orientations], int)
+        self.first = firsts(self.orientations)
+        self.matrices = [None if h.plain else turning(h, window, pixel_size) for h in orientations]
+        self._adjoint = [None if m is None else m.T.tocsr() for m in self.matrices]
+
+    def shapes(self, kernels: Real) -> Real:
+        """The shape of each type, from its first kernel."""
+        return np.asarray(kernels[self.first])
+
+    def spread(self, shapes: Real) -> Real:
+        """Kernels of all orientations of shapes (types, slices, k1, k2); turned ones need no unit norm."""
+        kernels = np.empty((len(self.types), *shapes.shape[1:]), shapes.dtype)
+        for number, (kind, matrix) in enumerate(zip(self.types, self.matrices, strict=True)):
+            kernels[number] = shapes[kind] if matrix is None else _applied(matrix, shapes[kind])
+        return kernels
+
+    def gather(self, kernels: Real) -> Real:
+        """The adjoint of `spread`."""
+        shapes = np.zeros((len(self.first), *kernels.shape[1:]), kernels.dtype)
+        for kernel, kind, matrix in zip(kernels, self.types, self._adjoint, strict=True):
+            shapes[kind] += kernel if matrix is None else _applied(matrix, kernel)
+        return shapes
+
+    def tied(self, kernels: Real) -> Real:
+        """Kernels of unit norm that are orientations of each type's first."""
+        return project(self.spread(self.shapes(kernels)))
+
+
+def firsts(orientations: Sequence[Orientation]) -> list[int]:
+    """Number of each type's first kernel.
+
+    Examples
+    --------
+    >>> firsts([Orientation(0), Orientation(0, 90), Orientation(1)])
+    [0, 2]
+    """
+    types = [how.type for how in orientations]
+    return [types.index(kind) for kind in range(max(types, default=-1) + 1)]
+
+
+def distinct(
+    shape: Real,
+    symmetry: str,
+    signed: bool,
+    pixel_size: tuple[float, float] = (1.0, 1.0),
+    kind: int = 0,
+    mirror: float = 0.0,
+) -> list[Orientation]:
+    """Orientations of a shape (slices, k1, k2) by a point group that are not alike; first the shape itself.
+
+    A shape that an element leaves as it is has fewer orientations than the group has elements. Where
+    activations have both signs, an orientation that is another upside down is the same.
+
+    Examples
+    --------
+    >>> bar = np.zeros((1, 7, 7))
+    >>> bar[0, 3, 1:6] = 1
+    >>> [how.angle for how in distinct(bar, "c4", signed=False)]
+    [0.0, 90.0]
+    """
+    similarity = kernel_similarity if signed else signed_similarity
+    window = (shape.shape[1], shape.shape[2])
+    found: list[Orientation] = []
+    images: list[Real] = []
+    for angle, mirrored in elements(symmetry, mirror):
+        how = Orientation(kind, angle, mirrored)
+        image = _applied(turning(how, window, pixel_size), shape)
+        if all(similarity(image, other) < ALIKE for other in images):
+            found.append(how)
+            images.append(image)
+    return found
+
+
+def _applied(matrix: sparse.csr_matrix, kernel: Real) -> Real:
+    """A matrix on each slice of a kernel (slices, k1, k2)."""
+    flat = matrix @ kernel.reshape(len(kernel), -1).T
+    return np.asarray(flat.T.reshape(kernel.shape), kernel.dtype)
+
+
+def unit_factors(kernels: Real) -> Real:
+    """What each kernel is multiplied with to unit norm, (kinds, 1, 1, 1)."""
+    size = norms(kernels)
+    return np.asarray(1 / np.where(size > 0, size, 1))
