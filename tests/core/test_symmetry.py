@@ -72,15 +72,15 @@ def test_a_shift_moves_what_was_turned():
 
 
 def test_spreading_and_gathering_are_adjoint(rng):
-    ways = [Orientation(0), Orientation(0, 60), Orientation(1), Orientation(1, 90, True, (0.3, -0.2))]
-    ties = Ties(ways, (11, 12), (1.0, 1.3))
+    ways = (Orientation(0), Orientation(0, 60), Orientation(1), Orientation(1, 90, True, (0.3, -0.2)))
+    ties = Ties(ways, (1.0, 1.3))
     shapes, kernels = rng.standard_normal((2, 3, 11, 12)), rng.standard_normal((4, 3, 11, 12))
     left, right = np.vdot(ties.spread(shapes), kernels), np.vdot(shapes, ties.gather(kernels))
     assert left == pytest.approx(right, rel=1e-12)
 
 
 def test_each_type_has_its_own_first_kernel(rng):
-    ties = Ties([Orientation(0), Orientation(0, 180), Orientation(1)], (7, 7))
+    ties = Ties((Orientation(0), Orientation(0, 180), Orientation(1)))
     shapes = rng.standard_normal((2, 1, 7, 7))
     np.testing.assert_array_equal(ties.shapes(ties.spread(shapes)), shapes)
 

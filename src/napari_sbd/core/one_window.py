@@ -14,6 +14,7 @@ from napari_sbd.core.clusters import extent_of_clusters
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.more_types import MoreTypes
 from napari_sbd.core.objective import Objective, Penalty
+from napari_sbd.core.oriented import OrientedTypes
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.progress import Progress
 from napari_sbd.core.rearrange import composed
@@ -21,6 +22,7 @@ from napari_sbd.core.signs import both_signs
 from napari_sbd.core.single import Single
 from napari_sbd.core.start import Starts
 from napari_sbd.core.steps import Snapshot
+from napari_sbd.core.symmetry import Ties, by_type, group_of
 from napari_sbd.core.verdict import (
     FEWEST_IN_A_LATTICE,
     colour,
@@ -46,6 +48,8 @@ class OneWindow:
         Where to begin.
     automatic : bool
         Whether the window may be fitted to the kernel.
+    pixel_size : tuple of float
+        Length of a pixel along rows and columns, by which shapes are turned.
 
     Attributes
     ----------
@@ -59,9 +63,17 @@ class OneWindow:
         Why what was found is nothing; empty where it is something.
     """
 
-    def __init__(self, raw: Objective, parameters: Parameters, starts: Starts, automatic: bool) -> None:
+    def __init__(
+        self,
+        raw: Objective,
+        parameters: Parameters,
+        starts: Starts,
+        automatic: bool,
+        pixel_size: tuple[float, float] = (1.0, 1.0),
+    ) -> None:
         self.parameters = parameters
-        self.penalty = Penalty(1.0, 0.0, parameters.activations != "signed")
+        ties = group_of(parameters.symmetry, pixel_size)
+        self.penalty = Penalty(1.0, 0.0, parameters.activations != "signed", ties=ties)
         self.first = Single(raw, parameters, self.penalty, starts, automatic)
         self.accepted: Iterate | None = None
         self.nothing = ""
@@ -78,18 +90,18 @@ class OneWindow:
     def steps(self, progress: Progress) -> Generator[Snapshot, None, None]:
         """Run from beginning to end; yields after every step."""
         best = yield from self.first.steps(progress)
-        self.accepted = best
+        self.accepted, self.penalty = best, self.first.penalty
         levels = self.first.levels
         assert levels is not None
         if self.parameters.activations == "automatic":
-            best, signed = yield from both_signs(self.first, best, progress)
+            best, self.penalty = yield from both_signs(self.first, best, progress)
             self.accepted = best
-            self.penalty = replace(self.penalty, nonnegative=not signed)
         # What several types were composed of is judged when they were sought.
         mixed = composed(best)
         if not mixed and self._nothing_but(best):
             return
-        more = MoreTypes(self.raw, self.parameters, self.penalty, levels, self.first.domain)
+        kind = MoreTypes if self.penalty.ties is None else OrientedTypes
+        more = kind(self.raw, self.parameters, self.penalty, levels, self.first.domain)
         for snapshot in more.steps(best, progress):
             self.accepted = snapshot.iterate
             yield snapshot
@@ -105,6 +117,11 @@ class OneWindow:
         peaks = atoms_of(self.accepted).peaks(self.accepted)
         return extent_of_clusters(peaks, self.raw.convolution.kernel_shape, int(self.raw.mask.sum()))
 
+    def ties_of(self, found: Iterate) -> Ties | None:
+        """Which kernels of the best until now are orientations of one shape; None where none is."""
+        ties = self.penalty.ties if self.accepted is not None else self.first.ties
+        return ties if ties is not None and len(ties.orientations) == len(found.kernels) else None
+
     def is_better_than(self, other: OneWindow) -> bool:
         """Whether kernels and defects describe the image in less than those of another window do."""
         if self.nothing or self.accepted is None or other.accepted is None:
@@ -117,8 +134,9 @@ class OneWindow:
     def _description(self, power: float) -> float:
         assert self.accepted is not None
         peaks = atoms_of(self.accepted).peaks(self.accepted)
-        defects = sum(len(strong_peaks(p).amplitudes) for p in peaks)
-        return description(self.raw, self.accepted, defects, power)
+        types = by_type(peaks, self.penalty.ties)
+        defects = sum(len(strong_peaks(p).amplitudes) for p in types)
+        return description(self.raw, self.accepted, len(types), defects, power)
 
     def _nothing_but(self, best: Iterate) -> bool:
         """Whether what was found is nothing; then it is let go."""
@@ -129,7 +147,7 @@ class OneWindow:
 
     def _nothing_in(self, best: Iterate) -> str:
         """Why what was found is nothing; empty where it is something."""
-        peaks = likely_atoms(best).peaks(best)
+        peaks = by_type(likely_atoms(best).peaks(best), self.penalty.ties)
         empty = replace(best, maps=np.zeros_like(best.maps))
         if not worth(self.raw, empty, best, len(peaks), sum(len(p.amplitudes) for p in peaks)):
             return "what the best kernel explains is no more than noise"

@@ -18,6 +18,7 @@ from napari_sbd.core.observation import Observation
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.revisit import Revisit, revisit
 from napari_sbd.core.stability import RESAMPLES, kernel_errors
+from napari_sbd.core.symmetry import Orientation, Ties
 from napari_sbd.core.threshold import Filtered, Threshold, filtered, snr_for
 from napari_sbd.core.tiles import OverlapSave, Tile
 from napari_sbd.core.trust import Trust, trust_of
@@ -100,6 +101,22 @@ class Recovery:
     versions: dict[str, str] = field(default_factory=dict)
     threshold: Threshold = field(default_factory=Threshold)
     solved_again: tuple[dict[str, Any], ...] = ()
+    orientations: tuple[Orientation, ...] = ()
+
+    @property
+    def ties(self) -> Ties | None:
+        """Which kernels are orientations of one shape; None where each kernel is a type of its own."""
+        return Ties(self.orientations, self.observation.pixel_size) if self.orientations else None
+
+    @property
+    def types(self) -> int:
+        """Number of defect types."""
+        return len(self.kernels) if self.ties is None else len(self.ties.first)
+
+    @property
+    def shapes(self) -> Real:
+        """The kernel of each type (types, slices, k1, k2); with a symmetry, that of orientation 0."""
+        return self.kernels if self.ties is None else self.ties.shapes(self.kernels)
 
     @property
     def window(self) -> tuple[int, int]:

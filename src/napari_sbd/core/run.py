@@ -56,7 +56,7 @@ class Run:
         self.automatic = parameters.kernel_size is None and starts.window is None
         raw = Objective(normal.data, seen.mask, window)
         self.starts = starts
-        self.sought = OneWindow(raw, parameters, starts, self.automatic)
+        self.sought = OneWindow(raw, parameters, starts, self.automatic, seen.pixel_size)
         self.latest: Snapshot | None = None
         self.history: list[tuple[float, str, int, float, float]] = []
         self.progress = Progress(self.sought.plan())
@@ -81,7 +81,8 @@ class Run:
             extent = widest.extent_of_clusters()
             if extent is None:
                 return
-            widest = OneWindow(self._wider(widest.raw, extent), self.parameters, self.starts, automatic=True)
+            wider = self._wider(widest.raw, extent)
+            widest = OneWindow(wider, self.parameters, self.starts, True, self.seen.pixel_size)
             self.progress.extend(widest.plan())
             assert self.sought.accepted is not None
             yield from shown_as(self.sought.accepted, widest.steps(self.progress), "wider window, ")
@@ -110,7 +111,9 @@ class Run:
 
     def result(self, status: Status) -> Recovery:
         """The result in the image's unit; bias and noise belong to the returned kernels and maps."""
-        best = upright(self._best())
+        best = self._best()
+        ties = self.sought.ties_of(best)
+        best = upright(best, ties)
         kernels, maps, norms = in_image_unit(best, self.scales)
         peaks = self._peaks(best, norms, refine=status == "finished")
         left = residual_of(self.raw, best)
@@ -133,6 +136,7 @@ class Run:
             quality=quality,
             history=pd.DataFrame(self.history, columns=["seconds", "stage", "start", "lam", "objective"]),
             versions=_versions(),
+            orientations=() if ties is None else ties.orientations,
         )
 
     def _best(self) -> Iterate:

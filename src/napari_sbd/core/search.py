@@ -19,6 +19,8 @@ from napari_sbd.core.quality import agreement, overlap_similarity, starts_agreei
 from napari_sbd.core.sparsity import Levels, largest_penalty, levels
 from napari_sbd.core.start import NO_STARTS, Starts, salient_patches
 from napari_sbd.core.steps import Snapshot, Steps
+from napari_sbd.core.symmetry import Ties
+from napari_sbd.core.tied import one_of_alike
 from napari_sbd.core.verdict import residual_of
 
 Real = NDArray[np.floating]
@@ -50,6 +52,7 @@ class Search:
     patches: list[Real] = field(default_factory=list)
     found: list[Iterate] = field(default_factory=list)
     polished: list[Iterate] = field(default_factory=list)
+    ties: list[Ties | None] = field(default_factory=list)
     levels: Levels | None = None
 
     def plan(self) -> list[float]:
@@ -64,6 +67,8 @@ class Search:
         """Run; yields after each step and returns the best of the polished candidates."""
         part, options = self.domain.part, self.parameters
         self.patches = patches = self.starts.patches(self.domain) or self._salient_patches()
+        if self.penalty.ties is not None:
+            self.patches = patches = [self.penalty.ties.of_shapes(patch) for patch in patches]
         tops = [largest_penalty(part, patch, self.penalty.nonnegative) for patch in patches]
         self.largest = float(np.median(tops))
         first = self._first_penalty
@@ -82,8 +87,11 @@ class Search:
             part, best.kernels, self.largest, options.lam_first, options.lam_last, self.domain.noise, rest
         )
         for number in self._distinct(order):
-            one = stages.stage_two(part, self.found[number], self.levels, self.penalty, number)
+            begin, ties = self._untied_twins(self.found[number])
+            penalty = replace(self.penalty, ties=ties)
+            one = stages.stage_two(part, begin, self.levels, penalty, number)
             self.polished.append((yield from one))
+            self.ties.append(ties)
             progress.finish_phase()
         progress.skip(min(options.kept, options.starts) - len(self.polished))
         return self.best_polished()
@@ -113,7 +121,7 @@ class Search:
             if number in LOOKS:
                 kernel = snapshot.iterate.kernels[0]
                 for known in self.found:
-                    if overlap_similarity(kernel, known.kernels[0]) > KNOWN:
+                    if max(overlap_similarity(kernel, one) for one in known.kernels) > KNOWN:
                         return known
 
     def gain_of_signs(self) -> Generator[Snapshot, None, float]:
@@ -131,10 +139,21 @@ class Search:
         for number in order:
             kernels = self.found[number].kernels[0]
             if len(chosen) < self.parameters.kept and not agreement(
-                [self.found[other].kernels[0] for other in chosen], kernels
+                [kernel for other in chosen for kernel in self.found[other].kernels], kernels
             ):
                 chosen.append(number)
         return chosen
+
+    def _untied_twins(self, found: Iterate) -> tuple[Iterate, Ties | None]:
+        """Without orientations in which the shape looks as in another; what is tied then."""
+        ties = self.penalty.ties
+        return (found, None) if ties is None else one_of_alike(found, ties, not self.penalty.nonnegative)
+
+    @property
+    def ties_of_best(self) -> Ties | None:
+        """What is tied of the best polished candidate."""
+        best = min(range(len(self.polished)), key=lambda n: self.polished[n].objective)
+        return self.ties[best]
 
     def best_polished(self) -> Iterate:
         """The polished candidate of lowest ψ: all were polished at the same λ."""
@@ -151,4 +170,4 @@ class Search:
         if not self.found:
             return 0
         chosen = self.best_polished() if self.polished else min(self.found, key=lambda it: it.objective)
-        return starts_agreeing([it.kernels[0] for it in self.found], chosen.kernels[0])
+        return starts_agreeing([it.kernels[0] for it in self.found], chosen.kernels)

@@ -7,21 +7,24 @@ is a permutation; elsewhere it reads the shape between pixels by windowed sincs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 from napari_sbd.core.atoms import Taps
+from napari_sbd.core.defects import Peaks
 from napari_sbd.core.quality import kernel_similarity, signed_similarity
-from napari_sbd.core.sphere import norms, project
+from napari_sbd.core.sphere import project
 
 Real = NDArray[np.floating]
 
 ALIKE = 0.9  # similarity of two orientations of a shape, above which they are one
 ON_PIXELS = 1e-6  # px, within which a turned pixel lies on another
+HELD = 64  # matrices that are kept
 NEGLIGIBLE = 1e-9  # weight of a pixel
 TURNS = {"none": 1, "m": 1, "c2": 2, "c3": 3, "c4": 4, "c6": 6, "c2v": 2, "c3v": 3, "c4v": 4, "c6v": 6}
 
@@ -82,6 +85,7 @@ def has_mirror(symmetry: str) -> bool:
     return symmetry == "m" or symmetry.endswith("v")
 
 
+@lru_cache(HELD)
 def turning(
     how: Orientation, window: tuple[int, int], pixel_size: tuple[float, float] = (1.0, 1.0)
 ) -> sparse.csr_matrix:
@@ -102,11 +106,7 @@ def turning(
     """
     size, middle = np.reshape(pixel_size, (2, 1)), np.reshape([(k - 1) / 2 for k in window], (2, 1))
     places = np.indices(window).reshape(2, -1) - middle - np.reshape(how.shift, (2, 1))
-    cosine, sine = np.cos(np.deg2rad(how.angle)), np.sin(np.deg2rad(how.angle))
-    back = np.array([[cosine, sine], [-sine, cosine]])
-    if how.mirrored:
-        back = np.diag([1, -1]) @ back
-    source = (back @ (places * size)) / size + middle
+    source = (_turn(how).T @ (places * size)) / size + middle
     on_pixels = np.rint(source)
     source = np.where(np.abs(source - on_pixels) < ON_PIXELS, on_pixels, source)
     taps = Taps.at(source.T, window)
@@ -119,62 +119,105 @@ def turning(
     return matrix
 
 
+def _turn(how: Orientation) -> Real:
+    """Matrix of mirror and turn on lengths (row, col), rows downwards."""
+    cosine, sine = np.cos(np.deg2rad(how.angle)), np.sin(np.deg2rad(how.angle))
+    turn = np.array([[cosine, -sine], [sine, cosine]])
+    return turn @ np.diag([1, -1]) if how.mirrored else turn
+
+
+@dataclass(frozen=True)
 class Ties:
     """Kernels that are orientations of shapes: between both, linear maps and their adjoints.
 
     Parameters
     ----------
-    orientations : sequence of Orientation
+    orientations : tuple of Orientation
         Of each kernel; the first of each type leaves its shape as it is.
-    window : tuple of int
     pixel_size : tuple of float
+        Length of a pixel along rows and columns.
     """
 
-    def __init__(
-        self,
-        orientations: Sequence[Orientation],
-        window: tuple[int, int],
-        pixel_size: tuple[float, float] = (1.0, 1.0),
-    ) -> None:
-        self.orientations = tuple(orientations)
-        self.types = np.array([how.type for how in orientations], int)
-        self.first = firsts(self.orientations)
-        self.matrices = [None if h.plain else turning(h, window, pixel_size) for h in orientations]
-        self._adjoint = [None if m is None else m.T.tocsr() for m in self.matrices]
+    orientations: tuple[Orientation, ...]
+    pixel_size: tuple[float, float] = (1.0, 1.0)
+
+    @property
+    def types(self) -> NDArray[np.intp]:
+        """Type of each kernel."""
+        return np.array([how.type for how in self.orientations], np.intp)
+
+    @property
+    def first(self) -> list[int]:
+        """Number of each type's first kernel."""
+        types = [how.type for how in self.orientations]
+        return [types.index(kind) for kind in range(max(types, default=-1) + 1)]
+
+    def members(self, kind: int) -> list[int]:
+        """Numbers of a type's kernels."""
+        return [number for number, how in enumerate(self.orientations) if how.type == kind]
+
+    def matrices(self, window: tuple[int, ...]) -> list[sparse.csr_matrix | None]:
+        """What turns a flat shape into each kernel; None where that is the shape itself."""
+        size = (window[-2], window[-1])
+        return [None if h.plain else turning(h, size, self.pixel_size) for h in self.orientations]
+
+    def moved(self, number: int, move: tuple[float, float] | Real) -> Real:
+        """Where a move (row, col) of a shape takes one of its kernels, in pixels."""
+        how, size = self.orientations[number], np.asarray(self.pixel_size)
+        return np.asarray(_turn(how) @ (np.asarray(move) * size) / size)
 
     def shapes(self, kernels: Real) -> Real:
         """The shape of each type, from its first kernel."""
         return np.asarray(kernels[self.first])
 
+    def of_type(self, kind: int) -> Ties:
+        """Those of one type, as if it were the only one."""
+        return replace(
+            self, orientations=tuple(replace(h, type=0) for h in self.orientations if h.type == kind)
+        )
+
+    def chosen(self, which: NDArray[np.bool_]) -> Ties:
+        """Those of some kernels; of each type, the first among them."""
+        return replace(
+            self, orientations=tuple(h for h, kept in zip(self.orientations, which, strict=True) if kept)
+        )
+
+    def joined(self, other: Ties) -> Ties:
+        """Those of more types behind these."""
+        number = len(self.first)
+        return replace(
+            self,
+            orientations=self.orientations
+            + tuple(replace(h, type=h.type + number) for h in other.orientations),
+        )
+
     def spread(self, shapes: Real) -> Real:
         """Kernels of all orientations of shapes (types, slices, k1, k2); turned ones need no unit norm."""
-        kernels = np.empty((len(self.types), *shapes.shape[1:]), shapes.dtype)
-        for number, (kind, matrix) in enumerate(zip(self.types, self.matrices, strict=True)):
+        kernels = np.empty((len(self.orientations), *shapes.shape[1:]), shapes.dtype)
+        pairs = zip(self.types, self.matrices(shapes.shape), strict=True)
+        for number, (kind, matrix) in enumerate(pairs):
             kernels[number] = shapes[kind] if matrix is None else _applied(matrix, shapes[kind])
         return kernels
 
     def gather(self, kernels: Real) -> Real:
         """The adjoint of `spread`."""
         shapes = np.zeros((len(self.first), *kernels.shape[1:]), kernels.dtype)
-        for kernel, kind, matrix in zip(kernels, self.types, self._adjoint, strict=True):
-            shapes[kind] += kernel if matrix is None else _applied(matrix, kernel)
+        for kernel, kind, matrix in zip(kernels, self.types, self.matrices(kernels.shape), strict=True):
+            shapes[kind] += kernel if matrix is None else _applied(matrix.T, kernel)
         return shapes
 
     def tied(self, kernels: Real) -> Real:
         """Kernels of unit norm that are orientations of each type's first."""
-        return project(self.spread(self.shapes(kernels)))
+        return self.of_shapes(self.shapes(kernels))
+
+    def of_shapes(self, shapes: Real) -> Real:
+        """Kernels of unit norm of all orientations of shapes."""
+        return project(self.spread(shapes))
 
 
-def firsts(orientations: Sequence[Orientation]) -> list[int]:
-    """Number of each type's first kernel.
-
-    Examples
-    --------
-    >>> firsts([Orientation(0), Orientation(0, 90), Orientation(1)])
-    [0, 2]
-    """
-    types = [how.type for how in orientations]
-    return [types.index(kind) for kind in range(max(types, default=-1) + 1)]
+def similarity_of(signed: bool) -> Callable[[Real, Real], float]:
+    """How alike two orientations are; upside down is the same where activations have both signs."""
+    return kernel_similarity if signed else signed_similarity
 
 
 def distinct(
@@ -197,7 +240,7 @@ def distinct(
     >>> [how.angle for how in distinct(bar, "c4", signed=False)]
     [0.0, 90.0]
     """
-    similarity = kernel_similarity if signed else signed_similarity
+    similarity = similarity_of(signed)
     window = (shape.shape[1], shape.shape[2])
     found: list[Orientation] = []
     images: list[Real] = []
@@ -210,13 +253,25 @@ def distinct(
     return found
 
 
-def _applied(matrix: sparse.csr_matrix, kernel: Real) -> Real:
+def _applied(matrix: sparse.csr_matrix | sparse.csc_matrix, kernel: Real) -> Real:
     """A matrix on each slice of a kernel (slices, k1, k2)."""
     flat = matrix @ kernel.reshape(len(kernel), -1).T
     return np.asarray(flat.T.reshape(kernel.shape), kernel.dtype)
 
 
-def unit_factors(kernels: Real) -> Real:
-    """What each kernel is multiplied with to unit norm, (kinds, 1, 1, 1)."""
-    size = norms(kernels)
-    return np.asarray(1 / np.where(size > 0, size, 1))
+def group_of(symmetry: str, pixel_size: tuple[float, float] = (1.0, 1.0)) -> Ties | None:
+    """One shape in all orientations of a point group; None where every kernel is a type of its own."""
+    if symmetry == "none":
+        return None
+    return Ties(tuple(Orientation(0, *element) for element in elements(symmetry)), pixel_size)
+
+
+def by_type(peaks: Sequence[Peaks], ties: Ties | None) -> list[Peaks]:
+    """Defects of each type, those of all its orientations together; `peaks` are those of each kernel."""
+    if ties is None:
+        return list(peaks)
+    groups = [[peaks[n] for n in ties.members(kind)] for kind in range(len(ties.first))]
+    return [
+        Peaks(np.concatenate([p.centres for p in group]), np.concatenate([p.amplitudes for p in group]))
+        for group in groups
+    ]

@@ -74,14 +74,14 @@ def worth(
     return bool(new > 0 and count * np.log(old / new) > share * price)
 
 
-def description(objective: Objective, found: Iterate, defects: int, power: float) -> float:
+def description(objective: Objective, found: Iterate, kernels: int, defects: int, power: float) -> float:
     """Misfit and price of all kernels and defects together, by which results of several windows compare.
 
     The same prices as in `worth`; `power` is that of the noise that an amplitude meets, see `colour`.
     """
     count = int(objective.mask.sum())
     rest = max(misfit(residual_of(objective, found)), np.finfo(float).tiny)
-    price = PIXEL_PRICE * found.kernels.size + 3 * np.log(count) * power * defects
+    price = PIXEL_PRICE * kernels * found.kernels[0].size + 3 * np.log(count) * power * defects
     return float(count * np.log(rest) + price)
 
 

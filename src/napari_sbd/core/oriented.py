@@ -1,0 +1,106 @@
+"""Further types where shapes have orientations: sought in what is left, each in all its orientations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from napari_sbd.core import stages
+from napari_sbd.core.atoms import atoms_of, refined_peaks
+from napari_sbd.core.descent import Iterate
+from napari_sbd.core.more_types import (
+    COINCIDENT,
+    FURTHER_STARTS,
+    MARGIN,
+    MOST_TYPES,
+    PROMISE,
+    SAME,
+    Attempt,
+    MoreTypes,
+)
+from napari_sbd.core.objective import Objective
+from napari_sbd.core.progress import Progress
+from napari_sbd.core.quality import kernel_similarity
+from napari_sbd.core.single import Single
+from napari_sbd.core.start import NO_STARTS
+from napari_sbd.core.steps import Snapshot, shown_as
+from napari_sbd.core.symmetry import Ties, by_type, group_of
+from napari_sbd.core.verdict import FEWEST_DEFECTS, coincidence, residual_of, strong_peaks, worth
+
+
+class OrientedTypes(MoreTypes):
+    """The search for further types, as `MoreTypes`, of shapes that have orientations."""
+
+    def steps(self, best: Iterate, progress: Progress) -> Iterator[Snapshot]:
+        """Run; yields after each step, with what is accepted until then; the end is `accepted`."""
+        self.accepted = best
+        while self._open():
+            attempt = self._one_more(self.accepted, progress)
+            found = yield from shown_as(self.accepted, attempt, f"type {self._types + 1}, ")
+            if found is None:
+                break
+            self.accepted = found
+
+    @property
+    def _ties(self) -> Ties:
+        assert self.penalty.ties is not None
+        return self.penalty.ties
+
+    @property
+    def _types(self) -> int:
+        return len(self._ties.first)
+
+    def _open(self) -> bool:
+        wanted = self.parameters.types
+        if wanted is not None:
+            return self._types < wanted
+        return self._types < MOST_TYPES and not self._nothing_left(self.accepted)
+
+    def _one_more(self, best: Iterate, progress: Progress) -> Attempt:
+        """Seek one more shape in the residual, and refine all together; None where there is none."""
+        rest = self.raw.replaced(-residual_of(self.raw, best))
+        options = replace(self.parameters, kernel_size=self.raw.convolution.kernel_shape, refinements=1)
+        options = replace(options, starts=min(options.starts, FURTHER_STARTS), kept=1)
+        if not self.domain.whitened and not self.levels.fixed:
+            options = self._above_noise(rest, options)
+        penalty = replace(self.penalty, ties=group_of(self.parameters.symmetry, self._ties.pixel_size))
+        single = Single(rest, options, penalty, NO_STARTS, automatic=False, like=self.domain)
+        progress.extend([*single.plan(), self._joint_cost()])
+        new = yield from single.steps(progress)
+        assert single.penalty.ties is not None
+        both = Iterate(
+            np.concatenate([best.kernels, new.kernels]), np.concatenate([best.maps, new.maps]), np.inf
+        )
+        penalty = replace(self.penalty, ties=self._ties.joined(single.penalty.ties))
+        if self.parameters.types is None and not self._promises(rest, new, single.penalty.ties):
+            progress.finish_phase()
+            return None
+        both = yield from stages.polish(self.raw, both, penalty.at(self.levels.last))
+        both = yield from self._refined(both, penalty)
+        progress.finish_phase()
+        if not self._accepts(best, both, penalty.ties):
+            return None
+        self.penalty = penalty
+        return both
+
+    def _promises(self, rest: Objective, new: Iterate, ties: Ties) -> bool:
+        """Whether a shape found in the residual alone reaches part of its price."""
+        empty = replace(new, maps=np.zeros_like(new.maps))
+        [peaks] = by_type(atoms_of(new).peaks(new), ties)
+        defects = len(strong_peaks(peaks).amplitudes)
+        return defects >= FEWEST_DEFECTS and worth(rest, empty, new, 1, defects, PROMISE)
+
+    def _accepts(self, best: Iterate, both: Iterate, ties: Ties | None) -> bool:
+        """Whether the last type of `both` is one of its own, and explains more than noise."""
+        before = len(best.kernels)
+        new = both.kernels[before]
+        if max(kernel_similarity(new, other) for other in both.kernels[:before]) > SAME:
+            return False
+        *others, own = (strong_peaks(p) for p in by_type(refined_peaks(self.raw, both), ties))
+        if len(own.amplitudes) < FEWEST_DEFECTS:
+            return False
+        if self.parameters.types is None and not worth(self.raw, best, both, 1, len(own.amplitudes), MARGIN):
+            return False
+        return coincidence(own, others, self.raw.convolution.kernel_shape).share <= COINCIDENT
