@@ -87,11 +87,11 @@ class Search:
             part, best.kernels, self.largest, options.lam_first, options.lam_last, self.domain.noise, rest
         )
         for number in self._distinct(order):
-            begin, ties = self._untied_twins(self.found[number])
-            penalty = replace(self.penalty, ties=ties)
-            one = stages.stage_two(part, begin, self.levels, penalty, number)
-            self.polished.append((yield from one))
-            self.ties.append(ties)
+            begin, penalty = one_of_alike(self.found[number], self.penalty)
+            one = yield from stages.stage_two(part, begin, self.levels, penalty, number)
+            one, penalty = one_of_alike(one, penalty)
+            self.polished.append(one)
+            self.ties.append(penalty.ties)
             progress.finish_phase()
         progress.skip(min(options.kept, options.starts) - len(self.polished))
         return self.best_polished()
@@ -143,11 +143,6 @@ class Search:
             ):
                 chosen.append(number)
         return chosen
-
-    def _untied_twins(self, found: Iterate) -> tuple[Iterate, Ties | None]:
-        """Without orientations in which the shape looks as in another; what is tied then."""
-        ties = self.penalty.ties
-        return (found, None) if ties is None else one_of_alike(found, ties, not self.penalty.nonnegative)
 
     @property
     def ties_of_best(self) -> Ties | None:

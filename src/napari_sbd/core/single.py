@@ -19,6 +19,7 @@ from napari_sbd.core.sparsity import Levels, largest_penalty, levels, widened
 from napari_sbd.core.start import Starts
 from napari_sbd.core.steps import Snapshot
 from napari_sbd.core.symmetry import Ties
+from napari_sbd.core.tied import one_of_alike
 from napari_sbd.core.window import crop, recentre
 
 Steps = Generator[Snapshot, None, Iterate]
@@ -86,6 +87,11 @@ class Single:
         self.penalty = replace(self.penalty, ties=self.search.ties_of_best)
         assert self.search.levels is not None
         best = yield from self._end(best, self.search.levels)
+        assert self.levels is not None
+        best, penalty = one_of_alike(best, self.penalty)
+        if penalty is not self.penalty:
+            self.penalty = penalty
+            best = yield from stages.polish(self.raw, best, penalty.at(self.levels.last))
         progress.finish_phase()
         return best
 

@@ -21,6 +21,8 @@ from napari_sbd.core.quality import kernel_similarity, signed_similarity
 from napari_sbd.core.sphere import project
 
 Real = NDArray[np.floating]
+Pair = tuple[int, int]
+Lengths = tuple[float, float]
 
 ALIKE = 0.9  # similarity of two orientations of a shape, above which they are one
 ON_PIXELS = 1e-6  # px, within which a turned pixel lies on another
@@ -86,9 +88,7 @@ def has_mirror(symmetry: str) -> bool:
 
 
 @lru_cache(HELD)
-def turning(
-    how: Orientation, window: tuple[int, int], pixel_size: tuple[float, float] = (1.0, 1.0)
-) -> sparse.csr_matrix:
+def turning(how: Orientation, window: Pair, pixel_size: Lengths = (1.0, 1.0)) -> sparse.csr_matrix:
     """Matrix that turns a flat shape of this window about its middle; what leaves the window is lost.
 
     Parameters
@@ -106,9 +106,7 @@ def turning(
     """
     size, middle = np.reshape(pixel_size, (2, 1)), np.reshape([(k - 1) / 2 for k in window], (2, 1))
     places = np.indices(window).reshape(2, -1) - middle - np.reshape(how.shift, (2, 1))
-    source = (_turn(how).T @ (places * size)) / size + middle
-    on_pixels = np.rint(source)
-    source = np.where(np.abs(source - on_pixels) < ON_PIXELS, on_pixels, source)
+    source = _snapped((_turn(how).T @ (places * size)) / size + middle)
     taps = Taps.at(source.T, window)
     columns = taps.rows[:, :, None] * window[1] + taps.cols[:, None, :]
     count = window[0] * window[1]
@@ -117,6 +115,26 @@ def turning(
     matrix.data[np.abs(matrix.data) < NEGLIGIBLE] = 0
     matrix.eliminate_zeros()
     return matrix
+
+
+@lru_cache(HELD)
+def _seen_in_all(
+    orientations: tuple[Orientation, ...], window: Pair, pixel_size: Lengths
+) -> NDArray[np.bool_]:
+    """Which pixels of a shape stay inside the window in all of its orientations."""
+    size, middle = np.reshape(pixel_size, (2, 1)), np.reshape([(k - 1) / 2 for k in window], (2, 1))
+    places = (np.indices(window).reshape(2, -1) - middle) * size
+    inside = np.ones(window, bool).ravel()
+    for how in orientations:
+        turned = _snapped((_turn(how) @ places) / size + middle)
+        inside &= ((turned >= -0.5) & (turned <= np.reshape(window, (2, 1)) - 0.5)).all(0)
+    return inside.reshape(window)
+
+
+def _snapped(places: Real) -> Real:
+    """Places in pixels, on the pixel where they lie next to it."""
+    on_pixels = np.rint(places)
+    return np.where(np.abs(places - on_pixels) < ON_PIXELS, on_pixels, places)
 
 
 def _turn(how: Orientation) -> Real:
@@ -161,6 +179,12 @@ class Ties:
         size = (window[-2], window[-1])
         return [None if h.plain else turning(h, size, self.pixel_size) for h in self.orientations]
 
+    def seen(self, window: tuple[int, ...]) -> NDArray[np.bool_]:
+        """Which pixels belong to each shape (types, 1, k1, k2): those that no orientation loses."""
+        size = (window[-2], window[-1])
+        groups = [tuple(self.orientations[n] for n in self.members(kind)) for kind in range(len(self.first))]
+        return np.stack([_seen_in_all(group, size, self.pixel_size)[None] for group in groups])
+
     def moved(self, number: int, move: tuple[float, float] | Real) -> Real:
         """Where a move (row, col) of a shape takes one of its kernels, in pixels."""
         how, size = self.orientations[number], np.asarray(self.pixel_size)
@@ -194,6 +218,7 @@ class Ties:
     def spread(self, shapes: Real) -> Real:
         """Kernels of all orientations of shapes (types, slices, k1, k2); turned ones need no unit norm."""
         kernels = np.empty((len(self.orientations), *shapes.shape[1:]), shapes.dtype)
+        shapes = shapes * self.seen(shapes.shape)
         pairs = zip(self.types, self.matrices(shapes.shape), strict=True)
         for number, (kind, matrix) in enumerate(pairs):
             kernels[number] = shapes[kind] if matrix is None else _applied(matrix, shapes[kind])
@@ -204,7 +229,7 @@ class Ties:
         shapes = np.zeros((len(self.first), *kernels.shape[1:]), kernels.dtype)
         for kernel, kind, matrix in zip(kernels, self.types, self.matrices(kernels.shape), strict=True):
             shapes[kind] += kernel if matrix is None else _applied(matrix.T, kernel)
-        return shapes
+        return np.asarray(shapes * self.seen(shapes.shape))
 
     def tied(self, kernels: Real) -> Real:
         """Kernels of unit norm that are orientations of each type's first."""

@@ -129,9 +129,12 @@ def recentre_tied(kernels: Real, maps: Real, shape: Pair, ties: Ties) -> tuple[R
     return ties.of_shapes(shapes), maps, moved
 
 
-def one_of_alike(found: Iterate, ties: Ties, signed: bool) -> tuple[Iterate, Ties]:
+def one_of_alike(found: Iterate, penalty: Penalty) -> tuple[Iterate, Penalty]:
     """Without orientations in which a shape looks as in another: their activations go to that one."""
-    maps, kept, similarity = found.maps.copy(), np.ones(len(found.maps), bool), similarity_of(signed)
+    ties, similarity = penalty.ties, similarity_of(not penalty.nonnegative)
+    if ties is None:
+        return found, penalty
+    maps, kept = found.maps.copy(), np.ones(len(found.maps), bool)
     for number in range(1, len(maps)):
         for other in np.flatnonzero(kept[:number] & (ties.types[:number] == ties.types[number])):
             one, its = found.kernels[number], found.kernels[other]
@@ -140,7 +143,9 @@ def one_of_alike(found: Iterate, ties: Ties, signed: bool) -> tuple[Iterate, Tie
                 maps[other] += sign * shift(maps[number], best_shift(one, its))
                 kept[number] = False
                 break
-    return Iterate(found.kernels[kept], maps[kept], found.objective), ties.chosen(kept)
+    if kept.all():
+        return found, penalty
+    return Iterate(found.kernels[kept], maps[kept], found.objective), replace(penalty, ties=ties.chosen(kept))
 
 
 def snap_tied(objective: Objective, found: Iterate, ties: Ties) -> Iterate:
@@ -149,7 +154,10 @@ def snap_tied(objective: Objective, found: Iterate, ties: Ties) -> Iterate:
     Turning a shape about another point than the one that its defects have on the pixels puts those that are
     turned between them: of whole pixels, the shape is moved by those that explain the offsets of all.
     """
-    fitted = fit_atoms(objective, found.kernels, atoms_of(found))
+    atoms = atoms_of(found)
+    if crowded(len(atoms.kinds), found.maps):
+        return found
+    fitted = fit_atoms(objective, found.kernels, atoms)
     shapes, maps, changed = ties.shapes(found.kernels).copy(), found.maps.copy(), False
     groups = [fitted.kinds == number for number in range(len(found.maps))]
     offsets = np.array([common_offset(fitted.centres[g], fitted.amplitudes[g]) for g in groups])
