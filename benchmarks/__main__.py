@@ -22,6 +22,7 @@ from benchmarks import (
     scale,
     speed,
     subpixel,
+    symmetry,
     table,
     trust,
     windows,
@@ -87,6 +88,12 @@ SUITES = {
     ),
     "live": Suite(
         live.run, "Live in a real viewer (needs a display): re-solves per second, delay of the event loop", 1
+    ),
+    "symmetry": Suite(
+        symmetry.run,
+        "one shape in several orientations, tied and as separate types; --only rows",
+        3,
+        ("only",),
     ),
     "windows": Suite(windows.run, "window by itself from 11 to 61 px, 10 images", 10),
 }

@@ -114,6 +114,7 @@ def _frame(
         quality=dict(whole.quality),
         history=whole.history,
         versions=dict(whole.versions),
+        orientations=whole.orientations,
         source=replace(
             source,
             name=f"{source.name} [{number}]",

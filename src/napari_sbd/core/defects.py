@@ -325,6 +325,7 @@ def candidate_table(
     pixel_size: tuple[float, float] = (1.0, 1.0),
     unit: str = "px",
     neighbours: int = NEIGHBOURS,
+    types: Sequence[int] = (),
 ) -> pd.DataFrame:
     """Table of all candidates for defects: weak ones, those outside the frame, and those the fit left out.
 
@@ -341,6 +342,10 @@ def candidate_table(
         For each type, candidates that are not part of the model.
     pixel_size, unit : tuple of float, str
         Length of a pixel along rows and columns.
+    neighbours : int
+        See `standard_errors`.
+    types : sequence of int, optional
+        Type of each kernel, where several are orientations of one: what is typical is told by type.
 
     Returns
     -------
@@ -352,8 +357,10 @@ def candidate_table(
     """
     tables = []
     levels = np.broadcast_to(np.asarray(noise, float), len(kernels))
+    groups = np.asarray(types, int) if len(types) else np.arange(len(kernels))
     for kind, (found, kernel) in enumerate(zip(peaks, kernels, strict=True)):
-        typical = typical_amplitude(found.amplitudes)
+        alike = [p.amplitudes for p, group in zip(peaks, groups, strict=True) if group == groups[kind]]
+        typical = typical_amplitude(np.concatenate(alike))
         strong = np.abs(found.amplitudes) >= WEAKEST * typical
         errors: Real = np.empty(len(strong))
         # Strong ones are judged as if the weak ones were noise.
@@ -366,9 +373,10 @@ def candidate_table(
         tables.append(_table(kind, found, errors, mask.shape[1:], kernels.shape[-2:], typical, ~in_model))
     table = pd.concat(tables, ignore_index=True)
     table["odd"] = shadowed(table, [core(kernel) for kernel in kernels])
-    for kind in range(len(kernels)):
+    kinds = groups[table["type"].to_numpy(int)]
+    for kind in np.unique(groups):
         listed = ~(table["odd"] | table["left_out"] | table["outside"])
-        here = table.index[(table["type"] == kind) & listed]
+        here = table.index[(kinds == kind) & listed]
         table.loc[here, "odd"] = odd_ones(table.loc[here, "amplitude"].to_numpy(float))
     length_row, length_col = pixel_size
     table.insert(3, f"y_{unit}", table["row"] * length_row)

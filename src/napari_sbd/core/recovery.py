@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from threading import Event
@@ -13,12 +13,20 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from napari_sbd.core import resolve
-from napari_sbd.core.defects import WEAKEST, Peaks, candidate_table, chosen_rows, typical_amplitude
+from napari_sbd.core.defects import (
+    NEIGHBOURS,
+    WEAKEST,
+    Peaks,
+    candidate_table,
+    chosen_rows,
+    typical_amplitude,
+)
 from napari_sbd.core.observation import Observation
+from napari_sbd.core.oriented_table import COLUMNS, oriented_table
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.revisit import Revisit, revisit
 from napari_sbd.core.stability import RESAMPLES, kernel_errors
-from napari_sbd.core.symmetry import Orientation, Ties
+from napari_sbd.core.symmetry import Orientation, Ties, by_type
 from napari_sbd.core.threshold import Filtered, Threshold, filtered, snr_for
 from napari_sbd.core.tiles import OverlapSave, Tile
 from napari_sbd.core.trust import Trust, trust_of
@@ -49,11 +57,12 @@ class Recovery:
         As asked for: they give this result again, or that from which `solved_again` goes on. The window that
         was used is `window`.
     kernels : array (types, slices, k1, k2)
-        Each of unit Frobenius norm over all slices.
+        Each of unit Frobenius norm over all slices. With a symmetry, one for each orientation of each type;
+        `shapes` has one for each type.
     extended_activations : array (types, n1 + k1 - 1, n2 + k2 - 1)
-        The model's own maps, in the image's unit, with atoms outside the frame.
+        The model's own maps, one for each kernel, in the image's unit, with atoms outside the frame.
     peaks : tuple of Peaks
-        Candidates for defects of each type, centres between pixels, amplitudes in the image's unit.
+        Candidates for defects of each kernel, centres between pixels, amplitudes in the image's unit.
     bias : array (slices,)
         Constant of each slice, in the image's unit.
     noise : float
@@ -75,6 +84,8 @@ class Recovery:
         What a candidate must have to be a defect; see `with_threshold`.
     solved_again : tuple of dict
         Options with which it was solved again since `parameters` gave it; see `again`.
+    orientations : tuple of Orientation
+        With a symmetry, type and orientation of each kernel; else empty.
 
     Examples
     --------
@@ -130,10 +141,14 @@ class Recovery:
 
     @property
     def activations(self) -> Real:
-        """Activation maps (types, rows, cols): an activation belongs to the pixel of its kernel's centre."""
+        """Activation maps (types, rows, cols): an activation belongs to the pixel of its kernel's centre.
+
+        With a symmetry, the activations of all orientations of a type together.
+        """
         rows, cols = self.observation.shape
         first = [k // 2 for k in self.kernels.shape[-2:]]
-        return self.extended_activations[:, first[0] : first[0] + rows, first[1] : first[1] + cols]
+        maps = self.extended_activations[:, first[0] : first[0] + rows, first[1] : first[1] + cols]
+        return maps if self.ties is None else self.ties.summed(maps)
 
     @cached_property
     def reconstruction(self) -> Real:
@@ -172,12 +187,19 @@ class Recovery:
     @cached_property
     def candidates(self) -> pd.DataFrame:
         """All that may be a defect, see `napari_sbd.core.defects.candidate_table`."""
-        seen = self.observation
         empty = not self.extended_activations.any()
         left = [] if empty else [(f.left_out, f.errors) for f in self._filtered]
-        return candidate_table(
-            self.peaks, self.kernels, seen.mask, self._levels, left, seen.pixel_size, seen.unit
-        )
+        return self._candidates(left)
+
+    def _candidates(
+        self, left: Sequence[tuple[Peaks, Real]] = (), neighbours: int = NEIGHBOURS
+    ) -> pd.DataFrame:
+        """The table of candidates: those of the model, and these others."""
+        seen, ties = self.observation, self.ties
+        types = () if ties is None else ties.types.tolist()
+        place = seen.pixel_size, seen.unit, neighbours, types
+        table = candidate_table(self.peaks, self.kernels, seen.mask, self._levels, left, *place)
+        return table if ties is None else oriented_table(table, ties)
 
     @cached_property
     def noise_snr(self) -> float:
@@ -189,7 +211,9 @@ class Recovery:
         """How many rows of `defects` are expected to be noise alone."""
         if not self.extended_activations.any():
             return 0.0
-        typical = [typical_amplitude(p.amplitudes) / n for p, n in zip(self.peaks, self._levels, strict=True)]
+        kinds = range(len(self.kernels)) if self.ties is None else self.ties.types
+        alike = [typical_amplitude(p.amplitudes) for p in by_type(self.peaks, self.ties)]
+        typical = [alike[kind] / n for kind, n in zip(kinds, self._levels, strict=True)]
         weakest = [max(self._snr, self.threshold.strength * t) for t in typical]
         return sum(f.field.expected(snr) for f, snr in zip(self._filtered, weakest, strict=True))
 
@@ -270,7 +294,7 @@ class Recovery:
         return trust_of(self)
 
     def stability(self, *, resamples: int = RESAMPLES, seed: int = 0) -> Real:
-        """Standard error of each pixel of each kernel, (types, slices, k1, k2), by bootstrap over defects.
+        """Standard error of each pixel of each shape, (types, slices, k1, k2), by bootstrap over defects.
 
         See `napari_sbd.core.stability.kernel_errors`.
 
@@ -291,7 +315,7 @@ class Recovery:
         """
         if self.nothing:
             raise ValueError(f"there is no kernel to judge: {self.nothing}")
-        return kernel_errors(self._past, self.peaks, resamples, seed)
+        return kernel_errors(self._past, self.peaks, resamples, seed, self.ties)
 
     @property
     def _snr(self) -> float:
@@ -316,7 +340,7 @@ class Recovery:
         if self.nothing:
             return f"no defects: {self.nothing}"
         defects = len(self.defects)
-        figures = [f"{defects} defect{'' if defects == 1 else 's'}"]
+        figures = [f"{defects} defect{'' if defects == 1 else 's'}{self._in_orientations}"]
         if self.quality.get("starts", 0) > 1:
             figures.append(f"{self.quality['starts_agreeing']:g} of {self.quality['starts']:g} starts agree")
         if "residual_to_noise" in self.quality:
@@ -324,6 +348,14 @@ class Recovery:
         if self.status == "cancelled":
             figures.insert(0, "cancelled, best so far")
         return "; ".join([*figures, *self.trust.hints])
+
+    @property
+    def _in_orientations(self) -> str:
+        if not self.orientations:
+            return ""
+        known = ["type", *(name for name in COLUMNS if name in self.defects)]
+        number = len(self.defects[known].drop_duplicates())
+        return f" in {number} orientation{'' if number == 1 else 's'}"
 
     def provenance(self) -> dict[str, Any]:
         """Parameters, versions and figures as plain values, to be stored with the result."""

@@ -105,9 +105,13 @@ class Run:
 
     def shown(self, snapshot: Snapshot) -> tuple[Real, Real, float]:
         """Kernels and activation maps of a step in the image's unit, and its λ over λ_max."""
-        found = upright(self.first.windowed(snapshot.iterate))
-        kernels, maps, _ = in_image_unit(found, self.scales)
-        return kernels, self.raw.convolution.on_frame(maps), snapshot.lam / self.first.largest
+        found = self.first.windowed(snapshot.iterate)
+        ties = self.sought.ties_of(found)
+        kernels, maps, _ = in_image_unit(upright(found, ties), self.scales)
+        seen = self.raw.convolution.on_frame(maps)
+        if ties is not None:
+            kernels, seen = ties.shapes(kernels), ties.summed(seen)
+        return kernels, seen, snapshot.lam / self.first.largest
 
     def result(self, status: Status) -> Recovery:
         """The result in the image's unit; bias and noise belong to the returned kernels and maps."""

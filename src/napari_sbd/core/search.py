@@ -165,4 +165,6 @@ class Search:
         if not self.found:
             return 0
         chosen = self.best_polished() if self.polished else min(self.found, key=lambda it: it.objective)
-        return starts_agreeing([it.kernels[0] for it in self.found], chosen.kernels)
+        # Each start counts in the orientation in which it agrees best.
+        begun = [it.kernels[0] for it in self.found]
+        return sum(max(starts_agreeing([kernel], one) for one in chosen.kernels) for kernel in begun)

@@ -215,6 +215,12 @@ class Ties:
             + tuple(replace(h, type=h.type + number) for h in other.orientations),
         )
 
+    def summed(self, maps: Real) -> Real:
+        """Maps of all orientations of each type together, (types, rows, cols)."""
+        total = np.zeros((len(self.first), *maps.shape[1:]), maps.dtype)
+        np.add.at(total, self.types, maps)
+        return total
+
     def spread(self, shapes: Real) -> Real:
         """Kernels of all orientations of shapes (types, slices, k1, k2); turned ones need no unit norm."""
         kernels = np.empty((len(self.orientations), *shapes.shape[1:]), shapes.dtype)

@@ -81,7 +81,7 @@ def result_layers(recovery: Recovery, source: Source, slot: Slot = FIRST) -> lis
     layers = [
         _reconstruction_layer(recovery, source, slot),
         _residual_layer(recovery, source, slot),
-        *live_layers(recovery.kernels, recovery.activations, source, slot),
+        *live_layers(recovery.shapes, recovery.activations, source, slot),
         _defects_layer(recovery, source, slot),
     ]
     shared = recovery.provenance() | source.energy_metadata | {"recovery": Handle(recovery)}
@@ -173,8 +173,8 @@ def _defects_layer(recovery: Recovery, source: Source, slot: Slot) -> LayerData:
     table = recovery.defects
     window = recovery.kernels.shape[-2:]
     # One colour for each type; of a single type, one for each run.
-    first = slot.number - 1 if len(recovery.kernels) == 1 else 0
-    of_type = [RING_COLOURS[(first + t) % len(RING_COLOURS)] for t in range(len(recovery.kernels))]
+    first = slot.number - 1 if recovery.types == 1 else 0
+    of_type = [RING_COLOURS[(first + t) % len(RING_COLOURS)] for t in range(recovery.types)]
     colours = np.array([(*of_type[t], 1.0) for t in table["type"]]).reshape(-1, 4)
     pale = table["near_border"].to_numpy(bool)
     colours[pale] += NEAR_BORDER_PALENESS * (1 - colours[pale])

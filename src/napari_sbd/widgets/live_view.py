@@ -125,7 +125,7 @@ class LiveView:
     def _changes(self, recovery: Recovery, complete: bool) -> list[Callable[[], None]]:
         """One for each layer that is there and seen."""
         source = self.source if self.box is None else part_source(self.source, self.box)
-        layers = live_layers(recovery.kernels, recovery.activations, source, self.slot)
+        layers = live_layers(recovery.shapes, recovery.activations, source, self.slot)
         new = {_key(attributes["metadata"]): (data, attributes) for data, attributes, _ in layers}
         images: list[Callable[[], None]] = []
         others: list[Callable[[], None]] = []

@@ -47,7 +47,7 @@ def _rows_of_kernels(recovery: Recovery) -> list[Row]:
             "the kernel.",
         )
     ]
-    if len(recovery.kernels) > 1:
+    if recovery.types > 1:
         rows += [
             (
                 "Types alike",
