@@ -25,6 +25,7 @@ from napari_sbd.layers import (
     role_of,
     slot_of,
     update_defects,
+    update_orientations,
 )
 
 
@@ -90,6 +91,8 @@ class LiveLayers:
             exchange_recovery(layer.metadata, recovery)
             if role_of(layer) == "defects" and layer in self.viewer.layers and self._slot is not None:
                 update_defects(layer, recovery, self.source, self._slot)
+            elif role_of(layer) == "orientation" and layer in self.viewer.layers and self._slot is not None:
+                update_orientations(layer, recovery, self.source, self._slot)
 
     def show_errors(self, recovery: Recovery, errors: Any) -> None:
         """Show the standard errors of the kernels beside them."""
