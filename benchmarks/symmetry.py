@@ -23,6 +23,7 @@ Real = NDArray[np.floating]
 
 SIZE, WINDOW, SPOTS = 160, 21, 6
 WITHIN, UPSAMPLE = 1.0, 8
+UNLIKE = 0.7  # similarity of two shapes, at most
 
 
 @dataclass(frozen=True)
@@ -106,14 +107,24 @@ def made(row: Row, seed: int) -> Truth:
     ways: list[Orientation] = []
     kernels: list[Real] = []
     for kind in range(row.shapes):
-        shape = Shape(1000 * kind + seed, row.positive)
-        images = [shape.drawn(*element) for element in elements(row.symmetry)]
+        images = _images(row, seed, kernels)
         images = [np.sum(images, axis=0)] if row.invariant else images
         kernels += images
         ways += [Orientation(kind, *how) for how in elements(row.symmetry)[: len(images)]]
     density = row.density / len(kernels)
     sample = random_field(np.stack(kernels), (SIZE, SIZE), density, snr_db=row.snr, seed=seed)
     return Truth(sample, Ties(tuple(ways)))
+
+
+def _images(row: Row, seed: int, others: list[Real]) -> list[Real]:
+    """A shape in all orientations, unlike those that are there already."""
+    number = seed
+    while True:
+        shape = Shape(number, row.positive)
+        images = [shape.drawn(*element) for element in elements(row.symmetry)]
+        if all(yardsticks.kernel_similarity(images[0], other) <= UNLIKE for other in others):
+            return images
+        number += 1000
 
 
 @dataclass(frozen=True)

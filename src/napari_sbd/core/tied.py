@@ -17,7 +17,8 @@ from scipy.sparse.linalg import LinearOperator, cg
 
 from napari_sbd.core.alternation import alternate as free
 from napari_sbd.core.alternation import crowded, fit_maps
-from napari_sbd.core.atoms import atoms_of, fit_atoms
+from napari_sbd.core.atoms import Atoms, atoms_of, fit_atoms
+from napari_sbd.core.defects import WEAKEST, typical_amplitude
 from napari_sbd.core.descent import Iterate, Schedule
 from napari_sbd.core.kernel_fit import MOST_STEPS, TOLERANCE, normal_equations
 from napari_sbd.core.objective import Objective, Penalty
@@ -154,7 +155,7 @@ def snap_tied(objective: Objective, found: Iterate, ties: Ties) -> Iterate:
     Turning a shape about another point than the one that its defects have on the pixels puts those that are
     turned between them: of whole pixels, the shape is moved by those that explain the offsets of all.
     """
-    atoms = atoms_of(found)
+    atoms = _strong_atoms(found, ties)
     if crowded(len(atoms.kinds), found.maps):
         return found
     fitted = fit_atoms(objective, found.kernels, atoms)
@@ -167,10 +168,21 @@ def snap_tied(objective: Objective, found: Iterate, ties: Ties) -> Iterate:
         if move.any():
             shapes[kind] = [ndimage.shift(a, move, order=5, mode="constant") for a in shapes[kind]]
             for number in members:
-                atoms, moved = fitted.chosen(groups[number]), ties.moved(number, move)
-                maps[number] = on_pixels(atoms, moved, maps[number])
+                own, moved = fitted.chosen(groups[number]), ties.moved(number, move)
+                maps[number] = on_pixels(own, moved, maps[number])
             changed = True
     return replace(found, kernels=ties.of_shapes(shapes), maps=maps) if changed else found
+
+
+def _strong_atoms(found: Iterate, ties: Ties) -> Atoms:
+    """The defects that are not weak against the typical one of their type, in whatever orientation."""
+    atoms = atoms_of(found)
+    size, types = np.abs(atoms.amplitudes), ties.types[atoms.kinds]
+    strong = np.zeros(len(size), bool)
+    for kind in np.unique(types):
+        here = types == kind
+        strong[here] = size[here] >= WEAKEST * typical_amplitude(size[here])
+    return atoms.chosen(strong)
 
 
 def _common_move(offsets: Real, members: list[int], first: int, ties: Ties, counts: list[int]) -> Real:
