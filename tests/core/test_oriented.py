@@ -54,6 +54,16 @@ def share_right(recovery, field):
     return found / len(field.positions)
 
 
+def test_mirror_lines_need_not_run_along_the_pixels():
+    kernels = np.stack([shape(*element) for element in elements("m", mirror=50)])
+    field = random_field(kernels, (96, 96), 2e-3, snr_db=15, seed=6)
+    recovery = recover(field.image, kernel_size=WINDOW, symmetry="m")
+    [angle] = [how.angle for how in recovery.orientations if how.mirrored]
+    # Either of the two may be called the mirrored one: turned back, its angle is the same.
+    assert angle == pytest.approx(50, abs=4)
+    assert share_right(recovery, field) >= 0.95
+
+
 @pytest.fixture(scope="module")
 def quarter():
     return oriented("c4")

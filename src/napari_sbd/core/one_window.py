@@ -100,8 +100,9 @@ class OneWindow:
         mixed = composed(best)
         if not mixed and self._nothing_but(best):
             return
-        kind = MoreTypes if self.penalty.ties is None else OrientedTypes
-        more = kind(self.raw, self.parameters, self.penalty, levels, self.first.domain)
+        given = self.raw, self.parameters, self.penalty, levels, self.first.domain
+        group = self.first.search.penalty.ties
+        more = MoreTypes(*given) if group is None else OrientedTypes(*given, group)
         for snapshot in more.steps(best, progress):
             self.accepted = snapshot.iterate
             yield snapshot

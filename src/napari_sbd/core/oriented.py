@@ -11,6 +11,7 @@ from scipy import spatial
 from napari_sbd.core import stages
 from napari_sbd.core.atoms import atoms_of, refined_peaks
 from napari_sbd.core.descent import Iterate
+from napari_sbd.core.domain import Domain
 from napari_sbd.core.more_types import (
     COINCIDENT,
     FURTHER_STARTS,
@@ -23,13 +24,15 @@ from napari_sbd.core.more_types import (
     MoreTypes,
     Steps,
 )
-from napari_sbd.core.objective import Objective
+from napari_sbd.core.objective import Objective, Penalty
+from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.progress import Progress
 from napari_sbd.core.quality import kernel_similarity
 from napari_sbd.core.single import Single
+from napari_sbd.core.sparsity import Levels
 from napari_sbd.core.start import NO_STARTS
 from napari_sbd.core.steps import Snapshot, shown_as
-from napari_sbd.core.symmetry import Ties, by_type, group_of
+from napari_sbd.core.symmetry import Ties, by_type
 from napari_sbd.core.tied import one_of_alike
 from napari_sbd.core.verdict import FEWEST_DEFECTS, coincidence, residual_of, strong_peaks, worth
 
@@ -37,7 +40,27 @@ LARGE = 0.6  # of the largest amplitudes, below which defects may compose anothe
 
 
 class OrientedTypes(MoreTypes):
-    """The search for further types, as `MoreTypes`, of shapes that have orientations."""
+    """The search for further types, as `MoreTypes`, of shapes that have orientations.
+
+    Parameters
+    ----------
+    raw, parameters, penalty, levels, domain
+        See `MoreTypes`; the penalty says what is tied of the first type.
+    group : Ties
+        All orientations that a shape may have.
+    """
+
+    def __init__(
+        self,
+        raw: Objective,
+        parameters: Parameters,
+        penalty: Penalty,
+        levels: Levels,
+        domain: Domain,
+        group: Ties,
+    ) -> None:
+        super().__init__(raw, parameters, penalty, levels, domain)
+        self.group = group
 
     def steps(self, best: Iterate, progress: Progress) -> Iterator[Snapshot]:
         """Run; yields after each step, with what is accepted until then; the end is `accepted`."""
@@ -110,7 +133,7 @@ class OrientedTypes(MoreTypes):
         options = replace(options, starts=min(options.starts, FURTHER_STARTS), kept=1)
         if not self.domain.whitened and not self.levels.fixed:
             options = self._above_noise(rest, options)
-        penalty = replace(self.penalty, ties=group_of(self.parameters.symmetry, self._ties.pixel_size))
+        penalty = replace(self.penalty, ties=self.group)
         single = Single(rest, options, penalty, NO_STARTS, automatic=False, like=self.domain)
         progress.extend([*single.plan(), self._joint_cost()])
         new = yield from single.steps(progress)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_sbd.core import stages
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.domain import Domain
+from napari_sbd.core.mirror_line import mirror_line
 from napari_sbd.core.objective import Penalty
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.progress import Progress
@@ -77,6 +78,7 @@ class Search:
             if number < options.starts:
                 progress.finish_phase()
         progress.skip(max(0, options.starts - len(patches)))
+        yield from self._align_mirrors()
         order = sorted(range(len(patches)), key=lambda n: self.found[n].objective)
         best = self.found[order[0]]
         rest = None
@@ -95,6 +97,21 @@ class Search:
             progress.finish_phase()
         progress.skip(min(options.kept, options.starts) - len(self.polished))
         return self.best_polished()
+
+    def _align_mirrors(self) -> Generator[Snapshot, None, None]:
+        """Stage I once more where the group's mirror lines run otherwise than rows and columns."""
+        ties = self.penalty.ties
+        if ties is None or not any(how.mirrored for how in ties.orientations):
+            return
+        best = min(self.found, key=lambda it: it.objective)
+        aligned = mirror_line(self.domain.part, best, self._first_penalty)
+        if aligned == ties:
+            return
+        self.penalty, self.found = replace(self.penalty, ties=aligned), []
+        for number, patch in enumerate(self.patches):
+            self.patches[number] = aligned.tied(patch)
+            one = stages.stage_one(self.domain.part, self.patches[number], self._first_penalty, number)
+            self.found.append((yield from self._until_known(one)))
 
     @property
     def _first_penalty(self) -> Penalty:
