@@ -16,6 +16,7 @@ from benchmarks import (
     kills,
     live,
     many,
+    own_windows,
     phase,
     prepare,
     real,
@@ -89,6 +90,7 @@ SUITES = {
     "live": Suite(
         live.run, "Live in a real viewer (needs a display): re-solves per second, delay of the event loop", 1
     ),
+    "own_windows": Suite(own_windows.run, "types of different size in one window: 13 and 41 px", 3),
     "symmetry": Suite(
         symmetry.run,
         "one shape in several orientations, tied and as separate types; --only rows",

@@ -115,6 +115,7 @@ def _frame(
         history=whole.history,
         versions=dict(whole.versions),
         orientations=whole.orientations,
+        own_windows=whole.own_windows,
         source=replace(
             source,
             name=f"{source.name} [{number}]",

@@ -326,6 +326,7 @@ def candidate_table(
     unit: str = "px",
     neighbours: int = NEIGHBOURS,
     types: Sequence[int] = (),
+    windows: Sequence[tuple[int, int]] = (),
 ) -> pd.DataFrame:
     """Table of all candidates for defects: weak ones, those outside the frame, and those the fit left out.
 
@@ -346,6 +347,8 @@ def candidate_table(
         See `standard_errors`.
     types : sequence of int, optional
         Type of each kernel, where several are orientations of one: what is typical is told by type.
+    windows : sequence of (rows, cols), optional
+        Of each kernel, where it is zero outside a smaller one in the middle.
 
     Returns
     -------
@@ -370,7 +373,8 @@ def candidate_table(
         in_model = np.ones(len(strong), bool)
         if left:
             found, errors, in_model = _joined(found, errors, *left[kind])
-        tables.append(_table(kind, found, errors, mask.shape[1:], kernels.shape[-2:], typical, ~in_model))
+        window = windows[kind] if len(windows) else kernels.shape[-2:]
+        tables.append(_table(kind, found, errors, mask.shape[1:], window, typical, ~in_model))
     table = pd.concat(tables, ignore_index=True)
     table["odd"] = shadowed(table, [core(kernel) for kernel in kernels])
     kinds = groups[table["type"].to_numpy(int)]

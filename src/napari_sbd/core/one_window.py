@@ -15,6 +15,7 @@ from napari_sbd.core.descent import Iterate
 from napari_sbd.core.more_types import MoreTypes
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.oriented import OrientedTypes
+from napari_sbd.core.own_window import with_own_windows
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.progress import Progress
 from napari_sbd.core.rearrange import composed
@@ -109,7 +110,10 @@ class OneWindow:
         self.accepted, self.penalty = more.accepted, more.penalty
         if mixed and self._nothing_but(more.accepted):
             return
-        self.accepted = yield from stages.debias(self.raw, more.accepted, self.penalty.at(levels.last))
+        if len(more.accepted.kernels) > 1:
+            own = with_own_windows(self.raw, more.accepted, self.penalty.at(levels.last))
+            self.accepted, self.penalty = yield from own
+        self.accepted = yield from stages.debias(self.raw, self.accepted, self.penalty.at(levels.last))
 
     def extent_of_clusters(self) -> tuple[int, int] | None:
         """Extent of the clusters that most defects stand in; None where they stand alone, or all is dense."""

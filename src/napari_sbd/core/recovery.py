@@ -86,6 +86,8 @@ class Recovery:
         Options with which it was solved again since `parameters` gave it; see `again`.
     orientations : tuple of Orientation
         With a symmetry, type and orientation of each kernel; else empty.
+    own_windows : tuple of (rows, cols)
+        Window of each type, in the middle of the common one; empty where all have the common one.
 
     Examples
     --------
@@ -113,11 +115,15 @@ class Recovery:
     threshold: Threshold = field(default_factory=Threshold)
     solved_again: tuple[dict[str, Any], ...] = ()
     orientations: tuple[Orientation, ...] = ()
+    own_windows: tuple[tuple[int, int], ...] = ()
 
     @property
     def ties(self) -> Ties | None:
-        """Which kernels are orientations of one shape; None where each kernel is a type of its own."""
-        return Ties(self.orientations, self.observation.pixel_size) if self.orientations else None
+        """Which kernels are orientations of one shape, and windows of their own; None where there is neither."""
+        if not self.orientations and not self.own_windows:
+            return None
+        alone = tuple(Orientation(kind) for kind in range(len(self.kernels)))
+        return Ties(self.orientations or alone, self.observation.pixel_size, self.own_windows)
 
     @property
     def types(self) -> int:
@@ -133,6 +139,11 @@ class Recovery:
     def window(self) -> tuple[int, int]:
         """Rows and columns of the kernels' window, as asked for or as found."""
         return self.kernels.shape[2], self.kernels.shape[3]
+
+    @property
+    def windows(self) -> tuple[tuple[int, int], ...]:
+        """Window (rows, cols) of each type: the common one, or the smaller one that it was cut to."""
+        return self.own_windows or (self.window,) * self.types
 
     @property
     def signed(self) -> bool:
@@ -197,9 +208,9 @@ class Recovery:
         """The table of candidates: those of the model, and these others."""
         seen, ties = self.observation, self.ties
         types = () if ties is None else ties.types.tolist()
-        place = seen.pixel_size, seen.unit, neighbours, types
+        place = seen.pixel_size, seen.unit, neighbours, types, [self.windows[kind] for kind in types]
         table = candidate_table(self.peaks, self.kernels, seen.mask, self._levels, left, *place)
-        return table if ties is None else oriented_table(table, ties)
+        return table if ties is None or not self.orientations else oriented_table(table, ties)
 
     @cached_property
     def noise_snr(self) -> float:

@@ -140,7 +140,8 @@ class Run:
             quality=quality,
             history=pd.DataFrame(self.history, columns=["seconds", "stage", "start", "lam", "objective"]),
             versions=_versions(),
-            orientations=() if ties is None else ties.orientations,
+            orientations=() if ties is None or self.parameters.symmetry == "none" else ties.orientations,
+            own_windows=() if ties is None else ties.windows,
         )
 
     def _best(self) -> Iterate:

@@ -131,6 +131,12 @@ def _seen_in_all(
     return inside.reshape(window)
 
 
+def _middle(window: Pair, own: Pair) -> NDArray[np.bool_]:
+    """Which pixels of a window are those of a smaller one in its middle."""
+    inside = [np.abs(np.arange(k) - (k - 1) / 2) <= m / 2 for k, m in zip(window, own, strict=True)]
+    return np.asarray(inside[0][:, None] & inside[1])
+
+
 def _snapped(places: Real) -> Real:
     """Places in pixels, on the pixel where they lie next to it."""
     on_pixels = np.rint(places)
@@ -154,10 +160,14 @@ class Ties:
         Of each kernel; the first of each type leaves its shape as it is.
     pixel_size : tuple of float
         Length of a pixel along rows and columns.
+    windows : tuple of (rows, cols)
+        Of each type, in the middle of the common one, outside of which its shape is zero; empty where all
+        types have the common one.
     """
 
     orientations: tuple[Orientation, ...]
     pixel_size: tuple[float, float] = (1.0, 1.0)
+    windows: tuple[Pair, ...] = ()
 
     @property
     def types(self) -> NDArray[np.intp]:
@@ -183,7 +193,10 @@ class Ties:
         """Which pixels belong to each shape (types, 1, k1, k2): those that no orientation loses."""
         size = (window[-2], window[-1])
         groups = [tuple(self.orientations[n] for n in self.members(kind)) for kind in range(len(self.first))]
-        return np.stack([_seen_in_all(group, size, self.pixel_size)[None] for group in groups])
+        inside = np.stack([_seen_in_all(group, size, self.pixel_size)[None] for group in groups])
+        for kind, own in enumerate(self.windows):
+            inside[kind] &= _middle(size, own)
+        return inside
 
     def moved(self, number: int, move: tuple[float, float] | Real) -> Real:
         """Where a move (row, col) of a shape takes one of its kernels, in pixels."""

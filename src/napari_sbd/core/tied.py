@@ -114,14 +114,16 @@ def fit_tied(objective: Objective, maps: Real, ties: Ties, like: Real) -> Iterat
     return Iterate(project(seen).astype(maps.dtype), scaled, np.inf)
 
 
-def recentre_tied(kernels: Real, maps: Real, shape: Pair, ties: Ties) -> tuple[Real, Real, bool]:
+def recentre_tied(
+    kernels: Real, maps: Real, shape: Pair, ties: Ties, only: int | None = None
+) -> tuple[Real, Real, bool]:
     """Move each shape so that its window of largest energy is the middle one, as `recentre` does kernels."""
     shapes, maps, moved = ties.shapes(kernels).copy(), maps.copy(), False
     middle = [(n - k) // 2 for n, k in zip(kernels.shape[-2:], shape, strict=True)]
     for kind, form in enumerate(shapes):
         corner = richest_window(np.square(form, dtype=float).sum(0), shape)
         move = (middle[0] - corner[0], middle[1] - corner[1])
-        if any(move):
+        if any(move) and only in (None, kind):
             shapes[kind] = shift(form, move)
             for number in ties.members(kind):
                 down, right = np.rint(ties.moved(number, move)).astype(int)
