@@ -34,18 +34,15 @@ def made(seed: int, snr: float) -> Sample:
 def run(seeds: Iterable[int]) -> None:
     """Print a row of medians over the seeds for each SNR."""
     seeds = list(seeds)
-    table = Table(
-        f"Types of {SMALL} and {LARGE} px, {SIZE}\u00b2, window {LARGE} given, two types asked for", COLUMNS
-    )
+    title = f"Types of {SMALL} and {LARGE} px, {SIZE}², window {LARGE} given, two types asked for"
+    table = Table(title, COLUMNS)
     for snr in SNRS:
         cells = np.array([_measured(seed, snr) for seed in seeds])
         small, large, f1, others, seconds = np.median(cells[:, [0, 1, 2, 3, 5]], axis=0)
         cut = int(cells[:, 4].sum())
         figures = f"{small:.2f}", f"{large:.2f}", f"{f1:.3f}", f"{others:.3f}", f"{cut}/{len(seeds)}"
         table.row(f"{snr:g} dB", *figures, f"{seconds:.1f}")
-    note(
-        "Medians. Excess over least squares in the common window, where the maps are known: below 1 is better."
-    )
+    note("Medians. Excess over least squares in the common window for known maps: below 1 is better.")
 
 
 def _measured(seed: int, snr: float) -> tuple[float, ...]:

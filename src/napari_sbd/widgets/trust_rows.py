@@ -73,7 +73,7 @@ def _rows_of_kernels(recovery: Recovery) -> list[Row]:
         (
             "Window",
             f"{size} px, {'given' if asked.kernel_size is not None else 'automatic'}{_own(recovery)}",
-            "Rows and columns of the kernel's window. A type that is much smaller than the others is cut to a "
+            "Rows and columns of the kernel's window. A type that is much smaller than the others has a "
             "window of its own.",
         ),
     ]
