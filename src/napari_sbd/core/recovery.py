@@ -119,7 +119,7 @@ class Recovery:
 
     @property
     def ties(self) -> Ties | None:
-        """Which kernels are orientations of one shape, and types' own windows; None where there is neither."""
+        """Which kernels are orientations of one shape, and own windows; None where there is neither."""
         if not self.orientations and not self.own_windows:
             return None
         alone = tuple(Orientation(kind) for kind in range(len(self.kernels)))
