@@ -16,6 +16,7 @@ Real = NDArray[np.floating]
 
 STEP = 7.5  # degrees of a mirrored shape, from trial to trial
 HALVINGS = 3  # of the step, about the best trial
+FINER = 3.0  # degrees, the step before it is halved, once the shape is better known
 TRIAL = Schedule(3, 1e-2)
 WORTH = 1.01  # ratio of what is explained with another direction and with that of the pixels
 
@@ -36,21 +37,32 @@ def mirror_line(objective: Objective, found: Iterate, penalty: Penalty) -> Ties:
     ties = penalty.ties
     assert ties is not None
     turns = sum(not how.mirrored for how in ties.orientations)
-    explained: dict[float, float] = {}
+    trials = {
+        n * STEP: _explained(objective, found, penalty, n * STEP) for n in range(round(360 / turns / STEP))
+    }
+    best = _halved(objective, found, penalty, trials, STEP)
+    return mirrored_by(ties, best) if trials[best] > WORTH * trials[0.0] else ties
 
-    def try_(angle: float) -> None:
-        angle %= 360 / turns
-        if angle not in explained:
-            explained[angle] = _explained(objective, found, replace(penalty, ties=mirrored_by(ties, angle)))
 
-    for number in range(round(360 / turns / STEP)):
-        try_(number * STEP)
-    for halving in range(1, HALVINGS + 1):
-        best = max(explained, key=lambda angle: explained[angle])
-        for side in (-1, 1):
-            try_(best + side * STEP / 2**halving)
-    best = max(explained, key=lambda angle: explained[angle])
-    return mirrored_by(ties, best) if explained[best] > WORTH * explained[0.0] else ties
+def finer_line(objective: Objective, found: Iterate, penalty: Penalty) -> Ties | None:
+    """The same orientations, the direction of mirror lines off the pixels corrected for a better shape."""
+    ties = penalty.ties
+    if ties is None or all(how.angle % 30 == 0 for how in ties.orientations if how.mirrored):
+        return ties
+    trials = {0.0: _explained(objective, found, penalty, 0.0)}
+    return mirrored_by(ties, _halved(objective, found, penalty, trials, FINER))
+
+
+def _halved(
+    objective: Objective, found: Iterate, penalty: Penalty, trials: dict[float, float], step: float
+) -> float:
+    """The best angle, sought about the best of those tried with ever smaller steps."""
+    for _ in range(HALVINGS):
+        step /= 2
+        best = max(trials, key=lambda angle: trials[angle])
+        for angle in (best - step, best + step):
+            trials.setdefault(angle, _explained(objective, found, penalty, angle))
+    return max(trials, key=lambda angle: trials[angle])
 
 
 def mirrored_by(ties: Ties, angle: float) -> Ties:
@@ -59,10 +71,11 @@ def mirrored_by(ties: Ties, angle: float) -> Ties:
     return replace(ties, orientations=tuple(ways))
 
 
-def _explained(objective: Objective, found: Iterate, penalty: Penalty) -> float:
-    """How much ψ falls below that of empty maps within a few steps from a shape."""
+def _explained(objective: Objective, found: Iterate, penalty: Penalty, angle: float) -> float:
+    """How much ψ falls below that of empty maps within a few steps, mirrored shapes turned by an angle."""
     assert penalty.ties is not None
-    kernels = penalty.ties.tied(found.kernels)
+    ties = mirrored_by(penalty.ties, angle)
+    penalty, kernels = replace(penalty, ties=ties), ties.tied(found.kernels)
     maps = np.zeros((len(kernels), *objective.convolution.map_shape), kernels.dtype)
     *_, last = alternate(objective, kernels, maps, penalty, TRIAL)
     return objective.field.energy - last.objective

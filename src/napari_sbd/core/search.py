@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_sbd.core import stages
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.domain import Domain
-from napari_sbd.core.mirror_line import mirror_line
+from napari_sbd.core.mirror_line import finer_line, mirror_line
 from napari_sbd.core.objective import Penalty
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.progress import Progress
@@ -92,6 +92,7 @@ class Search:
             begin, penalty = one_of_alike(self.found[number], self.penalty)
             one = yield from stages.stage_two(part, begin, self.levels, penalty, number)
             one, penalty = one_of_alike(one, penalty)
+            penalty = replace(penalty, ties=finer_line(part, one, penalty.at(self.levels.last)))
             self.polished.append(one)
             self.ties.append(penalty.ties)
             progress.finish_phase()
