@@ -16,12 +16,14 @@ from benchmarks import (
     kills,
     live,
     many,
+    own_windows,
     phase,
     prepare,
     real,
     scale,
     speed,
     subpixel,
+    symmetry,
     table,
     trust,
     windows,
@@ -87,6 +89,13 @@ SUITES = {
     ),
     "live": Suite(
         live.run, "Live in a real viewer (needs a display): re-solves per second, delay of the event loop", 1
+    ),
+    "own_windows": Suite(own_windows.run, "types of different size in one window: 13 and 41 px", 3),
+    "symmetry": Suite(
+        symmetry.run,
+        "one shape in several orientations, tied and as separate types; --only rows",
+        3,
+        ("only",),
     ),
     "windows": Suite(windows.run, "window by itself from 11 to 61 px, 10 images", 10),
 }

@@ -55,6 +55,7 @@ def save_image(recovery: Any, path: str | os.PathLike[str], what: str = "kernels
         raise ValueError(f"there is no image {what!r}: choose among {', '.join(IMAGES)}")
     seen, images = recovery.observation, getattr(recovery, what)
     # What the model explains, and what not, are of all types together: one channel.
+    images = recovery.shapes if what == "kernels" else images
     images = images[None] if what in ("reconstruction", "residual") else images
     return save_tiff(images, path, seen.pixel_size, seen.unit)
 

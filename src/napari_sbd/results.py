@@ -78,7 +78,7 @@ class Recovery(CoreRecovery):
         >>> [layer.name for layer in recovery.add_to(ViewerModel())][2:]
         ['topo · kernel', 'topo · activation', 'topo · defects']
         """
-        slot = free_slot(self.source, self.kernels, self.observation.shape, viewer.layers)
+        slot = free_slot(self.source, self.shapes, self.observation.shape, viewer.layers)
         added = [add_layer(viewer, layer) for layer in result_layers(self, self.source, slot)]
         viewer.fit_to_view()
         return added

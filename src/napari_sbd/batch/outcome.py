@@ -162,7 +162,7 @@ def figures_of(recovery: CoreRecovery) -> dict[str, Any]:
     defects = len(recovery.defects)
     figures: dict[str, Any] = {
         "defects": defects,
-        "types": 0 if recovery.nothing else len(recovery.kernels),
+        "types": 0 if recovery.nothing else recovery.types,
         "window (px)": "{}×{}".format(*recovery.window),
     }
     if seen.unit == "nm":

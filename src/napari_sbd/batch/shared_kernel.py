@@ -114,6 +114,8 @@ def _frame(
         quality=dict(whole.quality),
         history=whole.history,
         versions=dict(whole.versions),
+        orientations=whole.orientations,
+        own_windows=whole.own_windows,
         source=replace(
             source,
             name=f"{source.name} [{number}]",

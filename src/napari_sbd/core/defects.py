@@ -326,6 +326,8 @@ def candidate_table(
     pixel_size: tuple[float, float] = (1.0, 1.0),
     unit: str = "px",
     neighbours: int = NEIGHBOURS,
+    types: Sequence[int] = (),
+    windows: Sequence[tuple[int, int]] = (),
 ) -> pd.DataFrame:
     """Table of all candidates for defects: weak ones, those outside the frame, and those the fit left out.
 
@@ -342,6 +344,12 @@ def candidate_table(
         For each type, candidates that are not part of the model.
     pixel_size, unit : tuple of float, str
         Length of a pixel along rows and columns.
+    neighbours : int
+        See `standard_errors`.
+    types : sequence of int, optional
+        Type of each kernel, where several are orientations of one: what is typical is told by type.
+    windows : sequence of (rows, cols), optional
+        Of each kernel, where it is zero outside a smaller one in the middle.
 
     Returns
     -------
@@ -353,8 +361,10 @@ def candidate_table(
     """
     tables = []
     levels = np.broadcast_to(np.asarray(noise, float), len(kernels))
+    groups = np.asarray(types, int) if len(types) else np.arange(len(kernels))
     for kind, (found, kernel) in enumerate(zip(peaks, kernels, strict=True)):
-        typical = _typical_of_whole(found, mask.shape[1:], kernels.shape[-2:])
+        alike = [p for p, group in zip(peaks, groups, strict=True) if group == groups[kind]]
+        typical = _typical_of_whole(alike, mask.shape[1:], kernels.shape[-2:])
         strong = np.abs(found.amplitudes) >= WEAKEST * typical
         errors: Real = np.empty(len(strong))
         # Strong ones are judged as if the weak ones were noise.
@@ -364,12 +374,14 @@ def candidate_table(
         in_model = np.ones(len(strong), bool)
         if left:
             found, errors, in_model = _joined(found, errors, *left[kind])
-        tables.append(_table(kind, found, errors, mask.shape[1:], kernels.shape[-2:], typical, ~in_model))
+        window = windows[kind] if len(windows) else kernels.shape[-2:]
+        tables.append(_table(kind, found, errors, mask.shape[1:], window, typical, ~in_model))
     table = pd.concat(tables, ignore_index=True)
     table["odd"] = shadowed(table, [core(kernel) for kernel in kernels])
-    for kind in range(len(kernels)):
+    kinds = groups[table["type"].to_numpy(int)]
+    for kind in np.unique(groups):
         listed = ~(table["odd"] | table["left_out"] | table["outside"])
-        here = table.index[(table["type"] == kind) & listed]
+        here = table.index[(kinds == kind) & listed]
         table.loc[here, "odd"] = odd_ones(table.loc[here, "amplitude"].to_numpy(float))
     length_row, length_col = pixel_size
     table.insert(3, f"y_{unit}", table["row"] * length_row)
@@ -377,11 +389,11 @@ def candidate_table(
     return table
 
 
-def _typical_of_whole(peaks: Peaks, shape: tuple[int, ...], window: tuple[int, ...]) -> float:
+def _typical_of_whole(peaks: list[Peaks], shape: tuple[int, ...], window: tuple[int, ...]) -> float:
     """Typical amplitude of defects that the frame does not cut, if there are some: others are less sure."""
-    whole = ~_cut_by_frame(peaks.centres, shape, window)
-    amplitudes = peaks.amplitudes[whole] if whole.sum() >= FEWEST_WHOLE else peaks.amplitudes
-    return typical_amplitude(amplitudes)
+    amplitudes = np.concatenate([p.amplitudes for p in peaks])
+    whole = ~_cut_by_frame(np.concatenate([p.centres for p in peaks]), shape, window)
+    return typical_amplitude(amplitudes[whole] if whole.sum() >= FEWEST_WHOLE else amplitudes)
 
 
 def _cut_by_frame(centres: Real, shape: tuple[int, ...], window: tuple[int, ...]) -> NDArray[np.bool_]:

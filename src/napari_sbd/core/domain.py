@@ -17,6 +17,8 @@ from napari_sbd.core.region import Region, search_region
 from napari_sbd.core.sparsity import crowding, largest_penalty
 from napari_sbd.core.sphere import project
 from napari_sbd.core.start import salient_patches
+from napari_sbd.core.symmetry import Ties
+from napari_sbd.core.tied import fit_tied
 from napari_sbd.core.whitening import whiten
 
 Real = NDArray[np.floating]
@@ -76,9 +78,15 @@ class Domain:
         inner = Region((0, 0), self.region.shape)
         return replace(self, raw=self.region.cut(self.raw), whole=self.part, region=inner)
 
-    def to_raw(self, found: Iterate) -> Iterate:
+    def to_raw(self, found: Iterate, ties: Ties | None = None) -> Iterate:
         """What was found here, as kernels and maps of the image as given."""
-        return fit_kernels(self.raw, found.maps) if self.whitened else found
+        if not self.whitened:
+            return found
+        return (
+            fit_kernels(self.raw, found.maps)
+            if ties is None
+            else fit_tied(self.raw, found.maps, ties, found.kernels)
+        )
 
     def from_raw(self, kernels: Real) -> Real:
         """A kernel of the image as given, as it shows in this domain: by the map that it gives there."""

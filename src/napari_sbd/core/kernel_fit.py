@@ -32,7 +32,7 @@ def fit_kernels(objective: Objective, maps: Real) -> Iterate:
         Extended activation maps.
     """
     shape = (len(maps), len(objective.data), *objective.convolution.kernel_shape)
-    normal, right = _normal_equations(objective, maps)
+    normal, right = normal_equations(objective, maps)
     operator = LinearOperator((right.size, right.size), matvec=normal, dtype=np.float64)
     flat, _ = cg(operator, right.ravel().astype(float), rtol=TOLERANCE, maxiter=MOST_STEPS)
     kernels = flat.reshape(shape)
@@ -43,7 +43,7 @@ def fit_kernels(objective: Objective, maps: Real) -> Iterate:
     return Iterate(unit, scaled, np.inf)
 
 
-def _normal_equations(objective: Objective, maps: Real) -> tuple[Callable[[Real], Real], Real]:
+def normal_equations(objective: Objective, maps: Real) -> tuple[Callable[[Real], Real], Real]:
     """The product with the normal matrix, and the right-hand side (types, slices, k1, k2)."""
     model, data = objective.convolution, objective.data
     shape = (len(maps), len(data), *model.kernel_shape)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from napari_sbd.core.noise import ENOUGH
 from napari_sbd.core.penalty import huber, prox_huber
 from napari_sbd.core.sites import Field, Sites
 from napari_sbd.core.tiles import Active, OverlapSave, Tile, cut, in_one_piece
+
+if TYPE_CHECKING:
+    from napari_sbd.core.symmetry import Ties
 
 Real = NDArray[np.floating]
 
@@ -32,12 +36,15 @@ class Penalty:
         Whether `x ≥ 0`.
     weights : array, optional
         Reweighting of the extended map, at most 1.
+    ties : Ties, optional
+        Which kernels are orientations of one shape; by default none is.
     """
 
     lam: float
     mu: float = 0.0
     nonnegative: bool = True
     weights: Real | None = None
+    ties: Ties | None = None
 
     def value(self, maps: Real) -> float:
         """Penalty of extended maps, zero for empty ones."""

@@ -15,6 +15,8 @@ from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_size import estimate_window
 from napari_sbd.core.more_types import MoreTypes
 from napari_sbd.core.objective import Objective, Penalty
+from napari_sbd.core.oriented import OrientedTypes
+from napari_sbd.core.own_window import with_own_windows
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.progress import Progress
 from napari_sbd.core.rearrange import composed
@@ -22,6 +24,7 @@ from napari_sbd.core.signs import both_signs
 from napari_sbd.core.single import Single
 from napari_sbd.core.start import Starts
 from napari_sbd.core.steps import Snapshot
+from napari_sbd.core.symmetry import Ties, by_type, group_of
 from napari_sbd.core.verdict import (
     FEWEST_IN_A_LATTICE,
     colour,
@@ -49,6 +52,8 @@ class OneWindow:
         Where to begin.
     automatic : bool
         Whether the window may be fitted to the kernel.
+    pixel_size : tuple of float
+        Length of a pixel along rows and columns, by which shapes are turned.
 
     Attributes
     ----------
@@ -62,9 +67,17 @@ class OneWindow:
         Why what was found is nothing; empty where it is something.
     """
 
-    def __init__(self, raw: Objective, parameters: Parameters, starts: Starts, automatic: bool) -> None:
+    def __init__(
+        self,
+        raw: Objective,
+        parameters: Parameters,
+        starts: Starts,
+        automatic: bool,
+        pixel_size: tuple[float, float] = (1.0, 1.0),
+    ) -> None:
         self.parameters = parameters
-        self.penalty = Penalty(1.0, 0.0, parameters.activations != "signed")
+        ties = group_of(parameters.symmetry, pixel_size)
+        self.penalty = Penalty(1.0, 0.0, parameters.activations != "signed", ties=ties)
         self.first = self._first(raw, starts, automatic)
         self.accepted: Iterate | None = None
         self.nothing = ""
@@ -91,25 +104,29 @@ class OneWindow:
     def steps(self, progress: Progress) -> Generator[Snapshot, None, None]:
         """Run from beginning to end; yields after every step."""
         best = yield from self.first.steps(progress)
-        self.accepted = best
+        self.accepted, self.penalty = best, self.first.penalty
         levels = self.first.levels
         assert levels is not None
         if self.parameters.activations == "automatic":
-            best, signed = yield from both_signs(self.first, best, progress)
+            best, self.penalty = yield from both_signs(self.first, best, progress)
             self.accepted = best
-            self.penalty = replace(self.penalty, nonnegative=not signed)
         # What may be composed of several types is judged when they were sought.
         mixed = composed(best) or self._pays_in_white_noise(best)
         if not mixed and self._nothing_but(best):
             return
-        more = MoreTypes(self.raw, self.parameters, self.penalty, levels, self.first.domain)
+        given = self.raw, self.parameters, self.penalty, levels, self.first.domain
+        group = self.first.search.penalty.ties
+        more = MoreTypes(*given) if group is None else OrientedTypes(*given, group)
         for snapshot in more.steps(best, progress):
             self.accepted = snapshot.iterate
             yield snapshot
         self.accepted, self.penalty = more.accepted, more.penalty
         if mixed and self._nothing_but(more.accepted):
             return
-        self.accepted = yield from stages.debias(self.raw, more.accepted, self.penalty.at(levels.last))
+        if len(more.accepted.kernels) > 1:
+            own = with_own_windows(self.raw, more.accepted, self.penalty.at(levels.last))
+            self.accepted, self.penalty = yield from own
+        self.accepted = yield from stages.debias(self.raw, self.accepted, self.penalty.at(levels.last))
 
     def extent_of_clusters(self) -> tuple[int, int] | None:
         """Extent of the clusters that most defects stand in; None where they stand alone, or all is dense."""
@@ -118,13 +135,25 @@ class OneWindow:
         peaks = atoms_of(self.accepted).peaks(self.accepted)
         return extent_of_clusters(peaks, self.raw.convolution.kernel_shape, int(self.raw.mask.sum()))
 
+    def ties_of(self, found: Iterate) -> Ties | None:
+        """Which kernels of the best until now are orientations of one shape; None where none is."""
+        ties = self.penalty.ties if self.accepted is not None else self.first.ties
+        return ties if ties is not None and len(ties.orientations) == len(found.kernels) else None
+
     def is_better_than(self, other: OneWindow) -> bool:
         """Whether kernels and defects describe the image in less than those of another window do."""
         if self.nothing or self.accepted is None or other.accepted is None:
             return False
         rest = residual_of(other.raw, other.accepted)
         power = max(colour(other.raw, rest, kernel) for kernel in other.accepted.kernels)
-        return description(self.raw, self.accepted, power) < description(other.raw, other.accepted, power)
+        own, others = (one._description(power) for one in (self, other))
+        return own < others
+
+    def _description(self, power: float) -> float:
+        assert self.accepted is not None
+        types = by_type(atoms_of(self.accepted).peaks(self.accepted), self.penalty.ties)
+        defects = sum(len(strong_peaks(p).amplitudes) for p in types)
+        return description(self.raw, self.accepted, defects, power, len(types))
 
     def _nothing_but(self, best: Iterate) -> bool:
         """Whether what was found is nothing; then it is let go."""
@@ -135,7 +164,7 @@ class OneWindow:
 
     def _nothing_in(self, best: Iterate) -> str:
         """Why what was found is nothing; empty where it is something."""
-        peaks = likely_atoms(best).peaks(best)
+        peaks = by_type(likely_atoms(best).peaks(best), self.penalty.ties)
         if not self._pays(best):
             return "what the best kernel explains is no more than noise"
         many = min(len(strong_peaks(p).amplitudes) for p in peaks) >= FEWEST_IN_A_LATTICE
@@ -145,9 +174,9 @@ class OneWindow:
 
     def _pays(self, best: Iterate, white: bool = False) -> bool:
         empty = replace(best, maps=np.zeros_like(best.maps))
-        return worth(
-            self.raw, empty, best, len(best.kernels), len(likely_atoms(best).amplitudes), white=white
-        )
+        peaks = by_type(likely_atoms(best).peaks(best), self.penalty.ties)
+        defects = sum(len(p.amplitudes) for p in peaks)
+        return worth(self.raw, empty, best, len(peaks), defects, white=white)
 
     def _pays_in_white_noise(self, best: Iterate) -> bool:
         """Whether only its residual's colour makes it nothing: what is left of other types has one, too."""

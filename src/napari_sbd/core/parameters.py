@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 Activations = Literal["automatic", "positive", "signed"]
+Symmetry = Literal["none", "c2", "c3", "c4", "c6", "m", "c2v", "c3v", "c4v", "c6v"]
 KernelSize = tuple[int, int]
 
 SMALLEST_WINDOW = 3
@@ -71,6 +72,9 @@ class Parameters:
         Number of defect types; None takes it from the data.
     activations : {'automatic', 'positive', 'signed'}
         Whether all defects of a type have one sign, or both occur; automatic takes it from the data.
+    symmetry : {'none', 'c2', 'c3', 'c4', 'c6', 'm', 'c2v', 'c3v', 'c4v', 'c6v'}
+        Point group of the lattice: signatures that it turns or mirrors into each other are one type, and each
+        defect has an orientation.
     lam_first : float
         Sparsity penalty of stage I, as a fraction of λ_max.
     lam_last : float or None
@@ -123,6 +127,25 @@ class Parameters:
         "Both signs: the same signature occurs bright and dark. Automatic takes it from the image.",
         choices=("automatic", "positive", "signed"),
         choice_labels=("Automatic", "Positive", "Both signs"),
+    )
+    symmetry: Symmetry = _setting(
+        "none",
+        label="Symmetry",
+        help="Point group of the lattice. Signatures that are one shape turned or mirrored by it are one "
+        "defect type, and each defect gets its orientation. None: every signature is a type of its own.",
+        choices=("none", "c2", "c3", "c4", "c6", "m", "c2v", "c3v", "c4v", "c6v"),
+        choice_labels=(
+            "None",
+            "C2 · half turns",
+            "C3 · turns by 120°",
+            "C4 · turns by 90°",
+            "C6 · turns by 60°",
+            "m · mirror",
+            "C2v (2mm) · and mirror",
+            "C3v (3m) · and mirror",
+            "C4v (4mm) · and mirror",
+            "C6v (6mm) · and mirror",
+        ),
     )
     lam_first: float = _setting(
         0.3,
@@ -224,7 +247,7 @@ def settings() -> tuple[Setting, ...]:
     Examples
     --------
     >>> [s.label for s in settings() if not s.advanced]
-    ['Window', 'Defect types', 'Activations']
+    ['Window', 'Defect types', 'Activations', 'Symmetry']
     """
     return tuple(Setting(name=f.name, default=f.default, **f.metadata) for f in fields(Parameters))
 

@@ -224,7 +224,7 @@ def _last_state(run: Run, recovery: Recovery) -> State:
         fraction=1.0,
         elapsed=run.progress.elapsed,
         remaining=0.0,
-        kernels=recovery.kernels.copy(),
+        kernels=recovery.shapes.copy(),
         activations=recovery.activations.copy(),
         recovery=recovery,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from threading import Event
@@ -13,11 +13,20 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from napari_sbd.core import resolve
-from napari_sbd.core.defects import WEAKEST, Peaks, candidate_table, chosen_rows, typical_amplitude
+from napari_sbd.core.defects import (
+    NEIGHBOURS,
+    WEAKEST,
+    Peaks,
+    candidate_table,
+    chosen_rows,
+    typical_amplitude,
+)
 from napari_sbd.core.observation import Observation
+from napari_sbd.core.oriented_table import COLUMNS, oriented_table
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.revisit import Revisit, revisit
 from napari_sbd.core.stability import RESAMPLES, kernel_errors
+from napari_sbd.core.symmetry import Orientation, Ties, by_type
 from napari_sbd.core.threshold import Filtered, Threshold, filtered, snr_for
 from napari_sbd.core.tiles import OverlapSave, Tile
 from napari_sbd.core.trust import Trust, trust_of
@@ -48,11 +57,12 @@ class Recovery:
         As asked for: they give this result again, or that from which `solved_again` goes on. The window that
         was used is `window`.
     kernels : array (types, slices, k1, k2)
-        Each of unit Frobenius norm over all slices.
+        Each of unit Frobenius norm over all slices. With a symmetry, one for each orientation of each type;
+        `shapes` has one for each type.
     extended_activations : array (types, n1 + k1 - 1, n2 + k2 - 1)
-        The model's own maps, in the image's unit, with atoms outside the frame.
+        The model's own maps, one for each kernel, in the image's unit, with atoms outside the frame.
     peaks : tuple of Peaks
-        Candidates for defects of each type, centres between pixels, amplitudes in the image's unit.
+        Candidates for defects of each kernel, centres between pixels, amplitudes in the image's unit.
     bias : array (slices,)
         Constant of each slice, in the image's unit.
     noise : float
@@ -74,6 +84,10 @@ class Recovery:
         What a candidate must have to be a defect; see `with_threshold`.
     solved_again : tuple of dict
         Options with which it was solved again since `parameters` gave it; see `again`.
+    orientations : tuple of Orientation
+        With a symmetry, type and orientation of each kernel; else empty.
+    own_windows : tuple of (rows, cols)
+        Window of each type, in the middle of the common one; empty where all have the common one.
 
     Examples
     --------
@@ -100,11 +114,36 @@ class Recovery:
     versions: dict[str, str] = field(default_factory=dict)
     threshold: Threshold = field(default_factory=Threshold)
     solved_again: tuple[dict[str, Any], ...] = ()
+    orientations: tuple[Orientation, ...] = ()
+    own_windows: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def ties(self) -> Ties | None:
+        """Which kernels are orientations of one shape, and own windows; None where there is neither."""
+        if not self.orientations and not self.own_windows:
+            return None
+        alone = tuple(Orientation(kind) for kind in range(len(self.kernels)))
+        return Ties(self.orientations or alone, self.observation.pixel_size, self.own_windows)
+
+    @property
+    def types(self) -> int:
+        """Number of defect types."""
+        return len(self.kernels) if self.ties is None else len(self.ties.first)
+
+    @property
+    def shapes(self) -> Real:
+        """The kernel of each type (types, slices, k1, k2); with a symmetry, that of orientation 0."""
+        return self.kernels if self.ties is None else self.ties.shapes(self.kernels)
 
     @property
     def window(self) -> tuple[int, int]:
         """Rows and columns of the kernels' window, as asked for or as found."""
         return self.kernels.shape[2], self.kernels.shape[3]
+
+    @property
+    def windows(self) -> tuple[tuple[int, int], ...]:
+        """Window (rows, cols) of each type: the common one, or the smaller one that it was cut to."""
+        return self.own_windows or (self.window,) * self.types
 
     @property
     def signed(self) -> bool:
@@ -113,10 +152,14 @@ class Recovery:
 
     @property
     def activations(self) -> Real:
-        """Activation maps (types, rows, cols): an activation belongs to the pixel of its kernel's centre."""
+        """Activation maps (types, rows, cols): an activation belongs to the pixel of its kernel's centre.
+
+        With a symmetry, the activations of all orientations of a type together.
+        """
         rows, cols = self.observation.shape
         first = [k // 2 for k in self.kernels.shape[-2:]]
-        return self.extended_activations[:, first[0] : first[0] + rows, first[1] : first[1] + cols]
+        maps = self.extended_activations[:, first[0] : first[0] + rows, first[1] : first[1] + cols]
+        return maps if self.ties is None else self.ties.summed(maps)
 
     @cached_property
     def reconstruction(self) -> Real:
@@ -155,12 +198,19 @@ class Recovery:
     @cached_property
     def candidates(self) -> pd.DataFrame:
         """All that may be a defect, see `napari_sbd.core.defects.candidate_table`."""
-        seen = self.observation
         empty = not self.extended_activations.any()
         left = [] if empty else [(f.left_out, f.errors) for f in self._filtered]
-        return candidate_table(
-            self.peaks, self.kernels, seen.mask, self._levels, left, seen.pixel_size, seen.unit
-        )
+        return self._candidates(left)
+
+    def _candidates(
+        self, left: Sequence[tuple[Peaks, Real]] = (), neighbours: int = NEIGHBOURS
+    ) -> pd.DataFrame:
+        """The table of candidates: those of the model, and these others."""
+        seen, ties = self.observation, self.ties
+        types = () if ties is None else ties.types.tolist()
+        place = seen.pixel_size, seen.unit, neighbours, types, [self.windows[kind] for kind in types]
+        table = candidate_table(self.peaks, self.kernels, seen.mask, self._levels, left, *place)
+        return table if ties is None or not self.orientations else oriented_table(table, ties)
 
     @cached_property
     def noise_snr(self) -> float:
@@ -172,7 +222,9 @@ class Recovery:
         """How many rows of `defects` are expected to be noise alone."""
         if not self.extended_activations.any():
             return 0.0
-        typical = [typical_amplitude(p.amplitudes) / n for p, n in zip(self.peaks, self._levels, strict=True)]
+        kinds = range(len(self.kernels)) if self.ties is None else self.ties.types
+        alike = [typical_amplitude(p.amplitudes) for p in by_type(self.peaks, self.ties)]
+        typical = [alike[kind] / n for kind, n in zip(kinds, self._levels, strict=True)]
         weakest = [max(self._snr, self.threshold.strength * t) for t in typical]
         return sum(f.field.expected(snr) for f, snr in zip(self._filtered, weakest, strict=True))
 
@@ -253,7 +305,7 @@ class Recovery:
         return trust_of(self)
 
     def stability(self, *, resamples: int = RESAMPLES, seed: int = 0) -> Real:
-        """Standard error of each pixel of each kernel, (types, slices, k1, k2), by bootstrap over defects.
+        """Standard error of each pixel of each shape, (types, slices, k1, k2), by bootstrap over defects.
 
         See `napari_sbd.core.stability.kernel_errors`.
 
@@ -274,7 +326,7 @@ class Recovery:
         """
         if self.nothing:
             raise ValueError(f"there is no kernel to judge: {self.nothing}")
-        return kernel_errors(self._past, self.peaks, resamples, seed)
+        return kernel_errors(self._past, self.peaks, resamples, seed, self.ties)
 
     @property
     def _snr(self) -> float:
@@ -299,7 +351,7 @@ class Recovery:
         if self.nothing:
             return f"no defects: {self.nothing}"
         defects = len(self.defects)
-        figures = [f"{defects} defect{'' if defects == 1 else 's'}"]
+        figures = [f"{defects} defect{'' if defects == 1 else 's'}{self._in_orientations}"]
         if self.quality.get("starts", 0) > 1:
             figures.append(f"{self.quality['starts_agreeing']:g} of {self.quality['starts']:g} starts agree")
         if "residual_to_noise" in self.quality:
@@ -307,6 +359,14 @@ class Recovery:
         if self.status == "cancelled":
             figures.insert(0, "cancelled, best so far")
         return "; ".join([*figures, *self.trust.hints])
+
+    @property
+    def _in_orientations(self) -> str:
+        if not self.orientations:
+            return ""
+        known = ["type", *(name for name in COLUMNS if name in self.defects)]
+        number = len(self.defects[known].drop_duplicates())
+        return f" in {number} orientation{'' if number == 1 else 's'}"
 
     def provenance(self) -> dict[str, Any]:
         """Parameters, versions and figures as plain values, to be stored with the result."""

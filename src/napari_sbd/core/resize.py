@@ -11,6 +11,8 @@ from napari_sbd.core.kernel_size import support
 from napari_sbd.core.noise import grain, robust_std
 from napari_sbd.core.objective import Objective
 from napari_sbd.core.parameters import SMALLEST_WINDOW
+from napari_sbd.core.symmetry import Ties
+from napari_sbd.core.tied import fit_tied, recentre_tied
 from napari_sbd.core.window import crop, lift, recentre
 
 Real = NDArray[np.floating]
@@ -22,14 +24,17 @@ WORTH = 0.1  # relative change of the window below which it stays
 
 
 def resized(
-    objective: Objective, found: Iterate, most: tuple[int, int] | None = None
+    objective: Objective,
+    found: Iterate,
+    ties: Ties | None = None,
+    most: tuple[int, int] | None = None,
 ) -> tuple[Objective, Iterate]:
     """The window that holds the kernel found, at `most` so large; both as they are where that fits.
 
     With the map known, least squares show the kernel in a window three times as large, and where it ends.
     """
     window = objective.convolution.kernel_shape
-    wide, seen = _seen_wide(objective, found)
+    wide, seen = _seen_wide(objective, found, ties=ties)
     rest = wide.left(seen.kernels, seen.maps)
     spread = robust_std(rest[wide.mask])
     noise = spread / max(float(np.linalg.norm(seen.maps)), float(np.finfo(np.float32).tiny))
@@ -45,12 +50,12 @@ def resized(
     size = (largest[0], largest[1])
     if all(abs(new - old) <= WORTH * old for new, old in zip(size, window, strict=True)):
         return objective, found
-    kernels, maps, _ = recentre(seen.kernels, seen.maps, size)
+    kernels, maps, _ = _recentre(seen, size, ties)
     kernels, maps = crop(kernels, maps, size)
     return objective.with_window(size), Iterate(kernels, maps, np.inf)
 
 
-def recentred(objective: Objective, found: Iterate) -> Iterate:
+def recentred(objective: Objective, found: Iterate, ties: Ties | None = None) -> Iterate:
     """Move each kernel to the window that holds more of it, where least squares with its map known show one.
 
     A kernel that settled as a shift truncation lacks an edge; what lies beyond the window is seen by lifting
@@ -59,8 +64,8 @@ def recentred(objective: Objective, found: Iterate) -> Iterate:
     if not found.maps.any(axis=(1, 2)).all():
         return found
     window = objective.convolution.kernel_shape
-    _, seen = _seen_wide(objective, found, growth=2)
-    kernels, maps, moved = recentre(seen.kernels, seen.maps, window)
+    _, seen = _seen_wide(objective, found, 2, ties)
+    kernels, maps, moved = _recentre(seen, window, ties)
     if not moved or _energy_gained(seen.kernels, kernels, window) < WORTH_MOVING:
         return found
     kernels, maps = crop(kernels, maps, window)
@@ -75,11 +80,19 @@ def _energy_gained(before: Real, after: Real, window: tuple[int, int]) -> float:
     return float((energies[1] - energies[0]).max())
 
 
-def _seen_wide(objective: Objective, found: Iterate, growth: int = GROWTH) -> tuple[Objective, Iterate]:
+def _recentre(seen: Iterate, window: tuple[int, int], ties: Ties | None) -> tuple[Real, Real, bool]:
+    if ties is None:
+        return recentre(seen.kernels, seen.maps, window)
+    return recentre_tied(seen.kernels, seen.maps, window, ties)
+
+
+def _seen_wide(
+    objective: Objective, found: Iterate, growth: int = GROWTH, ties: Ties | None = None
+) -> tuple[Objective, Iterate]:
     window, shape = objective.convolution.kernel_shape, objective.convolution.image_shape
     limits = [max(k, min(growth * k, int(LARGEST_SHARE * n))) for k, n in zip(window, shape, strict=True)]
     margins = [(limit - k) // 2 for limit, k in zip(limits, window, strict=True)]
     margin = (margins[0], margins[1])
     wide = objective.with_window((window[0] + 2 * margin[0], window[1] + 2 * margin[1]))
-    _, maps = lift(found.kernels, found.maps, margin)
-    return wide, fit_kernels(wide, maps)
+    kernels, maps = lift(found.kernels, found.maps, margin)
+    return wide, fit_kernels(wide, maps) if ties is None else fit_tied(wide, maps, ties, kernels)

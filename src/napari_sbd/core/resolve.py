@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from napari_sbd.core.alternation import alternate, fit_maps
+from napari_sbd.core.alternation import fit_maps
 from napari_sbd.core.atoms import atoms_of, refined_peaks
-from napari_sbd.core.defects import Peaks, candidate_table
+from napari_sbd.core.defects import Peaks
 from napari_sbd.core.descent import Iterate, Schedule
 from napari_sbd.core.noise import leftover, white_noise
 from napari_sbd.core.objective import Objective, Penalty
@@ -24,6 +24,7 @@ from napari_sbd.core.sparsity import largest_penalty
 from napari_sbd.core.stages import reweighting
 from napari_sbd.core.steps import frozen
 from napari_sbd.core.threads import one_thread
+from napari_sbd.core.tied import alternate
 from napari_sbd.core.verdict import residual_of
 from napari_sbd.core.window import rewindowed
 
@@ -181,7 +182,8 @@ class Resolver:
         kernels, maps = rewindowed(begin.kernels, begin.maps, wanted.window)
         if not wanted.signed:
             maps = np.maximum(maps, 0)
-        penalty = Penalty(wanted.lam * self.largest, 0.0, nonnegative=not wanted.signed)
+        ties = self.recovery.ties
+        penalty = Penalty(wanted.lam * self.largest, 0.0, nonnegative=not wanted.signed, ties=ties)
         solve = fit_maps if wanted.fixed_kernel else alternate
         here = Iterate(kernels, maps, np.inf)
         for here in solve(objective, kernels, maps, penalty, SOLVE):
@@ -201,7 +203,7 @@ class Resolver:
 
     def result(self, solved: Solved, status: Status = "finished") -> Recovery:
         """What was solved as a Recovery, in the image's unit."""
-        objective, found = solved.objective, upright(solved.found)
+        objective, found = solved.objective, upright(solved.found, self.recovery.ties)
         kernels, maps, norms = in_image_unit(found, self.scales)
         left = residual_of(objective, found)
         new = self._changed(solved, kernels, maps, _in_unit(refined_peaks(objective, found), norms))
@@ -223,18 +225,16 @@ class Resolver:
         figures : bool
             Whether bias, noise and residual are worked out, or stay as they were, too.
         """
-        old, found = self.recovery, upright(solved.found)
+        old, found = self.recovery, upright(solved.found, self.recovery.ties)
         kernels, maps, norms = in_image_unit(found, self.scales)
         new = self._changed(solved, kernels, maps, _in_unit(atoms_of(found).peaks(found), norms))
         if figures:
             new = with_noise(new)
-        seen = old.observation
         vars(new)["_past"] = Revisit(solved.objective, found, self.scales, norms)
         vars(new)["noise_snr"] = old.noise_snr
         if new.window == old.window:
             vars(new)["_filtered"] = old._filtered
-        place = seen.pixel_size, seen.unit, FEW_NEIGHBOURS
-        vars(new)["candidates"] = candidate_table(new.peaks, kernels, seen.mask, new._levels, (), *place)
+        vars(new)["candidates"] = new._candidates(neighbours=FEW_NEIGHBOURS)
         return new
 
     def _changed(self, solved: Solved, kernels: Real, maps: Real, peaks: tuple[Peaks, ...]) -> Recovery:

@@ -12,6 +12,7 @@ from napari_sbd.core.normalise import normalised
 from napari_sbd.core.objective import Objective
 from napari_sbd.core.observation import Observation
 from napari_sbd.core.sparsity import matched_noise
+from napari_sbd.core.symmetry import Ties
 from napari_sbd.core.verdict import residual_of
 
 Real = NDArray[np.floating]
@@ -97,9 +98,12 @@ def in_image_unit(found: Iterate, scales: Real) -> tuple[Real, Real, Real]:
     return scaled / norms[:, None, None, None], maps, norms
 
 
-def upright(found: Iterate) -> Iterate:
-    """The same with the signs for which `Σ x ≥ 0`."""
-    signs = np.where(found.maps.sum((1, 2), dtype=float) < 0, -1, 1).astype(found.maps.dtype)
+def upright(found: Iterate, ties: Ties | None = None) -> Iterate:
+    """The same with the signs for which `Σ x ≥ 0`, over all orientations of a type."""
+    sums = found.maps.sum((1, 2), dtype=float)
+    if ties is not None:
+        sums = np.bincount(ties.types, sums)[ties.types]
+    signs = np.where(sums < 0, -1, 1).astype(found.maps.dtype)
     if (signs > 0).all():
         return found
     return replace(

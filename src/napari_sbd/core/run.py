@@ -57,7 +57,7 @@ class Run:
         self.automatic = parameters.kernel_size is None and starts.window is None
         raw = Objective(normal.data, seen.mask, window)
         self.starts = starts
-        self.sought = OneWindow(raw, parameters, starts, self.automatic)
+        self.sought = OneWindow(raw, parameters, starts, self.automatic, seen.pixel_size)
         self.latest: Snapshot | None = None
         self.history: list[tuple[float, str, int, float, float]] = []
         self.progress = Progress(self.sought.plan())
@@ -82,7 +82,8 @@ class Run:
             extent = widest.extent_of_clusters()
             if extent is None:
                 return
-            widest = OneWindow(self._wider(widest.raw, extent), self.parameters, self.starts, automatic=True)
+            wider = self._wider(widest.raw, extent)
+            widest = OneWindow(wider, self.parameters, self.starts, True, self.seen.pixel_size)
             self.progress.extend(widest.plan())
             assert self.sought.accepted is not None
             yield from shown_as(self.sought.accepted, widest.steps(self.progress), "wider window, ")
@@ -105,14 +106,20 @@ class Run:
 
     def shown(self, snapshot: Snapshot) -> tuple[Real, Real, float]:
         """Kernels and activation maps of a step in the image's unit, and its λ over λ_max."""
-        found = upright(self.first.windowed(snapshot.iterate))
-        kernels, maps, _ = in_image_unit(found, self.scales)
-        shown, _ = self._in_given_window(kernels, maps)
-        return shown, self.raw.convolution.on_frame(maps), snapshot.lam / self.first.largest
+        found = self.first.windowed(snapshot.iterate)
+        ties = self.sought.ties_of(found)
+        kernels, maps, _ = in_image_unit(upright(found, ties), self.scales)
+        seen = self.raw.convolution.on_frame(maps)
+        kernels, _ = self._in_given_window(kernels, maps)
+        if ties is not None:
+            kernels, seen = ties.shapes(kernels), ties.summed(seen)
+        return kernels, seen, snapshot.lam / self.first.largest
 
     def result(self, status: Status) -> Recovery:
         """The result in the image's unit; bias and noise belong to the returned kernels and maps."""
-        best = upright(self._best())
+        best = self._best()
+        ties = self.sought.ties_of(best)
+        best = upright(best, ties)
         kernels, maps, norms = in_image_unit(best, self.scales)
         peaks = self._peaks(best, norms, refine=status == "finished")
         left = residual_of(self.raw, best)
@@ -136,6 +143,8 @@ class Run:
             quality=quality,
             history=pd.DataFrame(self.history, columns=["seconds", "stage", "start", "lam", "objective"]),
             versions=_versions(),
+            orientations=() if ties is None or self.parameters.symmetry == "none" else ties.orientations,
+            own_windows=() if ties is None else ties.windows,
         )
 
     def _best(self) -> Iterate:

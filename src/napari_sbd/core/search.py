@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_sbd.core import stages
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.domain import Domain
+from napari_sbd.core.mirror_line import finer_line, mirror_line
 from napari_sbd.core.objective import Penalty
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.progress import Progress
@@ -19,6 +20,8 @@ from napari_sbd.core.quality import agreement, overlap_similarity, starts_agreei
 from napari_sbd.core.sparsity import Levels, largest_penalty, levels
 from napari_sbd.core.start import NO_STARTS, Starts, salient_patches
 from napari_sbd.core.steps import Snapshot, Steps
+from napari_sbd.core.symmetry import Ties
+from napari_sbd.core.tied import one_of_alike
 from napari_sbd.core.verdict import residual_of
 
 Real = NDArray[np.floating]
@@ -50,6 +53,7 @@ class Search:
     patches: list[Real] = field(default_factory=list)
     found: list[Iterate] = field(default_factory=list)
     polished: list[Iterate] = field(default_factory=list)
+    ties: list[Ties | None] = field(default_factory=list)
     levels: Levels | None = None
 
     def plan(self) -> list[float]:
@@ -64,6 +68,8 @@ class Search:
         """Run; yields after each step and returns the best of the polished candidates."""
         part, options = self.domain.part, self.parameters
         self.patches = patches = self.starts.patches(self.domain) or self._salient_patches()
+        if self.penalty.ties is not None:
+            self.patches = patches = [self.penalty.ties.of_shapes(patch) for patch in patches]
         tops = [largest_penalty(part, patch, self.penalty.nonnegative) for patch in patches]
         self.largest = float(np.median(tops))
         first = self._first_penalty
@@ -72,6 +78,7 @@ class Search:
             if number < options.starts:
                 progress.finish_phase()
         progress.skip(max(0, options.starts - len(patches)))
+        yield from self._align_mirrors()
         order = sorted(range(len(patches)), key=lambda n: self.found[n].objective)
         best = self.found[order[0]]
         rest = None
@@ -82,11 +89,30 @@ class Search:
             part, best.kernels, self.largest, options.lam_first, options.lam_last, self.domain.noise, rest
         )
         for number in self._distinct(order):
-            one = stages.stage_two(part, self.found[number], self.levels, self.penalty, number)
-            self.polished.append((yield from one))
+            begin, penalty = one_of_alike(self.found[number], self.penalty)
+            one = yield from stages.stage_two(part, begin, self.levels, penalty, number)
+            one, penalty = one_of_alike(one, penalty)
+            penalty = replace(penalty, ties=finer_line(part, one, penalty.at(self.levels.last)))
+            self.polished.append(one)
+            self.ties.append(penalty.ties)
             progress.finish_phase()
         progress.skip(min(options.kept, options.starts) - len(self.polished))
         return self.best_polished()
+
+    def _align_mirrors(self) -> Generator[Snapshot, None, None]:
+        """Stage I once more where the group's mirror lines run otherwise than rows and columns."""
+        ties = self.penalty.ties
+        if ties is None or not any(how.mirrored for how in ties.orientations):
+            return
+        best = min(self.found, key=lambda it: it.objective)
+        aligned = mirror_line(self.domain.part, best, self._first_penalty)
+        if aligned == ties:
+            return
+        self.penalty, self.found = replace(self.penalty, ties=aligned), []
+        for number, patch in enumerate(self.patches):
+            self.patches[number] = aligned.tied(patch)
+            one = stages.stage_one(self.domain.part, self.patches[number], self._first_penalty, number)
+            self.found.append((yield from self._until_known(one)))
 
     @property
     def _first_penalty(self) -> Penalty:
@@ -113,7 +139,7 @@ class Search:
             if number in LOOKS:
                 kernel = snapshot.iterate.kernels[0]
                 for known in self.found:
-                    if overlap_similarity(kernel, known.kernels[0]) > KNOWN:
+                    if max(overlap_similarity(kernel, one) for one in known.kernels) > KNOWN:
                         return known
 
     def gain_of_signs(self) -> Generator[Snapshot, None, float]:
@@ -131,10 +157,16 @@ class Search:
         for number in order:
             kernels = self.found[number].kernels[0]
             if len(chosen) < self.parameters.kept and not agreement(
-                [self.found[other].kernels[0] for other in chosen], kernels
+                [kernel for other in chosen for kernel in self.found[other].kernels], kernels
             ):
                 chosen.append(number)
         return chosen
+
+    @property
+    def ties_of_best(self) -> Ties | None:
+        """What is tied of the best polished candidate."""
+        best = min(range(len(self.polished)), key=lambda n: self.polished[n].objective)
+        return self.ties[best]
 
     def best_polished(self) -> Iterate:
         """The polished candidate of lowest ψ: all were polished at the same λ."""
@@ -151,4 +183,6 @@ class Search:
         if not self.found:
             return 0
         chosen = self.best_polished() if self.polished else min(self.found, key=lambda it: it.objective)
-        return starts_agreeing([it.kernels[0] for it in self.found], chosen.kernels[0])
+        # Each start counts in the orientation in which it agrees best.
+        begun = [it.kernels[0] for it in self.found]
+        return sum(max(starts_agreeing([kernel], one) for one in chosen.kernels) for kernel in begun)

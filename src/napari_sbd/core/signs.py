@@ -23,11 +23,11 @@ LEAST_SHARE = 0.5  # of an atom's energy inside the frame, that is taken for its
 STRONG = 0.5  # of a typical defect's amplitude, for one of the other sign
 
 Steps = Generator[Snapshot, None, Iterate]
-Verdict = Generator[Snapshot, None, tuple[Iterate, bool]]
+Verdict = Generator[Snapshot, None, tuple[Iterate, Penalty]]
 
 
 def both_signs(first: Single, best: Iterate, progress: Progress) -> Verdict:
-    """Let activations be negative where the image asks for it; returns the better answer and its kind.
+    """Let activations be negative where the image asks for it; returns the better answer and its penalty.
 
     A field of both signs leaves, in the residual of a nonnegative map, the kernel upside down, or else that
     kernel was bent to suit both; then stage I with both signs explains much more. Only then is the signed map
@@ -39,12 +39,12 @@ def both_signs(first: Single, best: Iterate, progress: Progress) -> Verdict:
     else:
         gain = yield from shown_as(best, first.search.gain_of_signs())
         if gain < TELLING:
-            return best, False
-        signed = yield from shown_as(best, _anew(first, free, progress))
+            return best, first.penalty
+        signed, free = yield from shown_as(best, _anew(first, free, progress))
     count = sum(_upside_down(p) for p in refined_peaks(objective, signed))
     if count < FEWEST_DEFECTS or not worth(objective, best, signed, 0, count):
-        return best, False
-    return signed, True
+        return best, first.penalty
+    return signed, free
 
 
 def _upside_down(peaks: Peaks) -> int:
@@ -63,11 +63,12 @@ def _from_here(first: Single, best: Iterate, free: Penalty) -> Steps:
     return (yield from stages.refine(first.raw, begin, levels, free, rounds))
 
 
-def _anew(first: Single, free: Penalty, progress: Progress) -> Steps:
+def _anew(first: Single, free: Penalty, progress: Progress) -> Verdict:
     options = replace(first.parameters, kernel_size=first.raw.convolution.kernel_shape)
     single = Single(first.raw, options, free, first.starts, automatic=False)
     progress.extend(single.plan())
-    return (yield from single.steps(progress))
+    signed = yield from single.steps(progress)
+    return signed, single.penalty
 
 
 def _asked_for(objective: Objective, best: Iterate) -> bool:

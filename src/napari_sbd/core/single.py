@@ -18,6 +18,8 @@ from napari_sbd.core.search import Search
 from napari_sbd.core.sparsity import Levels, largest_penalty, levels, widened
 from napari_sbd.core.start import Starts
 from napari_sbd.core.steps import Snapshot
+from napari_sbd.core.symmetry import Ties
+from napari_sbd.core.tied import one_of_alike
 from napari_sbd.core.window import crop, recentre
 
 Steps = Generator[Snapshot, None, Iterate]
@@ -69,6 +71,11 @@ class Single:
         """λ_max of the data that is worked on."""
         return self.search.largest if self.levels is None else self.levels.largest
 
+    @property
+    def ties(self) -> Ties | None:
+        """What is tied of the best until now."""
+        return self.search.ties_of_best if self._searching and self.search.polished else self.penalty.ties
+
     def plan(self) -> list[float]:
         """Cost of each phase, steps times pixels."""
         pixels = float(np.prod(self.raw.convolution.map_shape))
@@ -80,8 +87,14 @@ class Single:
         """Run; yields after every step and returns what was found on the image as given."""
         best = yield from self.search.steps(progress)
         self._searching = False
+        self.penalty = replace(self.penalty, ties=self.search.ties_of_best)
         assert self.search.levels is not None
         best = yield from self._end(best, self.search.levels)
+        assert self.levels is not None
+        best, penalty = one_of_alike(best, self.penalty)
+        if penalty is not self.penalty:
+            self.penalty = penalty
+            best = yield from stages.polish(self.raw, best, penalty.at(self.levels.last))
         progress.finish_phase()
         return best
 
@@ -108,9 +121,9 @@ class Single:
             best = yield from stages.polish(domain.whole, begin, penalty.at(found.last))
         if domain.whitened:
             best = yield from stages.refine(domain.whole, best, found, penalty, rounds)
-        raw, self._in_domain = domain.to_raw(best), False
+        raw, self._in_domain = domain.to_raw(best, self.penalty.ties), False
         if self.automatic:
-            seen, raw = resized(seen, raw, self.most)
+            seen, raw = resized(seen, raw, self.penalty.ties, self.most)
             self.raw = self.raw.with_window(seen.convolution.kernel_shape)
         self.levels = found
         if raw is not best:

@@ -14,6 +14,8 @@ from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.noise import robust_std
 from napari_sbd.core.objective import Objective
 from napari_sbd.core.revisit import Revisit
+from napari_sbd.core.symmetry import Ties
+from napari_sbd.core.tied import fit_tied
 
 Real = NDArray[np.floating]
 
@@ -21,7 +23,13 @@ RESAMPLES, FEWEST_RESAMPLES = 40, 10
 FEWEST_DEFECTS = 4
 
 
-def kernel_errors(past: Revisit, peaks: Sequence[Peaks], resamples: int = RESAMPLES, seed: int = 0) -> Real:
+def kernel_errors(
+    past: Revisit,
+    peaks: Sequence[Peaks],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    ties: Ties | None = None,
+) -> Real:
     """Standard error of each pixel of each kernel, (types, slices, k1, k2); kernels have unit norm.
 
     Every pixel of the image belongs to the defect that is nearest to it. In each resample all defects get
@@ -40,6 +48,8 @@ def kernel_errors(past: Revisit, peaks: Sequence[Peaks], resamples: int = RESAMP
     resamples : int
         Number of fits; the errors are known to within 70 % / √resamples.
     seed : int
+    ties : Ties, optional
+        Which kernels are orientations of one shape: they are fitted as one, and errors are the shapes'.
 
     Raises
     ------
@@ -69,9 +79,17 @@ def kernel_errors(past: Revisit, peaks: Sequence[Peaks], resamples: int = RESAMP
             cast(NDArray[np.bool_], weight.astype(objective.data.dtype)),
             objective.convolution.kernel_shape,
         )
-        fits.append(past.returned(fit_kernels(resampled, past.found.maps).kernels))
+        fits.append(past.returned(_fitted(resampled, past, ties)))
     few = np.sqrt(len(centres) / (len(centres) - 1))
-    return np.asarray(np.std(fits, axis=0, ddof=1) * few * _absorbed(past)[:, None, None, None])
+    absorbed = _absorbed(past) if ties is None else _absorbed(past)[ties.first]
+    return np.asarray(np.std(fits, axis=0, ddof=1) * few * absorbed[:, None, None, None])
+
+
+def _fitted(resampled: Objective, past: Revisit, ties: Ties | None) -> Real:
+    """The kernel of each type that fits a resample."""
+    if ties is None:
+        return fit_kernels(resampled, past.found.maps).kernels
+    return ties.shapes(fit_tied(resampled, past.found.maps, ties, past.found.kernels).kernels)
 
 
 def _absorbed(past: Revisit) -> Real:

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sbd.core.alternation import alternate, crowded, fit_kernels_on_sphere, fit_maps, unpenalised
+from napari_sbd.core.alternation import crowded, fit_kernels_on_sphere, fit_maps, unpenalised
 from napari_sbd.core.descent import Iterate, Schedule, descend
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.resize import recentred
@@ -19,6 +19,7 @@ from napari_sbd.core.sites import Sites
 from napari_sbd.core.sparsity import Levels, penalty_from_residual
 from napari_sbd.core.steps import FORBIDDEN, Snapshot, Steps, follow, frozen
 from napari_sbd.core.subpixel import snap
+from napari_sbd.core.tied import alternate, recentre_tied, snap_tied, tied_kernels
 from napari_sbd.core.untangle import untangled
 from napari_sbd.core.verdict import residual_of
 from napari_sbd.core.window import crop, lift, recentre
@@ -61,7 +62,7 @@ def stage_two(objective: Objective, found: Iterate, levels: Levels, penalty: Pen
     stayed, lam, stride = 0, levels.first, 1
     while True:
         before, moved = len(maps.nonzero()[0]), False
-        if crowded(before, maps):
+        if crowded(before, maps) and penalty.ties is None:
             steps = descend(lifted, kernels, maps, penalty.at(lam), LEVEL)
             here = yield from follow(steps, "stage II", lam, start, found)
             kernels, maps, _ = recentre(here.kernels, here.maps, window)
@@ -73,7 +74,7 @@ def stage_two(objective: Objective, found: Iterate, levels: Levels, penalty: Pen
             turned = np.linalg.norm((here.kernels - kernels).reshape(len(kernels), -1), axis=1).max()
             kernels, maps = lift(here.kernels, here.maps, margin)
             if stayed < STAYED:
-                kernels, maps, moved = recentre(fit_kernels_on_sphere(lifted, kernels, maps), maps, window)
+                kernels, maps, moved = _recentred_wide(lifted, kernels, maps, window, penalty)
                 stayed = 0 if moved else stayed + 1
             easy = not moved and turned < EASY
         if lam <= levels.last:
@@ -83,6 +84,16 @@ def stage_two(objective: Objective, found: Iterate, levels: Levels, penalty: Pen
     kernels, maps = crop(kernels, maps, window)
     begin = Iterate(kernels, maps, np.inf)
     return (yield from polish(objective, begin, penalty.at(levels.last), start))
+
+
+def _recentred_wide(
+    lifted: Objective, kernels: Real, maps: Real, window: tuple[int, int], penalty: Penalty
+) -> tuple[Real, Real, bool]:
+    """Kernels seen in the larger window, by one exact step, and moved to the middle."""
+    if penalty.ties is None:
+        return recentre(fit_kernels_on_sphere(lifted, kernels, maps), maps, window)
+    seen = tied_kernels(lifted, Iterate(kernels, maps, np.inf), penalty.ties)
+    return recentre_tied(seen.kernels, seen.maps, window, penalty.ties)
 
 
 def polish(objective: Objective, begin: Iterate, penalty: Penalty, start: int = 0) -> Steps:
@@ -138,7 +149,8 @@ def _rounds(
     for number in range(rounds):
         best = yield from _reweighted(objective, best, penalty)
         if number == 0 and not placed:
-            best = snap(objective, recentred(objective, best))
+            best = recentred(objective, best, penalty.ties)
+            best = snap(objective, best) if penalty.ties is None else snap_tied(objective, best, penalty.ties)
     return best
 
 
@@ -160,8 +172,9 @@ def reweighting(objective: Objective, best: Iterate, penalty: Penalty) -> Penalt
     sites = Sites.of(best.maps)
     size = np.abs(sites.read(best.maps))
     largest = np.zeros(len(best.maps), size.dtype)
-    np.maximum.at(largest, sites.kinds, size)
-    floor = REWEIGHT * largest[sites.kinds]
+    groups = sites.kinds if penalty.ties is None else penalty.ties.types[sites.kinds]
+    np.maximum.at(largest, groups, size)
+    floor = REWEIGHT * largest[groups]
     weights[sites.kinds, sites.rows, sites.cols] *= floor / (size + floor)
     return replace(penalty, weights=weights)
 

@@ -82,13 +82,14 @@ def _on_the_grid(found: Iterate, kernels: Real, atoms: Atoms, only_moved: bool) 
         if offset.any():
             kernels[kind] = [ndimage.shift(a, offset, order=5, mode="constant") for a in kernels[kind]]
         if offset.any() or not only_moved:
-            maps[kind] = _on_pixels(atoms, here, offset, maps[kind])
+            maps[kind] = on_pixels(atoms.chosen(here), offset, maps[kind])
     return replace(found, kernels=project(kernels), maps=maps)
 
 
-def _on_pixels(atoms: Atoms, here: NDArray[np.bool_], offset: Real, like: Real) -> Real:
+def on_pixels(atoms: Atoms, offset: Real, like: Real) -> Real:
+    """One type's map in which the atoms, moved back by an offset, sit on the nearest pixels."""
     gathered = np.zeros_like(like)
-    places = np.rint(atoms.centres[here] - offset).astype(int)
+    places = np.rint(atoms.centres - offset).astype(int)
     inside = ((places >= 0) & (places < like.shape)).all(1)
-    np.add.at(gathered, tuple(places[inside].T), atoms.amplitudes[here][inside])
+    np.add.at(gathered, tuple(places[inside].T), atoms.amplitudes[inside])
     return gathered

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage
 
 from napari_sbd.core.quality import kernel_similarity
+from napari_sbd.core.symmetry import by_type
 from napari_sbd.core.verdict import coincidence, strong_peaks
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Trust:
 def trust_of(recovery: Recovery) -> Trust:
     """Figures of a recovery, and what they ask for; of one that found nothing, hints are left out."""
     rest, quality = np.nan_to_num(recovery.residual), recovery.quality
-    atoms = zip(recovery.kernels, recovery.extended_activations, strict=True)
+    atoms = zip(recovery.shapes, _sizes(recovery), strict=True)
     lam = recovery.history["lam"].iloc[-1] if len(recovery.history) else np.nan
     figures = Trust(
         starts=int(quality.get("starts", 0)),
@@ -81,8 +82,8 @@ def trust_of(recovery: Recovery) -> Trust:
         residual_to_noise=float(quality.get("residual_to_noise", np.nan)),
         whiteness=spectral_flatness(rest),
         lattice=periodic_share(recovery.observation),
-        edge=tuple(power_at_edge(a, recovery.noise / float(np.linalg.norm(x))) for a, x in atoms if x.any()),
-        alike=_alike(recovery.kernels),
+        edge=tuple(power_at_edge(a, recovery.noise / size) for a, size in atoms if size > 0),
+        alike=_alike(recovery.shapes),
         together=_together(recovery),
         lam=float(lam),
         lam_max=float(quality.get("lam_max", np.nan)),
@@ -180,6 +181,13 @@ def power_at_edge(kernel: Real, error: float) -> float:
     return round(max(share, 0.0), 6) if share > 2 * noise else 0.0
 
 
+def _sizes(recovery: Recovery) -> list[float]:
+    """Norm of each type's maps."""
+    sizes = [float(np.linalg.norm(x)) for x in recovery.extended_activations]
+    ties = recovery.ties
+    return sizes if ties is None else np.sqrt(np.bincount(ties.types, np.square(sizes))).tolist()
+
+
 def _alike(kernels: Real) -> tuple[float, ...]:
     table = np.array([[kernel_similarity(a, b) for b in kernels] for a in kernels])
     np.fill_diagonal(table, 0)
@@ -187,7 +195,7 @@ def _alike(kernels: Real) -> tuple[float, ...]:
 
 
 def _together(recovery: Recovery) -> tuple[float, ...]:
-    strong = [strong_peaks(p) for p in recovery.peaks]
+    strong = [strong_peaks(p) for p in by_type(recovery.peaks, recovery.ties)]
     shares = []
     for number, own in enumerate(strong):
         others = strong[:number] + strong[number + 1 :]

@@ -11,13 +11,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sbd.core.alternation import alternate
 from napari_sbd.core.descent import Iterate, Schedule
 from napari_sbd.core.noise import robust_std
 from napari_sbd.core.objective import Objective, Penalty, misfit
 from napari_sbd.core.rearrange import CAREFUL, FAIR, density, loosened, rearranged, tangled
 from napari_sbd.core.steps import Steps, follow, frozen
 from napari_sbd.core.subpixel import resolved
+from napari_sbd.core.tied import alternate
 from napari_sbd.core.verdict import colour, residual_of
 
 LOOSENINGS, RESOLUTIONS = 3, 4  # rounds

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage, spatial
 
-from napari_sbd.core.atoms import atoms_of
 from napari_sbd.core.defects import WEAKEST, Peaks, typical_amplitude
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_size import support
@@ -79,7 +78,9 @@ def worth(
     return bool(new > 0 and count * np.log(old / new) > share * price)
 
 
-def description(objective: Objective, found: Iterate, power: float = 1.0) -> float:
+def description(
+    objective: Objective, found: Iterate, defects: int, power: float = 1.0, types: int | None = None
+) -> float:
     """Misfit and price of all kernels and defects together, by which results of several windows compare.
 
     The same prices as in `worth`, of a kernel's pixels only for the window that it fills; `power` is that of
@@ -87,8 +88,8 @@ def description(objective: Objective, found: Iterate, power: float = 1.0) -> flo
     """
     count = int(objective.mask.sum())
     rest = residual_of(objective, found)
-    defects = sum(len(strong_peaks(p).amplitudes) for p in atoms_of(found).peaks(found))
-    price = PIXEL_PRICE * _filled(objective, found, rest) + 3 * np.log(count) * power * defects
+    share = 1.0 if types is None else types / len(found.kernels)
+    price = PIXEL_PRICE * share * _filled(objective, found, rest) + 3 * np.log(count) * power * defects
     return float(count * np.log(max(misfit(rest), np.finfo(float).tiny)) + price)
 
 

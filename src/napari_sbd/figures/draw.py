@@ -27,7 +27,7 @@ SEEN = (0.5, 99.5)  # per cent of the pixels between black and white
 
 def overview(recovery: Recovery) -> Figure:
     """The image with its defects, and beside it each kernel with its Fourier transform."""
-    types = len(recovery.kernels)
+    types = recovery.types
     width, height = _size_of_map(recovery)
     # Of one type they stand below each other, so that the figure is filled.
     rows, columns = (2, 1) if types == 1 else (types, 2)
@@ -65,7 +65,7 @@ def image_with_defects(recovery: Recovery) -> Figure:
 
 def _table_of(recovery: Recovery, draw: Any, margin: float) -> Figure:
     """One row of pictures for each type, one column for each slice shown."""
-    types, slices = recovery.kernels.shape[:2]
+    types, slices = recovery.shapes.shape[:2]
     shown = np.unique(np.linspace(0, slices - 1, min(slices, MOST_SLICES)).round().astype(int))
     size = (len(shown) * (SIDE + margin) + 0.5, types * (SIDE + 0.5))
     figure = Figure(figsize=size, layout="constrained")
@@ -77,7 +77,7 @@ def _table_of(recovery: Recovery, draw: Any, margin: float) -> Figure:
 
 
 def _draw_kernel(axes: Axes, recovery: Recovery, kind: int, number: int) -> None:
-    kernel = recovery.kernels[kind]
+    kernel = recovery.shapes[kind]
     top = float(np.abs(kernel).max()) or 1.0
     colours = LinearSegmentedColormap.from_list("kernel", DIVERGING["colors"])  # type: ignore[arg-type]
     height, width = (n * p for n, p in zip(kernel.shape[1:], recovery.observation.pixel_size, strict=True))
@@ -89,7 +89,7 @@ def _draw_kernel(axes: Axes, recovery: Recovery, kind: int, number: int) -> None
 
 
 def _draw_spectrum(axes: Axes, recovery: Recovery, kind: int, number: int) -> None:
-    magnitude, reach = spectrum(recovery.kernels[kind, number])
+    magnitude, reach = spectrum(recovery.shapes[kind, number])
     rows, cols = (np.pi * reach / p for p in recovery.observation.pixel_size)
     axes.imshow(magnitude, cmap="inferno", vmin=0, extent=(-cols, cols, rows, -rows))
     unit = recovery.observation.unit
@@ -108,9 +108,9 @@ def _draw_map(axes: Axes, recovery: Recovery) -> None:
     # Pixel centres are at whole numbers, as in the table of defects.
     extent = (-0.5 * cols, (seen.shape[1] - 0.5) * cols, (seen.shape[0] - 0.5) * rows, -0.5 * rows)
     axes.imshow(image, cmap="gray", vmin=low, vmax=high, extent=extent)
-    table, several = recovery.defects, len(recovery.kernels) > 1
+    table, several = recovery.defects, recovery.types > 1
     diameter = RING_SHARE * np.sqrt(np.prod(recovery.window)) * np.sqrt(rows * cols)
-    for kind in range(len(recovery.kernels)):
+    for kind in range(recovery.types):
         own = table[table["type"] == kind]
         colour = RING_COLOURS[kind % len(RING_COLOURS)]
         opacity = np.where(own["near_border"].to_numpy(bool), PALE, 1.0)
@@ -118,9 +118,7 @@ def _draw_map(axes: Axes, recovery: Recovery) -> None:
         if several:
             axes.plot([], [], "o", mfc="none", mec=colour, label=f"type {kind + 1}: {len(own)}")
     if several:
-        axes.legend(
-            loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=len(recovery.kernels), frameon=False
-        )
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=recovery.types, frameon=False)
     number = len(table)
     title = f"{_name(recovery)}: {number} defect{'' if number == 1 else 's'}"
     _label(axes, recovery, title if len(seen.data) == 1 else f"{title}, slice {middle}")
@@ -160,7 +158,7 @@ def _label(axes: Axes, recovery: Recovery, title: str) -> None:
 
 
 def _title(what: str, recovery: Recovery, kind: int, number: int) -> str:
-    types, slices = recovery.kernels.shape[:2]
+    types, slices = recovery.shapes.shape[:2]
     of_type = f" {kind + 1}" if types > 1 else ""
     return f"{what}{of_type}" + (f", slice {number}" if slices > 1 else "")
 

@@ -17,6 +17,7 @@ from napari_sbd.layers.result import (
     live_layers,
     result_layers,
     update_defects,
+    update_orientations,
 )
 from napari_sbd.layers.slots import Slot, free_slot, role_of, slot_of
 from napari_sbd.layers.source import NAMESPACE, Source, energies_of, energy_axis, notes_of, source_of
@@ -64,4 +65,5 @@ __all__ = [
     "source_of",
     "start_of",
     "update_defects",
+    "update_orientations",
 ]

@@ -30,6 +30,7 @@ OF_KIND = {
         "border_width_is_relative",
         "shown",
     ),
+    "vectors": ("features", "edge_color", "edge_width", "length", "vector_style"),
 }
 COLORMAP = ("name", "colors", "controls", "interpolation")
 
@@ -62,7 +63,7 @@ def looks_of(recovery: Any, layers: Iterable[LayerData]) -> tuple[tuple[Look, ..
             others.append(str(attributes["name"]))
             continue
         plain = {name: _plain(attributes[name]) for name in COMMON + OF_KIND[kind] if name in attributes}
-        edited = kind == "points" or not np.array_equal(data, own[key], equal_nan=True)
+        edited = kind in ("points", "vectors") or not np.array_equal(data, own[key], equal_nan=True)
         stored = np.asarray(data) if edited else None
         looks[key] = {"role": key[0], "type": key[1], "attributes": plain, "data": stored}
     return tuple(looks.values()), [name for name in others if name != recovery.source.name]

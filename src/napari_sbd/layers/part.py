@@ -49,5 +49,5 @@ def part_layers(part: Any, source: Source) -> list[LayerData]:
     source : Source
         Of the part.
     """
-    maps = live_layers(part.kernels, part.activations, source)[len(part.kernels) :]
+    maps = live_layers(part.shapes, part.activations, source)[part.types :]
     return [*maps, result_layers(part, source)[-1]]

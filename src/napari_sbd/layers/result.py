@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from napari_sbd.core.recovery import Recovery
 from napari_sbd.layers.handle import Handle
+from napari_sbd.layers.orientation import line_attributes, lines, update_lines
 from napari_sbd.layers.slots import FIRST, Slot, gap_beside, suffix_of
 from napari_sbd.layers.source import NAMESPACE, Source
 
@@ -62,7 +63,8 @@ def result_layers(recovery: Recovery, source: Source, slot: Slot = FIRST) -> lis
     Returns
     -------
     list of tuple
-        (data, attributes, layer type) of reconstruction, residual, kernels, activation maps and defects.
+        (data, attributes, layer type) of reconstruction, residual, kernels, activation maps, with a symmetry
+        orientations, and defects.
 
     Examples
     --------
@@ -81,7 +83,8 @@ def result_layers(recovery: Recovery, source: Source, slot: Slot = FIRST) -> lis
     layers = [
         _reconstruction_layer(recovery, source, slot),
         _residual_layer(recovery, source, slot),
-        *live_layers(recovery.kernels, recovery.activations, source, slot),
+        *live_layers(recovery.shapes, recovery.activations, source, slot),
+        *([_orientation_layer(recovery, source, slot)] if recovery.orientations else []),
         _defects_layer(recovery, source, slot),
     ]
     shared = recovery.provenance() | source.energy_metadata | {"recovery": Handle(recovery)}
@@ -136,6 +139,11 @@ def update_defects(layer: Any, recovery: Recovery, source: Source, slot: Slot = 
     layer.refresh()
 
 
+def update_orientations(layer: Any, recovery: Recovery, source: Source, slot: Slot = FIRST) -> None:
+    """Show the present table's orientations in a vectors layer that showed another one's."""
+    update_lines(layer, *_orientation_layer(recovery, source, slot)[:2])
+
+
 def _kernel_layer(
     kernel: Real, attributes: dict[str, Any], place: tuple[int, int], source: Source
 ) -> LayerData:
@@ -170,25 +178,45 @@ def _residual_layer(recovery: Recovery, source: Source, slot: Slot) -> LayerData
 
 
 def _defects_layer(recovery: Recovery, source: Source, slot: Slot) -> LayerData:
-    table = recovery.defects
-    window = recovery.kernels.shape[-2:]
-    # One colour for each type; of a single type, one for each run.
-    first = slot.number - 1 if len(recovery.kernels) == 1 else 0
-    of_type = [RING_COLOURS[(first + t) % len(RING_COLOURS)] for t in range(len(recovery.kernels))]
-    colours = np.array([(*of_type[t], 1.0) for t in table["type"]]).reshape(-1, 4)
-    pale = table["near_border"].to_numpy(bool)
-    colours[pale] += NEAR_BORDER_PALENESS * (1 - colours[pale])
+    table, colours = recovery.defects, _ring_colours(recovery, slot)
     attributes = _name("defects", source, slot) | source.placed()
     attributes |= {
         "features": table.copy(),
         "ndim": 2,
         "symbol": "disc",
-        "size": max(SMALLEST_RING, RING_SHARE * float(np.sqrt(window[0] * window[1]))),
+        "size": _diameter(recovery),
         "face_color": "transparent",
-        "border_color": colours if len(table) else np.array([(*of_type[0], 1.0)]),
+        "border_color": colours if len(table) else np.array([(*_colours_of_types(recovery, slot)[0], 1.0)]),
         "border_width": RING_WIDTH,
     }
     return table[["row", "col"]].to_numpy(float), attributes, "points"
+
+
+def _orientation_layer(recovery: Recovery, source: Source, slot: Slot) -> LayerData:
+    table, diameter = recovery.defects, _diameter(recovery)
+    attributes = _name("orientation", source, slot) | source.placed()
+    attributes |= line_attributes(table, _ring_colours(recovery, slot), RING_WIDTH * diameter)
+    return lines(table, diameter, recovery.observation.pixel_size), attributes, "vectors"
+
+
+def _diameter(recovery: Recovery) -> float:
+    """Of a defect's ring, in pixels."""
+    return max(SMALLEST_RING, RING_SHARE * float(np.sqrt(np.prod(recovery.window))))
+
+
+def _colours_of_types(recovery: Recovery, slot: Slot) -> list[tuple[float, float, float]]:
+    # One colour for each type; of a single type, one for each run.
+    first = slot.number - 1 if recovery.types == 1 else 0
+    return [RING_COLOURS[(first + t) % len(RING_COLOURS)] for t in range(recovery.types)]
+
+
+def _ring_colours(recovery: Recovery, slot: Slot) -> Real:
+    """Colour of each defect's ring (n, 4): that of its type, paler near the border."""
+    table, of_type = recovery.defects, _colours_of_types(recovery, slot)
+    colours = np.array([(*of_type[t], 1.0) for t in table["type"]]).reshape(-1, 4)
+    pale = table["near_border"].to_numpy(bool)
+    colours[pale] += NEAR_BORDER_PALENESS * (1 - colours[pale])
+    return np.asarray(colours)
 
 
 def _name(role: str, source: Source, slot: Slot, number: int = 0, types: int = 1) -> dict[str, Any]:

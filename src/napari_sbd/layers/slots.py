@@ -14,7 +14,7 @@ from napari_sbd.layers.source import NAMESPACE, Source, source_of
 
 Real = NDArray[np.floating]
 
-ROLES = ("reconstruction", "residual", "kernel", "kernel error", "activation", "defects")
+ROLES = ("reconstruction", "residual", "kernel", "kernel error", "activation", "orientation", "defects")
 GAP_SHARE = 0.04  # of the image's width, between image and kernel
 
 

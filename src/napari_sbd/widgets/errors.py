@@ -66,7 +66,7 @@ def _errors(recovery: Recovery) -> Generator[None, None, Any]:
 
 
 def _described(recovery: Recovery, errors: Any) -> str:
-    tops = np.abs(recovery.kernels).max((1, 2, 3))
+    tops = np.abs(recovery.shapes).max((1, 2, 3))
     typical = np.sqrt(np.mean(np.square(errors), axis=(1, 2, 3))) / np.where(tops > 0, tops, 1)
     each = ", ".join(f"{100 * share:.2g} %" for share in typical)
     return f"Standard error of a pixel: {each} of the kernel's largest"

@@ -25,6 +25,7 @@ from napari_sbd.layers import (
     role_of,
     slot_of,
     update_defects,
+    update_orientations,
 )
 
 
@@ -68,7 +69,7 @@ class LiveLayers:
 
     def finish(self, recovery: Recovery) -> None:
         """Show the result: live layers become final, the others are added."""
-        slot = self._slot_for(recovery.kernels, recovery.observation.shape)
+        slot = self._slot_for(recovery.shapes, recovery.observation.shape)
         new = result_layers(recovery, self.source, slot)
         self._drop_all_but({attributes["name"] for _, attributes, _ in new})
         for data, attributes, kind in new:
@@ -90,10 +91,12 @@ class LiveLayers:
             exchange_recovery(layer.metadata, recovery)
             if role_of(layer) == "defects" and layer in self.viewer.layers and self._slot is not None:
                 update_defects(layer, recovery, self.source, self._slot)
+            elif role_of(layer) == "orientation" and layer in self.viewer.layers and self._slot is not None:
+                update_orientations(layer, recovery, self.source, self._slot)
 
     def show_errors(self, recovery: Recovery, errors: Any) -> None:
         """Show the standard errors of the kernels beside them."""
-        slot = self._slot_for(recovery.kernels, recovery.observation.shape)
+        slot = self._slot_for(recovery.shapes, recovery.observation.shape)
         handles = [h for layer in self._layers.values() if (h := handle_in(layer.metadata)) is not None]
         for new in error_layers(recovery, errors, self.source, slot):
             name = new[1]["name"]

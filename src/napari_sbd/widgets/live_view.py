@@ -26,12 +26,13 @@ from napari_sbd.layers import (
     role_of,
     slot_of,
     update_defects,
+    update_orientations,
 )
 from napari_sbd.widgets.live import follow_signs
 
 Real = NDArray[np.floating]
 Key = tuple[str, int]
-OF_THE_PART = ("activation", "defects")
+OF_THE_PART = ("activation", "orientation", "defects")
 FROM_THE_MODEL = ("reconstruction", "residual")
 SAME_PLACE = 0.05  # px, less than which is not seen
 SAME_LIMITS = 0.02  # relative, by which limits may be off
@@ -125,7 +126,7 @@ class LiveView:
     def _changes(self, recovery: Recovery, complete: bool) -> list[Callable[[], None]]:
         """One for each layer that is there and seen."""
         source = self.source if self.box is None else part_source(self.source, self.box)
-        layers = live_layers(recovery.kernels, recovery.activations, source, self.slot)
+        layers = live_layers(recovery.shapes, recovery.activations, source, self.slot)
         new = {_key(attributes["metadata"]): (data, attributes) for data, attributes, _ in layers}
         images: list[Callable[[], None]] = []
         others: list[Callable[[], None]] = []
@@ -139,6 +140,8 @@ class LiveView:
             elif key[0] == "defects":
                 update = partial(update_defects, layer, recovery, source, self.slot)
                 others.append(update if complete else partial(_move_points, layer, recovery))
+            elif key[0] == "orientation":
+                others.append(partial(update_orientations, layer, recovery, source, self.slot))
             elif key[0] in FROM_THE_MODEL:
                 others.append(partial(_change_data, layer, getattr(recovery, key[0])))
         return [*images, *others] if complete else [partial(_all, images), *others]

@@ -96,7 +96,7 @@ def _coloured(power: Real, limits: Any) -> NDArray[np.uint8]:
     # A table is far quicker than to ask the colormap for each pixel.
     table = ensure_colormap("inferno").map(np.linspace(0, 1, 256))[:, :3]
     colours: NDArray[np.uint8] = np.rint(255 * table).astype(np.uint8)
-    return colours[np.rint(255 * values).astype(np.uint8)]
+    return np.asarray(colours[np.rint(255 * values).astype(np.uint8)])
 
 
 def _places(peaks: Real) -> Real:

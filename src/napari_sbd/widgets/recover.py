@@ -319,7 +319,7 @@ class RecoverWidget(QWidget):
             self.result.show_result(outcome)
             self._follow_slice()
             self.form.window_field.show_chosen(outcome.window)
-            self.form.fields["types"].show_chosen(len(outcome.kernels))
+            self.form.fields["types"].show_chosen(outcome.types)
             if outcome.status == "finished":
                 self.form.fields["lam_last"].show_chosen(float(f"{outcome.history['lam'].iloc[-1]:.2g}"))
             self._tell_result()
@@ -341,7 +341,7 @@ class RecoverWidget(QWidget):
         if len(point) >= 3 and count > 1:
             place = (point[-3] - recovery.source.slice_translate) / recovery.source.slice_scale
             number = min(max(round(place), 0), count - 1)
-        self.preview.show_kernels(recovery.kernels, recovery.source, number)
+        self.preview.show_kernels(recovery.shapes, recovery.source, number)
 
     def _change_threshold(self, threshold: Threshold) -> None:
         """Make table and points anew; nothing is run."""

@@ -47,7 +47,7 @@ def _rows_of_kernels(recovery: Recovery) -> list[Row]:
             "the kernel.",
         )
     ]
-    if len(recovery.kernels) > 1:
+    if recovery.types > 1:
         rows += [
             (
                 "Types alike",
@@ -72,10 +72,17 @@ def _rows_of_kernels(recovery: Recovery) -> list[Row]:
         ),
         (
             "Window",
-            f"{size} px, {'given' if asked.kernel_size is not None else 'automatic'}",
-            "Rows and columns of the kernel's window.",
+            f"{size} px, {'given' if asked.kernel_size is not None else 'automatic'}{_own(recovery)}",
+            "Rows and columns of the kernel's window. A type that is much smaller than the others has a "
+            "window of its own.",
         ),
     ]
+
+
+def _own(recovery: Recovery) -> str:
+    """Windows of the types that have one of their own."""
+    own = [(n, w) for n, w in enumerate(recovery.windows, 1) if w != recovery.window]
+    return "".join(f"; type {n}: {w[0]} × {w[1]} px" for n, w in own)
 
 
 def _each(shares: tuple[float, ...]) -> str:
