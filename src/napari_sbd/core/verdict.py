@@ -10,7 +10,7 @@ from scipy import fft, ndimage, spatial
 
 from napari_sbd.core.defects import WEAKEST, Peaks, typical_amplitude
 from napari_sbd.core.descent import Iterate
-from napari_sbd.core.noise import robust_std, whiteness
+from napari_sbd.core.noise import median, robust_std, whiteness
 from napari_sbd.core.objective import Objective, misfit
 from napari_sbd.core.sparsity import matched_noise
 from napari_sbd.core.start import coarse_energy, salience
@@ -149,7 +149,7 @@ def looks_like_noise(residual: Real, mask: NDArray[np.bool_], window: tuple[int,
     spread = robust_std(values)
     if not (values.size and spread > 0):
         return False
-    limit = np.median(values) + OUTSTANDING * spread
+    limit = median(values) + OUTSTANDING * spread
     if apart == 0:
         return bool(values.max() < limit)
     # A large image has room for one or two places where two defects were taken for one.
