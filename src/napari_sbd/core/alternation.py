@@ -29,6 +29,8 @@ MOST_SOLVES, SOLVED = 20, 1e-4  # of the amplitudes on a support that stays
 SLIGHT = 2e-3  # of the sites: so many fresh ones are not worth another round
 LEADING = 0.5  # of the best candidate's excess over λ nearby, below which another may be its side lobe
 SLACK = 1e-3  # of λ, by which a correlation must exceed it to be a candidate
+RISEN = 0.05  # of λ, by which correlations may have risen since a screening that need not be repeated
+FINER = 0.1  # of the tolerance of kernels, to which each step solves them
 
 
 def alternate(
@@ -83,12 +85,14 @@ class _Alternation:
         self.kernels, self.like = kernels, maps
         self.sites = Sites.of(maps)
         self.amplitudes = self.sites.read(maps)
+        self.screened: tuple[Real, Real] | None = None
+        self.model: SupportModel | None = None
 
     def run(self, schedule: Schedule) -> Iterator[Iterate]:
         since, moved = SCREENING, np.inf
         for step in range(schedule.steps):
             settled = moved < schedule.tolerance
-            if settled and not schedule.thorough:
+            if settled and not (schedule.thorough and self._may_have_risen()):
                 return
             if since >= SCREENING or settled:
                 fresh = self._candidates()
@@ -104,7 +108,7 @@ class _Alternation:
                 if not len(self.sites):
                     yield Iterate(self.kernels, self._maps(), self.objective.field.energy)
                     return
-            value, moved = self._step()
+            value, moved = self._step(FINER * schedule.tolerance)
             since = SCREENING if self.held else since + 1
             yield Iterate(self.kernels, self._maps(), value)
 
@@ -114,14 +118,25 @@ class _Alternation:
     def _work_on(self, fresh: Sites) -> None:
         """Go on with the sites that are active and with fresh ones."""
         kept = self.amplitudes != 0
-        self.sites = self.sites.chosen(kept).joined(fresh)
-        none = np.zeros(len(fresh), self.amplitudes.dtype)
-        self.amplitudes = np.append(self.amplitudes[kept], none)
-        if len(self.sites) and not crowded(len(self.sites), self.like):
-            self.model = SupportModel(self.objective.field, self.sites, len(self.kernels))
+        if self.model is None or len(fresh) or not kept.all():
+            self.sites = self.sites.chosen(kept).joined(fresh)
+            none = np.zeros(len(fresh), self.amplitudes.dtype)
+            self.amplitudes = np.append(self.amplitudes[kept], none)
+            if len(self.sites) and not crowded(len(self.sites), self.like):
+                self.model = SupportModel(self.objective.field, self.sites, len(self.kernels))
+        self.screened = self.kernels, self.amplitudes
 
-    def _step(self) -> tuple[float, float]:
+    def _may_have_risen(self) -> bool:
+        """Whether a place may have come above λ since the last screening, by what has moved since."""
+        assert self.screened is not None
+        kernels, amplitudes = self.screened
+        turned = np.linalg.norm((self.kernels - kernels).reshape(len(kernels), -1), axis=1).max()
+        change, largest = (np.abs(x).max() for x in (self.amplitudes - amplitudes, self.amplitudes))
+        return bool(change + turned * largest > RISEN * self.penalty.lam)
+
+    def _step(self, tolerance: float) -> tuple[float, float]:
         """Solve amplitudes, then kernels; returns ψ and how far what was solved last has moved."""
+        assert self.model is not None
         price = self._price()
         reach, gram = self.model.reach(self.kernels), self.model.gram(self.kernels)
         before = self.amplitudes
@@ -132,7 +147,7 @@ class _Alternation:
             moved = float(np.linalg.norm(now - before)) / max(float(np.linalg.norm(now)), TINY)
             return rest + 0.5 * float(np.vdot(now, gram @ now)) - float(np.vdot(now, reach)), moved
         quadratic = self.model.quadratic(now)
-        turned = quadratic.minimised(self.kernels)
+        turned = quadratic.minimised(self.kernels, tolerance)
         moved = float(np.linalg.norm((turned - self.kernels).reshape(len(turned), -1), axis=1).max())
         self.kernels = turned
         return rest + quadratic.value(turned), moved

@@ -24,7 +24,7 @@ from napari_sbd.core.verdict import residual_of
 Real = NDArray[np.floating]
 
 TYPICAL_LEVELS = 8
-LOOKS = (3, 5, 8, 12)  # steps after which a start is compared with those before
+LOOKS = (1, 3, 5, 8, 12)  # steps after which a start is compared with those before
 KNOWN = 0.97  # similarity from which it is one of them
 
 

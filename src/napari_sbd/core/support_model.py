@@ -14,7 +14,7 @@ from scipy import fft, ndimage, sparse
 
 from napari_sbd.core.pairs import overlapping
 from napari_sbd.core.sites import Field, Patches, Sites
-from napari_sbd.core.sphere_quadratic import minimise_on_sphere
+from napari_sbd.core.sphere_quadratic import TOLERANCE, minimise_on_sphere
 
 Real = NDArray[np.floating]
 
@@ -190,8 +190,12 @@ class KernelQuadratic:
         half = 0.5 * self.product(kernels) - self.linear
         return float(np.vdot(kernels, half))
 
-    def minimised(self, kernels: Real) -> Real:
-        """The best kernels of unit norm: exact for one type, one type after the other for several."""
+    def minimised(self, kernels: Real, tolerance: float = TOLERANCE) -> Real:
+        """The best kernels of unit norm: exact for one type, one type after the other for several.
+
+        `tolerance` is that of `minimise_on_sphere`; a finer one than its own is not needed.
+        """
+        tolerance = max(tolerance, TOLERANCE)
         best = kernels.copy()
         for kind in range(len(kernels)):
             alone = np.zeros_like(best)
@@ -206,5 +210,5 @@ class KernelQuadratic:
                 others[kind] = 0
                 linear = linear - self.product(others)[kind].ravel()
             if np.any(linear):
-                best[kind] = minimise_on_sphere(product, linear).reshape(best.shape[1:])
+                best[kind] = minimise_on_sphere(product, linear, tolerance).reshape(best.shape[1:])
         return best
