@@ -100,7 +100,7 @@ def choose_domain(
     that search, tells.
     """
     region = search_region(raw)
-    part = region.cut(raw)
+    part = raw if region.shape == raw.convolution.image_shape else region.cut(raw)
     window = raw.convolution.kernel_shape
     patches: list[Real] = []
     if like is None:
@@ -113,4 +113,5 @@ def choose_domain(
     check(len(raw.data), raw.convolution.image_shape, crowded=True)
     flat = whiten(raw.data, raw.mask, window)
     whole = Objective(flat.data, raw.mask, window)
-    return Domain(raw, whole, region.cut(whole), region, True, flat.noise, crowding=filled)
+    part = whole if part is raw else region.cut(whole)
+    return Domain(raw, whole, part, region, True, flat.noise, crowding=filled)

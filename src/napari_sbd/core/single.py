@@ -84,7 +84,7 @@ class Single:
 
     def _end(self, best: Iterate, found: Levels) -> Steps:
         """From the search's best on: window, refinement; of a large image first in the region."""
-        if self.domain.whitened or self.domain.part is self.domain.whole:
+        if self.domain.whitened:
             return (yield from self._refined(best, found, self.domain))
         alone = self.domain.alone
         best = yield from self._refined(best, found, alone)

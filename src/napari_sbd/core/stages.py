@@ -68,8 +68,10 @@ def stage_two(objective: Objective, found: Iterate, levels: Levels, penalty: Pen
             easy = False
         else:
             kernels, maps = crop(kernels, maps, window)
-            steps = alternate(objective, kernels, maps, penalty.at(lam), EXACT)
-            here = yield from follow(steps, "stage II", lam, start, found)
+            here = replace(found, kernels=kernels, maps=maps)
+            if lam < levels.first:  # where stage I ended
+                steps = alternate(objective, kernels, maps, penalty.at(lam), EXACT)
+                here = yield from follow(steps, "stage II", lam, start, here)
             turned = np.linalg.norm((here.kernels - kernels).reshape(len(kernels), -1), axis=1).max()
             kernels, maps = lift(here.kernels, here.maps, margin)
             if stayed < STAYED:
@@ -78,7 +80,7 @@ def stage_two(objective: Objective, found: Iterate, levels: Levels, penalty: Pen
             easy = not moved and turned < EASY
         if lam <= levels.last:
             break
-        stride = stride + 1 if easy else 1
+        stride = 2 * stride if easy else 1
         lam = max(lam * DECAY**stride, levels.last)
     kernels, maps = crop(kernels, maps, window)
     begin = Iterate(kernels, maps, np.inf)
@@ -86,9 +88,11 @@ def stage_two(objective: Objective, found: Iterate, levels: Levels, penalty: Pen
 
 
 def polish(objective: Objective, begin: Iterate, penalty: Penalty, start: int = 0) -> Steps:
-    """Solve the maps for these kernels, then descend on both."""
-    steps = fit_maps(objective, begin.kernels, begin.maps, penalty, MAPS)
-    solved = yield from follow(steps, "polish", penalty.lam, start, begin)
+    """Descend on maps and kernels; where defects crowd, the maps are solved for these kernels first."""
+    solved = begin
+    if crowded(np.count_nonzero(begin.maps), begin.maps):
+        steps = fit_maps(objective, begin.kernels, begin.maps, penalty, MAPS)
+        solved = yield from follow(steps, "polish", penalty.lam, start, begin)
     steps = alternate(objective, solved.kernels, solved.maps, penalty, POLISH)
     return (yield from follow(steps, "polish", penalty.lam, start, solved))
 
@@ -113,7 +117,10 @@ def refine(objective: Objective, best: Iterate, levels: Levels, penalty: Penalty
 
 
 def widen(objective: Objective, begin: Iterate, levels: Levels, penalty: Penalty, rounds: int) -> Steps:
-    """From a region whose kernels were refined to the whole image: its maps, then both, reweighted once."""
+    """From a region whose kernels were refined to the whole image: its maps, then both, reweighted once.
+
+    Without weights first: a defect that rounds of reweighting hold split over neighbours comes together.
+    """
     here = penalty.at(levels.last)
     steps = fit_maps(objective, begin.kernels, begin.maps, here, WIDE_MAPS)
     best = yield from follow(steps, "whole image", here.lam, 0, begin)
@@ -136,10 +143,18 @@ def _rounds(
 ) -> Steps:
     """Rounds of reweighting; after the first, unless all is `placed`, kernels come to window and pixels."""
     for number in range(rounds):
-        best = yield from _reweighted(objective, best, penalty)
+        before, best = best, (yield from _reweighted(objective, best, penalty))
         if number == 0 and not placed:
             best = snap(objective, recentred(objective, best))
+        elif _stays(before, best):
+            break
     return best
+
+
+def _stays(before: Iterate, after: Iterate) -> bool:
+    """Whether a round changed so little that another would change nothing."""
+    turned = np.linalg.norm((after.kernels - before.kernels).reshape(len(after.kernels), -1), axis=1).max()
+    return bool(turned < REFINE.tolerance and np.array_equal(before.maps != 0, after.maps != 0))
 
 
 def _reweighted(objective: Objective, best: Iterate, penalty: Penalty, schedule: Schedule = REFINE) -> Steps:
