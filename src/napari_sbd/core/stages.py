@@ -34,6 +34,7 @@ EASY = 0.05  # change of a kernel of unit norm within a level, below which the n
 MAPS = Schedule(60, 1e-3)
 POLISH = Schedule(30, 1e-4)
 REFINE = Schedule(20, 1e-4)
+STILL = 1e-5  # change of a kernel of unit norm in a round of reweighting, below which no other follows
 WIDE_MAPS, WIDE = Schedule(12, 1e-2), Schedule(8, 1e-3)
 DEBIAS = Schedule(60, 1e-4)
 REWEIGHT = 0.1  # ε of the weights over the largest activation
@@ -68,10 +69,8 @@ def stage_two(objective: Objective, found: Iterate, levels: Levels, penalty: Pen
             easy = False
         else:
             kernels, maps = crop(kernels, maps, window)
-            here = replace(found, kernels=kernels, maps=maps)
-            if lam < levels.first:  # where stage I ended
-                steps = alternate(objective, kernels, maps, penalty.at(lam), EXACT)
-                here = yield from follow(steps, "stage II", lam, start, here)
+            steps = alternate(objective, kernels, maps, penalty.at(lam), EXACT)
+            here = yield from follow(steps, "stage II", lam, start, found)
             turned = np.linalg.norm((here.kernels - kernels).reshape(len(kernels), -1), axis=1).max()
             kernels, maps = lift(here.kernels, here.maps, margin)
             if stayed < STAYED:
@@ -154,7 +153,7 @@ def _rounds(
 def _stays(before: Iterate, after: Iterate) -> bool:
     """Whether a round changed so little that another would change nothing."""
     turned = np.linalg.norm((after.kernels - before.kernels).reshape(len(after.kernels), -1), axis=1).max()
-    return bool(turned < REFINE.tolerance and np.array_equal(before.maps != 0, after.maps != 0))
+    return bool(turned < STILL and np.array_equal(before.maps != 0, after.maps != 0))
 
 
 def _reweighted(objective: Objective, best: Iterate, penalty: Penalty, schedule: Schedule = REFINE) -> Steps:
