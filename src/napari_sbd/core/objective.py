@@ -13,7 +13,7 @@ from napari_sbd.core.convolution import Complex, Convolution
 from napari_sbd.core.noise import ENOUGH
 from napari_sbd.core.penalty import huber, prox_huber
 from napari_sbd.core.sites import Field, Sites
-from napari_sbd.core.tiles import Active, OverlapSave, Tile, cut, in_one_piece
+from napari_sbd.core.tiles import Active, OverlapSave, Tile, cut, in_one_piece, painted
 
 Real = NDArray[np.floating]
 
@@ -120,8 +120,7 @@ class Objective:
         model = self.convolution
         residual = np.empty(self.data.shape, self.data.dtype) if out is None else out
         if self.in_one_piece:
-            spectra = model.kernel_spectra(kernels), model.map_spectra(maps)
-            residual[:] = model.frame(self.residual(*spectra)[0])
+            np.negative(self._rest(kernels, Active.of(maps)), out=residual)
             return residual
         k1, k2 = model.kernel_shape
         total = np.zeros(len(residual))
@@ -149,14 +148,9 @@ class Objective:
         if active is not None and not len(active.values):
             active = None
         if self.in_one_piece:
-            spectra = model.kernel_spectra(kernels)
-            shown: Real | float = 0.0
-            if active is not None:
-                dense = active.dense((len(kernels), *model.map_shape))
-                shown = model.predict(spectra, model.map_spectra(dense))
-            residual, _ = self.weighted(shown - self._target)
+            rest = model.to_canvas(self._rest(kernels, active))
             all_ = Tile.whole(model.map_shape)
-            yield all_, all_, -model.correlate_kernels(spectra, residual)
+            yield all_, all_, model.correlate_kernels(model.kernel_spectra(kernels), rest)
             return
         field, means = self.field, self._model_means(kernels, active)
         (k1, k2), (rows, cols) = model.kernel_shape, model.image_shape
@@ -173,6 +167,35 @@ class Objective:
         lens = OverlapSave(kernels, model.map_shape, halo)
         for tile in lens.map_tiles():
             yield tile, *lens.slope(tile, active, rest)
+
+    def _rest(self, kernels: Real, active: Active | None) -> Real:
+        """`W ⊙ (y - b - a ∗ x)` inside the frame of an image in one piece, the bias in closed form."""
+        model = self.convolution
+        if active is None or not len(active.values):
+            return self._centred
+        if len(active.values) * int(np.prod(model.kernel_shape)) <= int(np.prod(model.canvas_shape)):
+            shown = painted(kernels, active, model.map_shape)
+        else:
+            maps = active.dense((len(kernels), *model.map_shape))
+            shown = model.predict(model.kernel_spectra(kernels), model.map_spectra(maps))
+        return self._without_mean(self._centred - model.frame(shown))
+
+    @cached_property
+    def _centred(self) -> Real:
+        """The data inside the mask less their mean there, zero elsewhere."""
+        return self._without_mean(self.data)
+
+    def _without_mean(self, rest: Real) -> Real:
+        """What lies inside the mask, less the mean there; zero elsewhere."""
+        if not self._whole:
+            rest = rest * self.mask
+        mean = (rest.sum((1, 2), dtype=np.float64) / self._count).astype(rest.dtype)[:, None, None]
+        return np.asarray(rest - (mean if self._whole else mean * self.mask))
+
+    @cached_property
+    def _whole(self) -> bool:
+        """Whether every pixel counts, and as much as any other."""
+        return bool(self.mask.dtype == bool and self.mask.all())
 
     def _model_means(self, kernels: Real, active: Active | None) -> Real:
         """Mean over the mask of what maps show, (slices,)."""

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from napari_sbd.core.convolution import spectra_of_small
+
 Real = NDArray[np.floating]
 Complex = NDArray[np.complexfloating]
 Index = NDArray[np.intp]
@@ -142,6 +144,25 @@ class Active:
         return Active(self.kinds[inside], rows[inside], cols[inside], self.values[inside])
 
 
+def painted(kernels: Real, active: Active, shape: Pair) -> Real:
+    """What maps of this shape show (slices, rows + k1 - 1, cols + k2 - 1), painted atom by atom.
+
+    Cheaper than transforms where there are few.
+
+    Examples
+    --------
+    >>> one = Active(*np.array([[0], [1], [0]]), np.array([2.0]))
+    >>> painted(np.ones((1, 1, 1, 2)), one, (2, 2))[0].tolist()
+    [[0.0, 0.0, 0.0], [2.0, 2.0, 0.0]]
+    """
+    k1, k2 = kernels.shape[2:]
+    canvas = np.zeros((kernels.shape[1], shape[0] + k1 - 1, shape[1] + k2 - 1), active.values.dtype)
+    places = zip(active.kinds.tolist(), active.rows.tolist(), active.cols.tolist(), strict=True)
+    for (kind, row, col), amplitude in zip(places, active.values, strict=True):
+        canvas[:, row : row + k1, col : col + k2] += amplitude * kernels[kind]
+    return canvas
+
+
 def _side(length: int, margin: int, largest: int) -> int:
     """Side of the FFTs, at most about `largest`, that cover a length in pieces with the least work."""
     first = -(-length // max(1, largest - margin))
@@ -179,16 +200,11 @@ class OverlapSave:
         self.size = (fft.next_fast_len(sides[0]), fft.next_fast_len(sides[1], real=True))
         self.kernels = kernels
         # A correlation is the convolution with the kernel turned round.
-        self._turned = self._spectra_of(kernels[..., ::-1, ::-1])
+        self._turned = spectra_of_small(kernels[..., ::-1, ::-1], self.size)
 
     @cached_property
     def _spectra(self) -> Complex:
-        return self._spectra_of(self.kernels)
-
-    def _spectra_of(self, kernels: Real) -> Complex:
-        """Rows first: those beyond the kernel are zero."""
-        rows = fft.rfft(kernels, self.size[1], axis=-1)
-        return np.asarray(fft.fft(rows, self.size[0], axis=-2, overwrite_x=True))
+        return spectra_of_small(self.kernels, self.size)
 
     def predicted(self, maps: Real) -> Iterator[tuple[Tile, Real]]:
         """What maps show on the frame, tile by tile: `Σ_k a_{k,s} ∗ x_k`, (slices, rows, cols)."""
@@ -256,22 +272,12 @@ class OverlapSave:
             return None
         k1, k2 = self.window
         if len(active.values) * k1 * k2 <= self.size[0] * self.size[1]:
-            return lambda number: self._painted(active, shape, number)
+            return lambda number: painted(self.kernels[:, number, None], active, shape)[0]
         return self._transform(active.dense((len(self.kernels), *shape)))
 
     def _transform(self, piece: Real) -> Seen:
         spectra = np.asarray(fft.rfft2(piece, self.size))
         return lambda number: self._transformed(spectra, number)
-
-    def _painted(self, active: Active, shape: Pair, number: int) -> Real:
-        """The atoms of a piece painted one by one: cheaper than transforms where there are few."""
-        k1, k2 = self.window
-        canvas = np.zeros((shape[0] + k1 - 1, shape[1] + k2 - 1), active.values.dtype)
-        kernels = self.kernels[:, number]
-        places = zip(active.kinds.tolist(), active.rows.tolist(), active.cols.tolist(), strict=True)
-        for (kind, row, col), amplitude in zip(places, active.values, strict=True):
-            canvas[row : row + k1, col : col + k2] += amplitude * kernels[kind]
-        return canvas
 
     def _transformed(self, spectra: Complex, number: int) -> Real:
         product = spectra[0] * self._spectra[0, number]
