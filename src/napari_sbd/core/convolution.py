@@ -86,8 +86,12 @@ class Convolution:
 
     def correlate_kernels(self, kernel_spectra: Complex, residual: Real) -> Real:
         """Adjoint with respect to the maps: residual canvas (slices, …) to extended maps (types, …)."""
+        return self.correlate_spectra(kernel_spectra, self._spectra(residual))
+
+    def correlate_spectra(self, kernel_spectra: Complex, residual_spectra: Complex) -> Real:
+        """The same from the residual's Fourier transform."""
         spectra = np.conj(kernel_spectra)
-        spectra *= self._spectra(residual)
+        spectra *= residual_spectra
         total = spectra[:, 0] if spectra.shape[1] == 1 else spectra.sum(1)
         return self._inverse(total)[..., : self.map_shape[0], : self.map_shape[1]]
 

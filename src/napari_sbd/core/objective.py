@@ -17,6 +17,8 @@ from napari_sbd.core.tiles import Active, OverlapSave, Tile, cut, in_one_piece, 
 
 Real = NDArray[np.floating]
 
+KEPT = 8  # correlations with the data
+
 
 @dataclass(frozen=True)
 class Penalty:
@@ -76,6 +78,7 @@ class Objective:
         self.mask = mask
         self.convolution = Convolution((data.shape[1], data.shape[2]), kernel_shape)
         self.in_one_piece = in_one_piece(len(data), self.convolution.map_shape)
+        self._known: dict[bytes, Real] = {}
 
     @cached_property
     def _weight(self) -> Real:
@@ -148,9 +151,12 @@ class Objective:
         if active is not None and not len(active.values):
             active = None
         if self.in_one_piece:
-            rest = model.to_canvas(self._rest(kernels, active))
             all_ = Tile.whole(model.map_shape)
-            yield all_, all_, model.correlate_kernels(model.kernel_spectra(kernels), rest)
+            if active is None:
+                yield all_, all_, self._reached(kernels)
+            else:
+                rest = model.to_canvas(self._rest(kernels, active))
+                yield all_, all_, model.correlate_kernels(model.kernel_spectra(kernels), rest)
             return
         field, means = self.field, self._model_means(kernels, active)
         (k1, k2), (rows, cols) = model.kernel_shape, model.image_shape
@@ -219,13 +225,15 @@ class Objective:
 
     def visible_shares(self, kernels: Real, halo: int = 0) -> Iterator[Real]:
         """The same tile by tile, each with its halo; where no pixel is hidden it is the kernel's energy."""
-        model = self.convolution
+        model, squares = self.convolution, np.square(kernels)
+        if self._whole:
+            for tile in self.map_tiles(kernels, halo):
+                yield self._framed_share(squares.sum(1), tile.grown(halo, model.map_shape))
+            return
         if self.in_one_piece:
-            spectra = model.kernel_spectra(np.square(kernels))
-            yield np.clip(model.correlate_kernels(spectra, self._weight), 0, 1)
+            yield np.clip(model.correlate_kernels(model.kernel_spectra(squares), self._weight), 0, 1)
             return
         outside, (k1, k2) = self.field.outside, model.kernel_shape
-        squares = np.square(kernels)
         energy = np.clip(squares.sum((1, 2, 3)), 0, 1)[:, None, None]
 
         def seen(number: int, tile: Tile, shown: Real) -> Real:
@@ -240,6 +248,20 @@ class Objective:
             else:
                 yield np.broadcast_to(energy, (len(kernels), rows, cols))
 
+    def _framed_share(self, energy: Real, around: Tile) -> Real:
+        """Share of atoms' energy (types, k1, k2) inside the frame, for the places in a tile of the maps."""
+        inside = []
+        for part, size, k in zip(
+            (around.rows, around.cols), self.data.shape[1:], self.convolution.kernel_shape, strict=True
+        ):
+            pixel = np.arange(part.start, part.stop)[:, None] + np.arange(1 - k, 1)
+            inside.append((pixel >= 0) & (pixel < size))
+        if all(part.all() for part in inside):
+            total = np.clip(energy.sum((1, 2)), 0, 1)[:, None, None]
+            return np.broadcast_to(total, (len(energy), *around.shape))
+        down, right = (part.astype(energy.dtype) for part in inside)
+        return np.clip(down @ energy @ right.T, 0, 1)
+
     def value(self, kernels: Real, maps: Real, penalty: Penalty) -> float:
         """ψ at these kernels (types, slices, k1, k2) and extended maps, with the best bias."""
         return misfit(self.left(kernels, maps)) + penalty.value(maps)
@@ -253,10 +275,26 @@ class Objective:
 
     def correlation(self, kernels: Real) -> Real:
         """Correlation of the kernels with the data less its mean, on the extended domain: `C_aᵀ(y - b)`."""
+        if self.in_one_piece:
+            return self._reached(kernels)
         reach = np.empty((len(kernels), *self.convolution.map_shape), self.data.dtype)
         for tile, _, slope in self.slopes(kernels, None):
             reach[:, tile.rows, tile.cols] = slope
         return reach
+
+    def _reached(self, kernels: Real) -> Real:
+        """The same, of an image in one piece; kept, for a start is correlated with the data again and again."""
+        key = kernels.tobytes()
+        if key not in self._known:
+            model = self.convolution
+            while len(self._known) >= KEPT:
+                self._known.pop(next(iter(self._known)))
+            self._known[key] = model.correlate_spectra(model.kernel_spectra(kernels), self._data_spectra)
+        return self._known[key]
+
+    @cached_property
+    def _data_spectra(self) -> Complex:
+        return self.convolution.map_spectra(self.convolution.to_canvas(self._centred))
 
     def filtered(self, kernels: Real) -> Real:
         """Correlation of the kernels with the data less its mean, (types, places): at the frame's pixels.

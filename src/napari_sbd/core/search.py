@@ -120,7 +120,8 @@ class Search:
         """What stage I explains with activations of both signs, from its best start, over what it did."""
         number = min(range(len(self.found)), key=lambda n: self.found[n].objective)
         free = replace(self._first_penalty, nonnegative=False)
-        signed = yield from stages.stage_one(self.domain.part, self.patches[number], free, number)
+        one = stages.stage_one(self.domain.part, self.patches[number], free, number)
+        signed = yield from self._until_known(one)
         energy = self.domain.part.field.energy
         explained = energy - self.found[number].objective
         return (energy - signed.objective) / explained if explained > 0 else 1.0
