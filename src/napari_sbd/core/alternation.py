@@ -30,7 +30,8 @@ SLIGHT = 2e-3  # of the sites: so many fresh ones are not worth another round
 LEADING = 0.5  # of the best candidate's excess over λ nearby, below which another may be its side lobe
 SLACK = 1e-3  # of λ, by which a correlation must exceed it to be a candidate
 RISEN = 0.05  # of λ, by which correlations may have risen since a screening that need not be repeated
-FINER = 0.1  # of the tolerance of kernels, to which each step solves them
+ROUGH = 1e-3  # of a gradient, to which kernels are solved where only their place is wanted
+FINER = 0.05  # of the tolerance of kernels, to which each step solves them
 
 
 def alternate(
@@ -53,11 +54,12 @@ def crowded(sites: int, maps: Real) -> bool:
 
 
 def fit_kernels_on_sphere(objective: Objective, kernels: Real, maps: Real) -> Real:
-    """The kernels of unit norm that minimise ψ for maps that stay."""
+    """The kernels of unit norm that minimise ψ for maps that stay, roughly."""
     sites = Sites.of(maps)
     if not len(sites):
         return kernels
-    return SupportModel(objective.field, sites, len(kernels)).quadratic(sites.read(maps)).minimised(kernels)
+    quadratic = SupportModel(objective.field, sites, len(kernels)).quadratic(sites.read(maps))
+    return quadratic.minimised(kernels, ROUGH)[0]
 
 
 def unpenalised(objective: Objective, kernels: Real, maps: Real, nonnegative: bool) -> Iterate | None:
@@ -147,10 +149,10 @@ class _Alternation:
             moved = float(np.linalg.norm(now - before)) / max(float(np.linalg.norm(now)), TINY)
             return rest + 0.5 * float(np.vdot(now, gram @ now)) - float(np.vdot(now, reach)), moved
         quadratic = self.model.quadratic(now)
-        turned = quadratic.minimised(self.kernels, tolerance)
+        turned, value = quadratic.minimised(self.kernels, tolerance)
         moved = float(np.linalg.norm((turned - self.kernels).reshape(len(turned), -1), axis=1).max())
         self.kernels = turned
-        return rest + quadratic.value(turned), moved
+        return rest + value, moved
 
     def _price(self) -> Real:
         weights = self.penalty.weights

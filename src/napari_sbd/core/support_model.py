@@ -190,13 +190,13 @@ class KernelQuadratic:
         half = 0.5 * self.product(kernels) - self.linear
         return float(np.vdot(kernels, half))
 
-    def minimised(self, kernels: Real, tolerance: float = TOLERANCE) -> Real:
-        """The best kernels of unit norm: exact for one type, one type after the other for several.
+    def minimised(self, kernels: Real, tolerance: float = TOLERANCE) -> tuple[Real, float]:
+        """The best kernels of unit norm, set out from these, and the quadratic's value there.
 
-        `tolerance` is that of `minimise_on_sphere`; a finer one than its own is not needed.
+        Exact to a tolerance (see `minimise_on_sphere`, whose own is fine enough) for one type, one type after
+        the other for several.
         """
-        tolerance = max(tolerance, TOLERANCE)
-        best = kernels.copy()
+        best, value = kernels.copy(), np.inf
         for kind in range(len(kernels)):
             alone = np.zeros_like(best)
 
@@ -210,5 +210,6 @@ class KernelQuadratic:
                 others[kind] = 0
                 linear = linear - self.product(others)[kind].ravel()
             if np.any(linear):
-                best[kind] = minimise_on_sphere(product, linear, tolerance).reshape(best.shape[1:])
-        return best
+                flat, value = minimise_on_sphere(product, linear, best[kind].ravel(), max(tolerance, TOLERANCE))
+                best[kind] = flat.reshape(best.shape[1:])
+        return best, value if len(kernels) == 1 and np.isfinite(value) else self.value(best)
