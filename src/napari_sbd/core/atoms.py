@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy import linalg
+from scipy import linalg, special
 from scipy.sparse.linalg import LinearOperator, cg
 
 from napari_sbd.core.defects import WEAKEST, Peaks, find_peaks, typical_amplitude
@@ -133,7 +133,7 @@ class Taps:
 
 def _sinc(distance: Real) -> Real:
     inside = np.clip(1 - (distance / (TAPS / 2)) ** 2, 0, None)
-    return np.asarray(np.sinc(distance) * np.i0(KAISER * np.sqrt(inside)) / np.i0(KAISER))
+    return np.asarray(np.sinc(distance) * special.i0(KAISER * np.sqrt(inside)) / special.i0(KAISER))
 
 
 def fit_atoms(objective: Objective, kernels: Real, atoms: Atoms) -> Atoms:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator
+from functools import cache
 from importlib import metadata
 
 import numpy as np
@@ -132,7 +133,7 @@ class Run:
             nothing=self.sought.nothing if status == "finished" else "",
             quality=quality,
             history=pd.DataFrame(self.history, columns=["seconds", "stage", "start", "lam", "objective"]),
-            versions=_versions(),
+            versions=dict(_versions()),
         )
 
     def _best(self) -> Iterate:
@@ -176,6 +177,7 @@ def _first_window(data: Real, mask: NDArray[np.bool_]) -> tuple[int, int]:
     return estimate_window(data[middle].astype(float), mask[middle])
 
 
+@cache
 def _versions() -> dict[str, str]:
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
