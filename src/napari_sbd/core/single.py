@@ -92,7 +92,8 @@ class Single:
         region = alone.raw.with_window(self.raw.convolution.kernel_shape)
         lam = stages.residual_level(region, best, self.levels) if self.parameters.refinements else found.last
         self.levels = widened(self.levels, lam, region, self.raw)
-        best, self._in_region = replace(best, maps=self.domain.embed(best.maps, self.raw)), False
+        kernels, maps = self.domain.in_slices(best.kernels), self.domain.embed(best.maps, self.raw)
+        best, self._in_region = replace(best, kernels=kernels, maps=maps), False
         rounds = self.parameters.refinements
         return (yield from stages.widen(self.raw, best, self.levels, self.penalty, rounds))
 
@@ -130,7 +131,7 @@ class Single:
     def windowed(self, found: Iterate) -> Iterate:
         """An iterate of any stage at the final window and on the whole frame."""
         window = self.raw.convolution.kernel_shape
-        kernels, maps = found.kernels, found.maps
+        kernels, maps = self.domain.in_slices(found.kernels), found.maps
         if kernels.shape[-2:] != window:
             kernels, maps, _ = recentre(kernels, maps, window)
             kernels, maps = crop(kernels, maps, window)
