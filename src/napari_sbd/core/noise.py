@@ -10,7 +10,7 @@ Real = NDArray[np.floating]
 
 # Median absolute deviation to standard deviation, for a normal distribution.
 NORMAL = 1.4826
-ENOUGH = 2**20  # values that tell a median or deviation well: to 0.1 %
+ENOUGH = 2**18  # values that tell a median or deviation well: to 0.2 %
 GOLDEN = 0.6180339887498949
 REACH = 4.0  # deviations, beyond which a residual is no noise
 

@@ -163,22 +163,39 @@ class Field:
     def hidden(self, sites: Sites) -> Hidden:
         """What of the sites' patches falls on pixels that do not count."""
         numbers = np.flatnonzero(self.cut(sites))
-        views = sliding_window_view(self.outside, self.window, axis=(1, 2))
-        here = views[:, sites.rows[numbers], sites.cols[numbers]]
-        slices, at, row, col = np.nonzero(here)
-        (k1, k2), width = self.window, self.target.shape[2]
-        pixels = (slices * self.target.shape[1] + sites.rows[numbers][at] + row) * width
-        pixels += sites.cols[numbers][at] + col
-        seen, pixels = np.unique(pixels, return_inverse=True)
-        order = np.argsort(at, kind="stable") if len(self.target) > 1 else slice(None)
-        return Hidden(
-            numbers,
-            at[order],
-            pixels[order],
-            (slices * k1 * k2 + row * k2 + col)[order],
-            len(seen),
-            slices[order],
-        )
+        # Where all slices have one mask, what is hidden in one tells it of all.
+        outside = self.outside[:1] if self._alike else self.outside
+        (k1, k2), (slices, rows, cols) = self.window, outside.shape
+        views = sliding_window_view(outside, self.window, axis=(1, 2))
+        here = views[:, sites.rows[numbers], sites.cols[numbers]].transpose(1, 0, 2, 3)
+        at, places = np.divmod(np.flatnonzero(here), slices * k1 * k2)
+        corners = sites.rows[numbers] * cols + sites.cols[numbers]
+        steps = np.add.outer(np.arange(slices) * rows * cols, np.add.outer(np.arange(k1) * cols, np.arange(k2)))
+        pixels, size = self._numbered(corners[at] + steps.ravel()[places])
+        number = np.arange(len(self.target) // slices)
+        if len(number) > 1:
+            at = np.repeat(at, len(number))
+            pixels = np.add.outer(pixels, number * size).ravel()
+            places = np.add.outer(places, number * k1 * k2).ravel()
+        return Hidden(numbers, at, pixels, places, size * len(number), places // (k1 * k2))
+
+    def _numbered(self, pixels: Index) -> tuple[Index, int]:
+        """Consecutive numbers for pixels (of one slice or all), and how many different ones there are."""
+        entries = np.arange(len(pixels), dtype=np.int32)
+        self._notes[pixels] = entries  # of entries with one pixel the last one stays
+        last = self._notes[pixels]
+        numbers = np.cumsum(last == entries)
+        return numbers[last] - 1, int(numbers[-1]) if len(numbers) else 0
+
+    @cached_property
+    def _notes(self) -> NDArray[np.int32]:
+        """Room for a number at every pixel; only what is written takes memory."""
+        return np.empty(self.outside.size, np.int32)
+
+    @cached_property
+    def _alike(self) -> bool:
+        """Whether the same pixels count in all slices."""
+        return not self.holes or bool((self.outside == self.outside[0]).all())
 
 
 class Patches:
