@@ -187,28 +187,33 @@ class OverlapSave:
         Rows and columns of the extended maps, (n1 + k1 - 1, n2 + k2 - 1).
     halo : int
         Pixels by which neighbouring tiles of `slopes` overlap.
+    fine : bool
+        Whether tiles are only about a window large: for few places here and there.
     """
 
-    def __init__(self, kernels: Real, map_shape: Pair, halo: int = 0) -> None:
+    def __init__(self, kernels: Real, map_shape: Pair, halo: int = 0, fine: bool = False) -> None:
         self.window = (kernels.shape[2], kernels.shape[3])
         self.map_shape, self.halo = map_shape, halo
         many = kernels.shape[0] * kernels.shape[1] * SIDE * SIDE // 2 > SPECTRA
+        largest = 0 if fine else SMALL_SIDE if many else SIDE
         sides = [
-            _side(n, 2 * (k - 1) + 2 * halo, max(SMALL_SIDE if many else SIDE, 4 * k))
+            _side(n, k - 1 + 2 * halo, max(largest, (2 if fine else 4) * k))
             for n, k in zip(map_shape, self.window, strict=True)
         ]
         self.size = (fft.next_fast_len(sides[0]), fft.next_fast_len(sides[1], real=True))
+        # What maps show in a tile depends on a window more of them.
+        rows, cols = (t + k - 1 for t, k in zip(self.size, self.window, strict=True))
+        self.wide = (fft.next_fast_len(rows), fft.next_fast_len(cols, real=True))
         self.kernels = kernels
-        # A correlation is the convolution with the kernel turned round.
-        self._turned = spectra_of_small(kernels[..., ::-1, ::-1], self.size)
+        self._turned = np.conj(spectra_of_small(kernels, self.size))
 
     @cached_property
     def _spectra(self) -> Complex:
-        return spectra_of_small(self.kernels, self.size)
+        return spectra_of_small(self.kernels, self.wide)
 
     def predicted(self, maps: Real) -> Iterator[tuple[Tile, Real]]:
         """What maps show on the frame, tile by tile: `Σ_k a_{k,s} ∗ x_k`, (slices, rows, cols)."""
-        (k1, k2), (t1, t2) = self.window, self.size
+        (k1, k2), (t1, t2) = self.window, self.wide
         frame = self.map_shape[0] - k1 + 1, self.map_shape[1] - k2 + 1
         for tile in tiles(frame, (t1 - k1 + 1, t2 - k2 + 1)):
             (row, col), (rows, cols) = tile.corner, tile.shape
@@ -226,8 +231,27 @@ class OverlapSave:
 
     def map_tiles(self) -> Iterator[Tile]:
         """Tiles of the extended maps that `slope` can take."""
-        (k1, k2), (t1, t2), margin = self.window, self.size, 2 * self.halo
-        return tiles(self.map_shape, (t1 - 2 * (k1 - 1) - margin, t2 - 2 * (k2 - 1) - margin))
+        return tiles(self.map_shape, self._largest_tile)
+
+    @property
+    def _largest_tile(self) -> Pair:
+        rows, cols = (t - (k - 1) - 2 * self.halo for t, k in zip(self.size, self.window, strict=True))
+        return rows, cols
+
+    def tiles_near(self, rows: Index, cols: Index, reach: int) -> Iterator[Tile]:
+        """Those tiles of the maps in which something lies within some pixels of a place."""
+        spans = [_spans(n, most) for n, most in zip(self.map_shape, self._largest_tile, strict=True)]
+        corners = []
+        for places, length, parts in zip((rows, cols), self.map_shape, spans, strict=True):
+            ends = np.clip([places - reach, places + reach], 0, length - 1)
+            corners.append(ends // (parts[0].stop - parts[0].start))
+        (top, bottom), (left, right) = corners
+        touched = {
+            (int(down), int(across))
+            for one, other in ((top, left), (top, right), (bottom, left), (bottom, right))
+            for down, across in zip(one, other, strict=True)
+        }
+        return (Tile(spans[0][down], spans[1][across]) for down, across in sorted(touched))
 
     def slope(self, tile: Tile, active: Active | None, rest: Rest) -> tuple[Tile, Real]:
         """Correlation of the kernels with what `rest` makes of the maps' prediction.
@@ -252,19 +276,19 @@ class OverlapSave:
         around = tile.grown(self.halo, self.map_shape)
         (row, col), (rows, cols) = around.corner, around.shape
         field = Tile(slice(row, row + rows + k1 - 1), slice(col, col + cols + k2 - 1))
-        inside = slice(k1 - 1, k1 - 1 + field.shape[0]), slice(k2 - 1, k2 - 1 + field.shape[1])
+        inside = slice(0, field.shape[0]), slice(0, field.shape[1])
+        shows = slice(k1 - 1, k1 - 1 + field.shape[0]), slice(k2 - 1, k2 - 1 + field.shape[1])
         corner, size = (row - k1 + 1, col - k2 + 1), (rows + 2 * (k1 - 1), cols + 2 * (k2 - 1))
         seen = None if active is None else self._seen(active.within(corner, size), size)
         canvas = np.zeros(self.size, self.kernels.dtype)
         empty = np.zeros(field.shape, canvas.dtype)
         total = np.zeros((len(self.kernels), *self._turned.shape[2:]), self._turned.dtype)
         for number in range(self.kernels.shape[1]):
-            shown = empty if seen is None else seen(number)[inside]
+            shown = empty if seen is None else seen(number)[shows]
             canvas[inside] = rest(number, field, shown)
             total += self._turned[:, number] * fft.rfft2(canvas)
         slope = fft.irfft2(total, self.size, overwrite_x=True)
-        down, right = 2 * (k1 - 1), 2 * (k2 - 1)
-        return around, slope[:, down : down + rows, right : right + cols]
+        return around, slope[:, :rows, :cols]
 
     def _seen(self, active: Active, shape: Pair) -> Seen | None:
         """What a piece of the maps shows in a slice, right from `k - 1` on; None where that is nothing."""
@@ -276,11 +300,11 @@ class OverlapSave:
         return self._transform(active.dense((len(self.kernels), *shape)))
 
     def _transform(self, piece: Real) -> Seen:
-        spectra = np.asarray(fft.rfft2(piece, self.size))
+        spectra = np.asarray(fft.rfft2(piece, self.wide))
         return lambda number: self._transformed(spectra, number)
 
     def _transformed(self, spectra: Complex, number: int) -> Real:
         product = spectra[0] * self._spectra[0, number]
         for map_, kernel in zip(spectra[1:], self._spectra[1:, number], strict=True):
             product += map_ * kernel
-        return np.asarray(fft.irfft2(product, self.size, overwrite_x=True))
+        return np.asarray(fft.irfft2(product, self.wide, overwrite_x=True))
