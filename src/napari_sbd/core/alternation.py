@@ -15,6 +15,7 @@ from scipy import spatial
 
 from napari_sbd.core.amplitudes import solve_amplitudes
 from napari_sbd.core.descent import Iterate, Schedule, descend, solve_maps
+from napari_sbd.core.held_slopes import HeldSlopes
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.sites import Sites, largest_of_neighbours
 from napari_sbd.core.support_model import SupportModel
@@ -35,10 +36,18 @@ FINER = 0.05  # of the tolerance of kernels, to which each step solves them
 
 
 def alternate(
-    objective: Objective, kernels: Real, maps: Real, penalty: Penalty, schedule: Schedule
+    objective: Objective,
+    kernels: Real,
+    maps: Real,
+    penalty: Penalty,
+    schedule: Schedule,
+    screened: bool = False,
 ) -> Iterator[Iterate]:
-    """Minimise ψ in maps and kernels by exact steps in turn, from these on; yields every iterate."""
-    return _Alternation(objective, kernels, maps, penalty, held=False).run(schedule)
+    """Minimise ψ in maps and kernels by exact steps in turn, from these on; yields every iterate.
+
+    `screened` says that no place off the support is above λ to begin with.
+    """
+    return _Alternation(objective, kernels, maps, penalty, held=False).run(schedule, screened)
 
 
 def fit_maps(
@@ -89,15 +98,16 @@ class _Alternation:
         self.amplitudes = self.sites.read(maps)
         self.screened: tuple[Real, Real] | None = None
         self.model: SupportModel | None = None
+        self.slopes: HeldSlopes | None = None
 
-    def run(self, schedule: Schedule) -> Iterator[Iterate]:
+    def run(self, schedule: Schedule, screened: bool = False) -> Iterator[Iterate]:
         since, moved = SCREENING, np.inf
         for step in range(schedule.steps):
             settled = moved < schedule.tolerance
             if settled and not (schedule.thorough and self._may_have_risen()):
                 return
             if since >= SCREENING or settled:
-                fresh = self._candidates()
+                fresh = Sites.none() if screened and step == 0 else self._candidates()
                 if settled and len(fresh) <= SLIGHT * len(self.sites):
                     return
                 self._work_on(fresh)
@@ -166,7 +176,7 @@ class _Alternation:
         here = Active(active.kinds, active.rows, active.cols, self.amplitudes[kept])
         found: list[Sites] = [Sites.none()]
         excess: list[Real] = [np.empty(0)]
-        for tile, around, slope in self.objective.slopes(self.kernels, here, halo=1):
+        for tile, around, slope in self._slopes(here):
             sites, own = self._above(tile, around, slope, active)
             found.append(sites)
             excess.append(own)
@@ -174,6 +184,19 @@ class _Alternation:
         if self.objective.in_one_piece or len(fresh) <= len(active):
             return fresh
         return fresh.chosen(_leading(fresh, own, self.objective.convolution.kernel_shape))
+
+    def _slopes(self, active: Active) -> Iterator[tuple[Tile, Tile, Real]]:
+        """Correlations of the kernels with the residual; where kernels stay, a large image is gone through once."""
+        if self.objective.in_one_piece or not self.held:
+            yield from self.objective.slopes(self.kernels, active, halo=1)
+            return
+        if self.slopes is None:
+            self.slopes = HeldSlopes(self.objective, self.kernels, active)
+        else:
+            self.slopes.follow(active)
+        for tile in self.objective.map_tiles(self.kernels):
+            around = tile.grown(1, self.objective.convolution.map_shape)
+            yield tile, around, self.slopes.values[:, around.rows, around.cols]
 
     def _above(self, tile: Tile, around: Tile, slope: Real, active: Sites) -> tuple[Sites, Real]:
         """The candidates in one tile, from the correlation in it and its halo, and their excess over λ."""

@@ -225,31 +225,37 @@ class Objective:
 
     def visible_shares(self, kernels: Real, halo: int = 0) -> Iterator[Real]:
         """The same tile by tile, each with its halo; where no pixel is hidden it is the kernel's energy."""
-        model, squares = self.convolution, np.square(kernels)
+        for _, share in self.seen_sums(np.square(kernels), halo):
+            yield np.clip(share, 0, 1)
+
+    def seen_sums(self, kernels: Real, halo: int = 0) -> Iterator[tuple[Tile, Real]]:
+        """Sum of an atom's pixels that count, for each place of the extended maps, tile by tile with a halo."""
+        model = self.convolution
         if self._whole:
             for tile in self.map_tiles(kernels, halo):
-                yield self._framed_share(squares.sum(1), tile.grown(halo, model.map_shape))
+                yield tile, self._framed_sums(kernels.sum(1), tile.grown(halo, model.map_shape))
             return
         if self.in_one_piece:
-            yield np.clip(model.correlate_kernels(model.kernel_spectra(squares), self._weight), 0, 1)
+            all_ = Tile.whole(model.map_shape)
+            yield all_, model.correlate_kernels(model.kernel_spectra(kernels), self._weight)
             return
         outside, (k1, k2) = self.field.outside, model.kernel_shape
-        energy = np.clip(squares.sum((1, 2, 3)), 0, 1)[:, None, None]
+        total = kernels.sum((1, 2, 3))[:, None, None]
 
         def seen(number: int, tile: Tile, shown: Real) -> Real:
             return (~outside[number, tile.rows, tile.cols]).astype(shown.dtype)
 
-        lens = OverlapSave(squares, model.map_shape, halo)
+        lens = OverlapSave(kernels, model.map_shape, halo)
         for tile in lens.map_tiles():
             around = tile.grown(halo, model.map_shape)
             (row, col), (rows, cols) = around.corner, around.shape
             if outside[:, row : row + rows + k1 - 1, col : col + cols + k2 - 1].any():
-                yield np.clip(lens.slope(tile, None, seen)[1], 0, 1)
+                yield tile, lens.slope(tile, None, seen)[1]
             else:
-                yield np.broadcast_to(energy, (len(kernels), rows, cols))
+                yield tile, np.broadcast_to(total, (len(kernels), rows, cols))
 
-    def _framed_share(self, energy: Real, around: Tile) -> Real:
-        """Share of atoms' energy (types, k1, k2) inside the frame, for the places in a tile of the maps."""
+    def _framed_sums(self, kernels: Real, around: Tile) -> Real:
+        """Sum of atoms (types, k1, k2) inside the frame, for the places in a tile of the maps."""
         inside = []
         for part, size, k in zip(
             (around.rows, around.cols), self.data.shape[1:], self.convolution.kernel_shape, strict=True
@@ -257,10 +263,9 @@ class Objective:
             pixel = np.arange(part.start, part.stop)[:, None] + np.arange(1 - k, 1)
             inside.append((pixel >= 0) & (pixel < size))
         if all(part.all() for part in inside):
-            total = np.clip(energy.sum((1, 2)), 0, 1)[:, None, None]
-            return np.broadcast_to(total, (len(energy), *around.shape))
-        down, right = (part.astype(energy.dtype) for part in inside)
-        return np.clip(down @ energy @ right.T, 0, 1)
+            return np.broadcast_to(kernels.sum((1, 2))[:, None, None], (len(kernels), *around.shape))
+        down, right = (part.astype(kernels.dtype) for part in inside)
+        return np.asarray(down @ kernels @ right.T)
 
     def value(self, kernels: Real, maps: Real, penalty: Penalty) -> float:
         """ψ at these kernels (types, slices, k1, k2) and extended maps, with the best bias."""

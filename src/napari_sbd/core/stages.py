@@ -124,7 +124,7 @@ def widen(objective: Objective, begin: Iterate, levels: Levels, penalty: Penalty
     steps = fit_maps(objective, begin.kernels, begin.maps, here, WIDE_MAPS)
     best = yield from follow(steps, "whole image", here.lam, 0, begin)
     if rounds:
-        best = yield from _reweighted(objective, best, here, WIDE)
+        best = yield from _reweighted(objective, best, here, WIDE, screened=True)
     return best
 
 
@@ -156,9 +156,15 @@ def _stays(before: Iterate, after: Iterate) -> bool:
     return bool(turned < STILL and np.array_equal(before.maps != 0, after.maps != 0))
 
 
-def _reweighted(objective: Objective, best: Iterate, penalty: Penalty, schedule: Schedule = REFINE) -> Steps:
+def _reweighted(
+    objective: Objective,
+    best: Iterate,
+    penalty: Penalty,
+    schedule: Schedule = REFINE,
+    screened: bool = False,
+) -> Steps:
     heavier = reweighting(objective, best, penalty)
-    steps = alternate(objective, best.kernels, best.maps, heavier, schedule)
+    steps = alternate(objective, best.kernels, best.maps, heavier, schedule, screened)
     return (yield from follow(steps, "refine", penalty.lam, 0, best))
 
 

@@ -107,12 +107,16 @@ class SupportModel:
         return KernelQuadratic(self, amplitudes)
 
 
-def correlations(kernels: Real) -> Real:
-    """`Σ a_k[u] a_l[u + d]` over u and slices for all pairs of types, (types, types, 2 k1 - 1, 2 k2 - 1)."""
+def correlations(kernels: Real, others: Real | None = None) -> Real:
+    """`Σ a_k[u] b_l[u + d]` over u and slices for all pairs of types, (types, types, 2 k1 - 1, 2 k2 - 1).
+
+    The others, b, are the kernels themselves if not given.
+    """
     k1, k2 = kernels.shape[-2:]
     size = fft.next_fast_len(2 * k1 - 1), fft.next_fast_len(2 * k2 - 1, real=True)
     spectra = fft.rfft2(kernels, size)
-    table = fft.irfft2(np.einsum("ksuv,lsuv->kluv", np.conj(spectra), spectra), size)
+    seen = spectra if others is None else fft.rfft2(others, size)
+    table = fft.irfft2(np.einsum("ksuv,lsuv->kluv", np.conj(spectra), seen), size)
     rows, cols = np.arange(1 - k1, k1), np.arange(1 - k2, k2)
     return np.ascontiguousarray(table[..., rows[:, None], cols])
 
