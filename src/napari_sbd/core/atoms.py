@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -28,6 +29,8 @@ FARTHEST_MOVE = 1.5  # px in all, for an atom that is to stay a defect
 SETTLED, NEARLY_ALL = 3e-3, 0.99  # px, within which steps end once so many atoms move no farther
 AT_ONCE = 256  # atoms whose patches are read together: they fit into the cache
 DAMPING = 1e-2  # of the positions, against atoms that overlap almost wholly
+# Several judge one and the same iterate.
+_KNOWN: WeakKeyDictionary[Iterate, Atoms] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,12 @@ class Atoms:
 
 def atoms_of(found: Iterate) -> Atoms:
     """The defects of an iterate's maps, see `find_peaks`; centres in pixels of the extended maps."""
+    if found not in _KNOWN:
+        _KNOWN[found] = _atoms_of(found)
+    return _KNOWN[found]
+
+
+def _atoms_of(found: Iterate) -> Atoms:
     window = (found.kernels.shape[-2], found.kernels.shape[-1])
     peaks = [find_peaks(map_, window) for map_ in found.maps]
     offset = np.array([k // 2 for k in window])

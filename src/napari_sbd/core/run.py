@@ -29,7 +29,6 @@ from napari_sbd.core.sites import Sites
 from napari_sbd.core.start import NO_STARTS, Starts
 from napari_sbd.core.steps import Snapshot, shown_as
 from napari_sbd.core.tiles import bands
-from napari_sbd.core.verdict import residual_of
 
 Real = NDArray[np.floating]
 
@@ -114,13 +113,13 @@ class Run:
         best = upright(self._best())
         kernels, maps, norms = in_image_unit(best, self.scales)
         peaks = self._peaks(best, norms, refine=status == "finished")
-        left = residual_of(self.raw, best)
+        left = self.raw.left(best.kernels, best.maps)
         levels = amplitude_noise(self.raw, left, best.kernels, norms)
         left *= self.scales.astype(left.dtype)[:, None, None]
         noise = robust_std(sampled(left, self.seen.mask))
         quality = self._quality(left, noise)
         del left
-        return Recovery(
+        recovery = Recovery(
             self.seen,
             self.parameters,
             kernels,
@@ -135,6 +134,8 @@ class Run:
             history=pd.DataFrame(self.history, columns=["seconds", "stage", "start", "lam", "objective"]),
             versions=dict(_versions()),
         )
+        recovery.remember(self.raw.data, self.scales)
+        return recovery
 
     def _best(self) -> Iterate:
         """The best until now, on the image as given."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from napari_sbd.core.alternation import alternate, crowded, fit_kernels_on_sphere, fit_maps, unpenalised
 from napari_sbd.core.descent import Iterate, Schedule, descend
 from napari_sbd.core.objective import Objective, Penalty
+from napari_sbd.core.rearrange import tangled
 from napari_sbd.core.resize import recentred
 from napari_sbd.core.sites import Sites
 from napari_sbd.core.sparsity import Levels, penalty_from_residual
@@ -131,6 +132,8 @@ def widen(objective: Objective, begin: Iterate, levels: Levels, penalty: Penalty
 def untangle(objective: Objective, best: Iterate, levels: Levels, penalty: Penalty) -> Steps:
     """Close defects are told apart and rearranged, at the penalty that what is left asks for."""
     lam = levels.last
+    if not tangled(best):
+        return best
     if not levels.fixed:
         wanted = residual_level(objective, best, levels)
         lam = lam if WORTH < wanted / lam < 1 / WORTH else wanted
