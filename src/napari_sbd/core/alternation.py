@@ -30,6 +30,7 @@ MOST_SOLVES, SOLVED = 20, 1e-4  # of the amplitudes on a support that stays
 SLIGHT = 2e-3  # of the sites: so many fresh ones are not worth another round
 LEADING = 0.5  # of the best candidate's excess over λ nearby, below which another may be its side lobe
 SLACK = 1e-3  # of λ, by which a correlation must exceed it to be a candidate
+LARGE = 400 * 400  # places, from which a look at all of them costs more than following what has changed
 RISEN = 0.05  # of λ, by which correlations may have risen since a screening that need not be repeated
 ROUGH = 1e-3  # of a gradient, to which kernels are solved where only their place is wanted
 FINER = 0.05  # of the tolerance of kernels, to which each step solves them
@@ -187,7 +188,7 @@ class _Alternation:
 
     def _slopes(self, active: Active) -> Iterator[tuple[Tile, Tile, Real]]:
         """Correlations of the kernels with the residual; where kernels stay, a large image is gone through once."""
-        if self.objective.in_one_piece or not self.held:
+        if self.like[0].size < LARGE or not self.held:
             yield from self.objective.slopes(self.kernels, active, halo=1)
             return
         if self.slopes is None:
