@@ -104,9 +104,11 @@ def refine(objective: Objective, best: Iterate, levels: Levels, penalty: Penalty
     appear; residuals that keep structure ask for a larger one.
     """
     lam = levels.last
-    best = yield from _rounds(objective, best, penalty.at(lam), rounds)
     if not rounds:
         return best
+    if not (levels.fixed or levels.dense):
+        lam = residual_level(objective, best, levels)
+    best = yield from _rounds(objective, best, penalty.at(lam), rounds)
     if not levels.fixed:
         wanted = residual_level(objective, best, levels)
         if wanted > lam:
