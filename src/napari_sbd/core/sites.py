@@ -149,8 +149,9 @@ class Field:
         hidden = self.hidden(sites) if hidden is None else hidden
         slices, numbers = len(self.target), len(hidden.numbers)
         totals = kernels.sum((2, 3), dtype=float)[sites.kinds]
-        values = kernels.reshape(len(kernels), -1)[sites.kinds[hidden.numbers][hidden.at], hidden.places]
-        lost = np.bincount(hidden.at * slices + hidden.slices, values, numbers * slices)
+        values = kernels.take(hidden.labels(sites.kinds, kernels))
+        owners = hidden.at if slices == 1 else hidden.at * slices + hidden.slices
+        lost = np.bincount(owners, values, numbers * slices)
         totals[hidden.numbers] -= lost.reshape(-1, slices)
         return np.asarray(totals)
 
@@ -248,8 +249,14 @@ class Hidden:
     def _bounds(self) -> Index:
         return np.searchsorted(self.at, np.arange(len(self.numbers) + 1))
 
+    def labels(self, kinds: Index, kernels: Real) -> Index:
+        """Where each entry's pixel stands in kernels (types, slices, k1, k2), flat; `kinds` are the sites'."""
+        if len(kernels) == 1:
+            return self.places
+        return kinds[self.numbers][self.at] * kernels[0].size + self.places
+
     def atoms(self, kernels: Real, kinds: Index) -> sparse.csr_matrix:
-        """Matrix (numbers, pixels) of what of each atom is hidden; kernels are (types, flat)."""
-        values = kernels[kinds[self.numbers][self.at], self.places]
+        """Matrix (numbers, pixels) of what of each atom is hidden."""
+        values = kernels.take(self.labels(kinds, kernels))
         shape = (len(self.numbers), self.size)
         return sparse.csr_matrix((values, self.pixels, self._bounds), shape=shape)

@@ -63,14 +63,13 @@ class SupportModel:
         """
         kinds, hidden = self.sites.kinds, self.hidden
         values = self._products(correlations(kernels), offsets)
-        flat = kernels.reshape(self.types, -1)
-        unseen = hidden.atoms(flat, kinds)
+        unseen = hidden.atoms(kernels, kinds)
         means = self._sums(kernels)
         shape = (len(self.sites),) * 2
         if len(self.sites) <= DENSE:
             full = np.zeros(shape, kernels.dtype)
             full[self.pairs.first, self.pairs.second] = values
-            full[np.ix_(hidden.numbers, hidden.numbers)] -= (unseen @ unseen.T).toarray()
+            full[np.ix_(hidden.numbers, hidden.numbers)] -= (unseen @ unseen.T.tocsr()).toarray()
             full -= means @ means.T
             return Gram(full, None)
         bounds = np.searchsorted(self.pairs.first, np.arange(len(self.sites) + 1))
@@ -80,7 +79,7 @@ class SupportModel:
             shape=(len(self.sites), len(hidden.numbers)),
         )
         covered = place @ unseen
-        return Gram((thin - covered @ covered.T).tocsr(), means)
+        return Gram((thin - covered @ covered.T.tocsr()).tocsr(), means)
 
     def _products(self, table: Real, offsets: Real | None) -> Real:
         """Entries of correlation tables (types, types, lags) for all pairs of sites."""
@@ -146,14 +145,11 @@ class KernelQuadratic:
                 self.linear[kind, number] += (x[some] @ patches).reshape(model.shape[2:])
         self._spectra = self._lag_spectra(amplitudes)
         hidden = model.hidden
-        self._weights = amplitudes[hidden.numbers][hidden.at]
-        self._kinds = kinds[hidden.numbers][hidden.at]
-        size = int(np.prod(model.shape[1:]))
-        seen = [np.full(size, x.sum(dtype=float)) for x in own]
-        lost = np.bincount(self._kinds * size + hidden.places, self._weights, types * size)
-        self._seen = (
-            (np.stack(seen) - lost.reshape(types, size)).reshape(model.shape).astype(amplitudes.dtype)
-        )
+        self._weights = amplitudes[hidden.numbers].take(hidden.at)
+        self._labels = hidden.labels(kinds, self.linear)
+        seen = np.reshape([x.sum(dtype=float) for x in own], (-1, 1, 1, 1))
+        lost = np.bincount(self._labels, self._weights, self.linear.size)
+        self._seen = (seen - lost.reshape(model.shape)).astype(amplitudes.dtype)
 
     def _lag_spectra(self, amplitudes: Real) -> NDArray[np.complexfloating]:
         model, types = self.model, self.model.types
@@ -177,12 +173,10 @@ class KernelQuadratic:
         return image - self._unseen(kernels) - self._of_means(kernels)
 
     def _unseen(self, kernels: Real) -> Real:
-        hidden, types = self.model.hidden, self.model.types
-        flat = kernels.reshape(types, -1)
-        painted = np.bincount(hidden.pixels, flat[self._kinds, hidden.places] * self._weights, hidden.size)
-        size = flat.shape[1]
-        read = painted[hidden.pixels] * self._weights
-        back = np.bincount(self._kinds * size + hidden.places, read, types * size)
+        hidden = self.model.hidden
+        painted = np.bincount(hidden.pixels, kernels.take(self._labels) * self._weights, hidden.size)
+        read = painted.take(hidden.pixels) * self._weights
+        back = np.bincount(self._labels, read, kernels.size)
         return np.asarray(back.reshape(kernels.shape).astype(kernels.dtype))
 
     def _of_means(self, kernels: Real) -> Real:
