@@ -45,6 +45,14 @@ class SupportModel:
         """The image's patches at the sites."""
         return Patches(self.field, self.sites)
 
+    @cached_property
+    def circular_lags(self) -> NDArray[np.intp]:
+        """Lags of all pairs, first less second, as flat indices of a table that wraps round."""
+        k1, k2 = self.field.window
+        # What the first type's kernel sees of the second's is at minus that.
+        down, right = np.divmod(self.pairs.lag, 2 * k2 - 1)
+        return (down - k1 + 1) % self._size[0] * self._size[1] + (right - k2 + 1) % self._size[1]
+
     def reach(self, kernels: Real) -> Real:
         """Correlation of each site's kernel with the target there, (sites,)."""
         flat = kernels.reshape(self.types, self.shape[1], -1)
@@ -116,8 +124,8 @@ def correlations(kernels: Real, others: Real | None = None) -> Real:
     spectra = fft.rfft2(kernels, size)
     seen = spectra if others is None else fft.rfft2(others, size)
     table = fft.irfft2(np.einsum("ksuv,lsuv->kluv", np.conj(spectra), seen), size)
-    rows, cols = np.arange(1 - k1, k1), np.arange(1 - k2, k2)
-    return np.ascontiguousarray(table[..., rows[:, None], cols])
+    middle = np.roll(table, (k1 - 1, k2 - 1), axis=(-2, -1))
+    return np.ascontiguousarray(middle[..., : 2 * k1 - 1, : 2 * k2 - 1])
 
 
 class Gram:
@@ -154,16 +162,10 @@ class KernelQuadratic:
     def _lag_spectra(self, amplitudes: Real) -> NDArray[np.complexfloating]:
         model, types = self.model, self.model.types
         pairs, kinds = model.pairs, model.sites.kinds
-        pick = (kinds[pairs.second] * types + kinds[pairs.first]) * model._lags + pairs.lag
-        products = amplitudes[pairs.first] * amplitudes[pairs.second]
-        table = np.bincount(pick, products, types * types * model._lags)
-        k1, k2 = model.field.window
-        # First less second as lag: what the first type's kernel sees of the second's is at minus that.
-        table = table.reshape(types, types, 2 * k1 - 1, 2 * k2 - 1).astype(amplitudes.dtype)
-        circular = np.zeros((types, types, *model._size), amplitudes.dtype)
-        rows, cols = np.arange(1 - k1, k1), np.arange(1 - k2, k2)
-        circular[..., rows[:, None], cols] = table
-        return np.asarray(fft.rfft2(circular))
+        size = model._size[0] * model._size[1]
+        pick = (kinds[pairs.second] * types + kinds[pairs.first]) * size + model.circular_lags
+        table = np.bincount(pick, amplitudes[pairs.first] * amplitudes[pairs.second], types * types * size)
+        return np.asarray(fft.rfft2(table.reshape(types, types, *model._size).astype(amplitudes.dtype)))
 
     def product(self, kernels: Real) -> Real:
         """G A."""
