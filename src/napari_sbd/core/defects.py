@@ -65,7 +65,7 @@ def find_peaks(extended: Real, kernel_shape: tuple[int, int]) -> Peaks:
     >>> peaks.centres.tolist(), peaks.amplitudes.tolist()
     ([[4.0, 4.75]], [4.0])
     """
-    active = np.column_stack(np.divmod(np.flatnonzero(extended), extended.shape[1]))
+    active = np.column_stack(np.divmod(np.flatnonzero(extended != 0), extended.shape[1]))
     if not len(active):
         return Peaks(np.empty((0, 2)), np.empty(0))
     summits, heights = _summits(extended, active)

@@ -106,7 +106,7 @@ def in_image_unit(found: Iterate, scales: Real) -> tuple[Real, Real, Real]:
 
 def _scaled(maps: Real, factors: Real, dtype: type[np.floating]) -> Real:
     """Maps times a factor for each type; of those nearly empty only what is not zero takes memory."""
-    if np.count_nonzero(maps) * FEW > maps.size:
+    if np.count_nonzero(maps != 0) * FEW > maps.size:
         return np.asarray((maps * factors[:, None, None]).astype(dtype))
     sites = Sites.of(maps)
     scaled = np.zeros(maps.shape, dtype)

@@ -30,7 +30,7 @@ class Sites:
     @classmethod
     def of(cls, maps: Real | NDArray[np.bool_]) -> Sites:
         """The support of maps."""
-        flat = np.flatnonzero(maps)
+        flat = np.flatnonzero(maps != 0)  # of truth values, which is many times faster
         kinds, places = np.divmod(flat, maps[0].size)
         return cls(kinds, *np.divmod(places, maps.shape[2]))
 

@@ -126,7 +126,7 @@ class Active:
     @classmethod
     def of(cls, maps: Real) -> Active:
         """All of an array."""
-        flat = np.flatnonzero(maps)
+        flat = np.flatnonzero(maps != 0)
         kinds, places = np.divmod(flat, maps[0].size)
         rows, cols = np.divmod(places, maps.shape[2])
         return cls(kinds, rows, cols, maps[kinds, rows, cols])
@@ -219,7 +219,7 @@ class OverlapSave:
             (row, col), (rows, cols) = tile.corner, tile.shape
             piece = maps[:, row : row + rows + k1 - 1, col : col + cols + k2 - 1]
             shown = np.zeros((self.kernels.shape[1], rows, cols), maps.dtype)
-            count = np.count_nonzero(piece)
+            count = np.count_nonzero(piece != 0)
             if count * k1 * k2 > t1 * t2:
                 seen: Seen | None = self._transform(piece)
             else:
