@@ -40,6 +40,7 @@ class HeldSlopes:
         for tile, _, slope in objective.slopes(kernels, active):
             self.values[:, tile.rows, tile.cols] = slope
         self._table = correlations(kernels)
+        self._means = np.zeros(kernels.shape[1])
 
     def follow(self, active: Active) -> None:
         """Go over to other amplitudes."""
@@ -70,8 +71,11 @@ class HeldSlopes:
     def _follow_bias(self, sites: Sites, change: Real) -> None:
         """Take over what the change does to the bias, which is the residual's mean."""
         field = self.objective.field
-        means = (change.astype(float) @ field.seen_sums(self.kernels, sites) / field.count).astype(change.dtype)
-        shown = self.kernels * means[None, :, None, None]
+        self._means += change.astype(float) @ field.seen_sums(self.kernels, sites) / field.count
+        shown = self.kernels * self._means[None, :, None, None].astype(change.dtype)
+        if np.abs(shown).sum((1, 2, 3)).max() <= SLIGHT * np.abs(self.active.values).max(initial=0):
+            return
+        self._means[:] = 0
         for tile, part in self.objective.seen_sums(shown):
             self.values[:, tile.rows, tile.cols] += part
 
