@@ -58,10 +58,11 @@ def test_the_kernel_step_ends_where_the_gradient_along_the_sphere_is_zero(model)
         maps[1:] = 0
     seen, amplitudes = on_support(objective, kernels, maps)
     quadratic = seen.quadratic(amplitudes)
-    best = quadratic.minimised(kernels)
+    best, value = quadratic.minimised(kernels)
     slope = tangent(best[:1], objective.kernel_gradient(best, maps)[:1])
     assert np.linalg.norm(slope) < 1e-3 * np.linalg.norm(quadratic.linear[0])
-    assert quadratic.value(best) < quadratic.value(kernels)
+    assert value == pytest.approx(quadratic.value(best), rel=1e-6)
+    assert value < quadratic.value(kernels)
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from scipy import spatial
 
 from napari_sbd.core.amplitudes import solve_amplitudes
 from napari_sbd.core.descent import Iterate, Schedule, descend, solve_maps
+from napari_sbd.core.held_slopes import HeldSlopes
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.sites import Sites, largest_of_neighbours
 from napari_sbd.core.support_model import SupportModel
@@ -29,13 +30,25 @@ MOST_SOLVES, SOLVED = 20, 1e-4  # of the amplitudes on a support that stays
 SLIGHT = 2e-3  # of the sites: so many fresh ones are not worth another round
 LEADING = 0.5  # of the best candidate's excess over λ nearby, below which another may be its side lobe
 SLACK = 1e-3  # of λ, by which a correlation must exceed it to be a candidate
+LARGE = 400 * 400  # places, from which a look at all of them costs more than following what has changed
+RISEN = 0.05  # of λ, by which correlations may have risen since a screening that need not be repeated
+ROUGH = 1e-3  # of a gradient, to which kernels are solved where only their place is wanted
+FINER = 0.05  # of the tolerance of kernels, to which each step solves them
 
 
 def alternate(
-    objective: Objective, kernels: Real, maps: Real, penalty: Penalty, schedule: Schedule
+    objective: Objective,
+    kernels: Real,
+    maps: Real,
+    penalty: Penalty,
+    schedule: Schedule,
+    screened: bool = False,
 ) -> Iterator[Iterate]:
-    """Minimise ψ in maps and kernels by exact steps in turn, from these on; yields every iterate."""
-    return _Alternation(objective, kernels, maps, penalty, held=False).run(schedule)
+    """Minimise ψ in maps and kernels by exact steps in turn, from these on; yields every iterate.
+
+    `screened` says that no place off the support is above λ to begin with.
+    """
+    return _Alternation(objective, kernels, maps, penalty, held=False).run(schedule, screened)
 
 
 def fit_maps(
@@ -51,11 +64,12 @@ def crowded(sites: int, maps: Real) -> bool:
 
 
 def fit_kernels_on_sphere(objective: Objective, kernels: Real, maps: Real) -> Real:
-    """The kernels of unit norm that minimise ψ for maps that stay."""
+    """The kernels of unit norm that minimise ψ for maps that stay, roughly."""
     sites = Sites.of(maps)
     if not len(sites):
         return kernels
-    return SupportModel(objective.field, sites, len(kernels)).quadratic(sites.read(maps)).minimised(kernels)
+    quadratic = SupportModel(objective.field, sites, len(kernels)).quadratic(sites.read(maps))
+    return quadratic.minimised(kernels, ROUGH)[0]
 
 
 def unpenalised(objective: Objective, kernels: Real, maps: Real, nonnegative: bool) -> Iterate | None:
@@ -83,15 +97,18 @@ class _Alternation:
         self.kernels, self.like = kernels, maps
         self.sites = Sites.of(maps)
         self.amplitudes = self.sites.read(maps)
+        self.screened: tuple[Real, Real] | None = None
+        self.model: SupportModel | None = None
+        self.slopes: HeldSlopes | None = None
 
-    def run(self, schedule: Schedule) -> Iterator[Iterate]:
+    def run(self, schedule: Schedule, screened: bool = False) -> Iterator[Iterate]:
         since, moved = SCREENING, np.inf
         for step in range(schedule.steps):
             settled = moved < schedule.tolerance
-            if settled and not schedule.thorough:
+            if settled and not (schedule.thorough and self._may_have_risen()):
                 return
             if since >= SCREENING or settled:
-                fresh = self._candidates()
+                fresh = Sites.none() if screened and step == 0 else self._candidates()
                 if settled and len(fresh) <= SLIGHT * len(self.sites):
                     return
                 self._work_on(fresh)
@@ -104,7 +121,7 @@ class _Alternation:
                 if not len(self.sites):
                     yield Iterate(self.kernels, self._maps(), self.objective.field.energy)
                     return
-            value, moved = self._step()
+            value, moved = self._step(FINER * schedule.tolerance)
             since = SCREENING if self.held else since + 1
             yield Iterate(self.kernels, self._maps(), value)
 
@@ -114,14 +131,25 @@ class _Alternation:
     def _work_on(self, fresh: Sites) -> None:
         """Go on with the sites that are active and with fresh ones."""
         kept = self.amplitudes != 0
-        self.sites = self.sites.chosen(kept).joined(fresh)
-        none = np.zeros(len(fresh), self.amplitudes.dtype)
-        self.amplitudes = np.append(self.amplitudes[kept], none)
-        if len(self.sites) and not crowded(len(self.sites), self.like):
-            self.model = SupportModel(self.objective.field, self.sites, len(self.kernels))
+        if self.model is None or len(fresh) or not kept.all():
+            self.sites = self.sites.chosen(kept).joined(fresh)
+            none = np.zeros(len(fresh), self.amplitudes.dtype)
+            self.amplitudes = np.append(self.amplitudes[kept], none)
+            if len(self.sites) and not crowded(len(self.sites), self.like):
+                self.model = SupportModel(self.objective.field, self.sites, len(self.kernels))
+        self.screened = self.kernels, self.amplitudes
 
-    def _step(self) -> tuple[float, float]:
+    def _may_have_risen(self) -> bool:
+        """Whether a place may have come above λ since the last screening, by what has moved since."""
+        assert self.screened is not None
+        kernels, amplitudes = self.screened
+        turned = np.linalg.norm((self.kernels - kernels).reshape(len(kernels), -1), axis=1).max()
+        change, largest = (np.abs(x).max() for x in (self.amplitudes - amplitudes, self.amplitudes))
+        return bool(change + turned * largest > RISEN * self.penalty.lam)
+
+    def _step(self, tolerance: float) -> tuple[float, float]:
         """Solve amplitudes, then kernels; returns ψ and how far what was solved last has moved."""
+        assert self.model is not None
         price = self._price()
         reach, gram = self.model.reach(self.kernels), self.model.gram(self.kernels)
         before = self.amplitudes
@@ -132,10 +160,10 @@ class _Alternation:
             moved = float(np.linalg.norm(now - before)) / max(float(np.linalg.norm(now)), TINY)
             return rest + 0.5 * float(np.vdot(now, gram @ now)) - float(np.vdot(now, reach)), moved
         quadratic = self.model.quadratic(now)
-        turned = quadratic.minimised(self.kernels)
+        turned, value = quadratic.minimised(self.kernels, tolerance)
         moved = float(np.linalg.norm((turned - self.kernels).reshape(len(turned), -1), axis=1).max())
         self.kernels = turned
-        return rest + quadratic.value(turned), moved
+        return rest + value, moved
 
     def _price(self) -> Real:
         weights = self.penalty.weights
@@ -149,7 +177,7 @@ class _Alternation:
         here = Active(active.kinds, active.rows, active.cols, self.amplitudes[kept])
         found: list[Sites] = [Sites.none()]
         excess: list[Real] = [np.empty(0)]
-        for tile, around, slope in self.objective.slopes(self.kernels, here, halo=1):
+        for tile, around, slope in self._slopes(here):
             sites, own = self._above(tile, around, slope, active)
             found.append(sites)
             excess.append(own)
@@ -157,6 +185,19 @@ class _Alternation:
         if self.objective.in_one_piece or len(fresh) <= len(active):
             return fresh
         return fresh.chosen(_leading(fresh, own, self.objective.convolution.kernel_shape))
+
+    def _slopes(self, active: Active) -> Iterator[tuple[Tile, Tile, Real]]:
+        """Correlations of the kernels with the residual; where kernels stay, a large image is gone through once."""
+        if self.like[0].size < LARGE or not self.held:
+            yield from self.objective.slopes(self.kernels, active, halo=1)
+            return
+        if self.slopes is None:
+            self.slopes = HeldSlopes(self.objective, self.kernels, active)
+        else:
+            self.slopes.follow(active)
+        for tile in self.objective.map_tiles(self.kernels):
+            around = tile.grown(1, self.objective.convolution.map_shape)
+            yield tile, around, self.slopes.values[:, around.rows, around.cols]
 
     def _above(self, tile: Tile, around: Tile, slope: Real, active: Sites) -> tuple[Sites, Real]:
         """The candidates in one tile, from the correlation in it and its halo, and their excess over λ."""

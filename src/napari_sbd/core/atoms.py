@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy import linalg
+from scipy import linalg, special
 from scipy.sparse.linalg import LinearOperator, cg
 
 from napari_sbd.core.defects import WEAKEST, Peaks, find_peaks, typical_amplitude
@@ -26,8 +27,11 @@ SMALLEST_DAMPING = 1e-4  # of the amplitudes
 LONGEST_MOVE = 0.5  # px in one Newton step
 FARTHEST_MOVE = 1.5  # px in all, for an atom that is to stay a defect
 SETTLED, NEARLY_ALL = 3e-3, 0.99  # px, within which steps end once so many atoms move no farther
+FAR = 0.1  # px, by which so many atoms must have moved for the Hessian to be another
 AT_ONCE = 256  # atoms whose patches are read together: they fit into the cache
 DAMPING = 1e-2  # of the positions, against atoms that overlap almost wholly
+# Several judge one and the same iterate.
+_KNOWN: WeakKeyDictionary[Iterate, Atoms] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,12 @@ class Atoms:
 
 def atoms_of(found: Iterate) -> Atoms:
     """The defects of an iterate's maps, see `find_peaks`; centres in pixels of the extended maps."""
+    if found not in _KNOWN:
+        _KNOWN[found] = _atoms_of(found)
+    return _KNOWN[found]
+
+
+def _atoms_of(found: Iterate) -> Atoms:
     window = (found.kernels.shape[-2], found.kernels.shape[-1])
     peaks = [find_peaks(map_, window) for map_ in found.maps]
     offset = np.array([k // 2 for k in window])
@@ -133,7 +143,7 @@ class Taps:
 
 def _sinc(distance: Real) -> Real:
     inside = np.clip(1 - (distance / (TAPS / 2)) ** 2, 0, None)
-    return np.asarray(np.sinc(distance) * np.i0(KAISER * np.sqrt(inside)) / np.i0(KAISER))
+    return np.asarray(np.sinc(distance) * special.i0(KAISER * np.sqrt(inside)) / special.i0(KAISER))
 
 
 def fit_atoms(objective: Objective, kernels: Real, atoms: Atoms) -> Atoms:
@@ -156,26 +166,27 @@ def fit_atoms(objective: Objective, kernels: Real, atoms: Atoms) -> Atoms:
     basis = basis.astype(kernels.dtype)
     damping, best, here = 1.0, np.inf, atoms
     slope: Real = np.zeros((3, len(atoms.kinds)))
+    hessian = _hessian(objective, basis, atoms)
     for _ in range(NEWTON_STEPS):
         value, trial = _slope(objective, kernels, basis, here)
         if value <= best:
             best, atoms, slope, damping = value, here, trial, damping / FASTER
         else:
             damping *= SLOWER
-        step = _newton_step(objective, basis, atoms, slope, damping)
+        step = _newton_step(hessian, len(atoms.kinds), slope, damping)
         size = np.where(np.abs(atoms.amplitudes) > 0, atoms.amplitudes, 1)
         moves = np.clip(step[1:] / size, -LONGEST_MOVE, LONGEST_MOVE)
         here = Atoms(atoms.centres + moves.T, atoms.amplitudes + step[0], atoms.kinds)
-        if np.quantile(np.abs(moves).max(0), NEARLY_ALL, method="higher") < SETTLED:
+        moved = np.quantile(np.abs(moves).max(0), NEARLY_ALL, method="higher")
+        if moved < SETTLED:
             return here
+        if moved > FAR:
+            hessian = _hessian(objective, basis, here)
     return here if misfit(_left(objective, kernels, here)[1]) <= best else atoms
 
 
-def _newton_step(objective: Objective, basis: Real, atoms: Atoms, slope: Real, damping: float) -> Real:
-    """Change of amplitude, and amplitude times displacement along rows and columns, (3, n).
-
-    The Hessian is that of atoms between pixels, but for what the mask hides of them.
-    """
+def _hessian(objective: Objective, basis: Real, atoms: Atoms) -> tuple[Gram, Real]:
+    """Gram matrix of atoms between pixels and of their slopes, but for what the mask hides; its diagonal."""
     types, number = len(basis) // 3, len(atoms.kinds)
     rows, cols = (
         np.clip(np.rint(atoms.centres[:, axis]).astype(int), 0, objective.convolution.map_shape[axis] - 1)
@@ -185,8 +196,13 @@ def _newton_step(objective: Objective, basis: Real, atoms: Atoms, slope: Real, d
     sites = Sites(part + np.tile(atoms.kinds, 3), np.tile(rows, 3), np.tile(cols, 3))
     offsets = np.tile(atoms.centres - np.column_stack([rows, cols]), (3, 1))
     gram = SupportModel(objective.field, sites, 3 * types).gram(basis, offsets)
-    norms = np.sum(np.square(basis, dtype=float), axis=(1, 2, 3))[sites.kinds]
-    extra = damping * norms * np.where(sites.kinds < types, SMALLEST_DAMPING, DAMPING)
+    return gram, np.sum(np.square(basis, dtype=float), axis=(1, 2, 3))[sites.kinds]
+
+
+def _newton_step(hessian: tuple[Gram, Real], number: int, slope: Real, damping: float) -> Real:
+    """Change of amplitude, and amplitude times displacement along rows and columns, (3, n)."""
+    gram, norms = hessian
+    extra = damping * norms * np.repeat([SMALLEST_DAMPING, DAMPING, DAMPING], number)
     return _solved(gram, extra, norms, -slope.ravel()).reshape(3, number)
 
 

@@ -67,7 +67,7 @@ class Convolution:
 
     def kernel_spectra(self, kernels: Real) -> Complex:
         """Fourier transform of kernels (types, slices, k1, k2)."""
-        return self._spectra(kernels)
+        return spectra_of_small(kernels, self.canvas_shape)
 
     def map_spectra(self, maps: Real) -> Complex:
         """Fourier transform of extended maps (types, n1 + k1 - 1, n2 + k2 - 1)."""
@@ -81,17 +81,30 @@ class Convolution:
 
     def predict(self, kernel_spectra: Complex, map_spectra: Complex) -> Real:
         """`Σ_k a_{k,s} ∗ x_k` on the canvas, (slices, rows, cols); right inside the frame only."""
-        return self._inverse((kernel_spectra * map_spectra[:, None]).sum(0))
+        spectra = kernel_spectra * map_spectra[:, None]
+        return self._inverse(spectra[0] if len(spectra) == 1 else spectra.sum(0))
 
     def correlate_kernels(self, kernel_spectra: Complex, residual: Real) -> Real:
         """Adjoint with respect to the maps: residual canvas (slices, …) to extended maps (types, …)."""
-        spectra = (np.conj(kernel_spectra) * self._spectra(residual)).sum(1)
-        return self._inverse(spectra)[..., : self.map_shape[0], : self.map_shape[1]]
+        return self.correlate_spectra(kernel_spectra, self._spectra(residual))
+
+    def correlate_spectra(self, kernel_spectra: Complex, residual_spectra: Complex) -> Real:
+        """The same from the residual's Fourier transform."""
+        spectra = np.conj(kernel_spectra)
+        spectra *= residual_spectra
+        total = spectra[:, 0] if spectra.shape[1] == 1 else spectra.sum(1)
+        return self._inverse(total)[..., : self.map_shape[0], : self.map_shape[1]]
 
     def correlate_maps(self, map_spectra: Complex, residual: Real) -> Real:
         """Adjoint with respect to the kernels: residual canvas (slices, …) to (types, slices, k1, k2)."""
         spectra = np.conj(map_spectra)[:, None] * self._spectra(residual)
         return self._inverse(spectra)[..., : self.kernel_shape[0], : self.kernel_shape[1]]
+
+
+def spectra_of_small(arrays: Real, shape: tuple[int, int]) -> Complex:
+    """Fourier transform of arrays much smaller than what they are padded to: rows that are zero are left out."""
+    rows = fft.rfft(arrays, shape[1], axis=-1)
+    return np.asarray(fft.fft(rows, shape[0], axis=-2, overwrite_x=True))
 
 
 def largest_gain(spectra: Complex) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,7 @@ def find_peaks(extended: Real, kernel_shape: tuple[int, int]) -> Peaks:
     >>> peaks.centres.tolist(), peaks.amplitudes.tolist()
     ([[4.0, 4.75]], [4.0])
     """
-    active = np.column_stack(np.divmod(np.flatnonzero(extended), extended.shape[1]))
+    active = np.column_stack(np.divmod(np.flatnonzero(extended != 0), extended.shape[1]))
     if not len(active):
         return Peaks(np.empty((0, 2)), np.empty(0))
     summits, heights = _summits(extended, active)
@@ -102,17 +103,23 @@ def _gathered(near: list[Any], active: NDArray[np.intp], values: Real) -> Real:
 
 
 def _summits(extended: Real, active: NDArray[np.intp]) -> tuple[NDArray[np.intp], Real]:
-    """Maxima of the lightly smoothed map (n, 2), and their heights; of sparse maps box by box."""
+    """Maxima of the lightly smoothed map (n, 2), and their heights; of sparse maps box by box.
+
+    An activation with no other in its box is one.
+    """
     half = round(4 * SMOOTHING) + 1  # of what an active pixel can make a maximum of
     side = 4 * half + 1
     if len(active) * side**2 > extended.size:
         smooth = ndimage.gaussian_filter(np.abs(extended), SMOOTHING, mode="constant")
         summits = np.argwhere((smooth == ndimage.maximum_filter(smooth, 3)) & (smooth > 0))
         return summits, smooth[tuple(summits.T)]
-    found, heights = [], []
+    apart = spatial.KDTree(active).query(active, [2], p=np.inf, distance_upper_bound=2 * half + 1)[0][:, 0]
+    alone, close = active[np.isinf(apart)], active[np.isfinite(apart)]
+    found = [alone]
+    heights = [np.abs(extended[tuple(alone.T)]) * _smoothed_point(half)]
     steps = np.arange(side) - 2 * half
-    for first in range(0, len(active), BOXES):
-        some = active[first : first + BOXES]
+    for first in range(0, len(close), BOXES):
+        some = close[first : first + BOXES]
         rows, cols = (some[:, axis, None] + steps for axis in range(2))
         inside = [(i >= 0) & (i < n) for i, n in zip((rows, cols), extended.shape, strict=True)]
         whole = inside[0][:, :, None] & inside[1][:, None, :]
@@ -130,6 +137,14 @@ def _summits(extended: Real, active: NDArray[np.intp]) -> tuple[NDArray[np.intp]
     summits = np.concatenate(found)
     _, once = np.unique(summits[:, 0] * extended.shape[1] + summits[:, 1], return_index=True)
     return summits[once], np.concatenate(heights)[once]
+
+
+@cache
+def _smoothed_point(half: int) -> float:
+    """Height of a single activation of one, lightly smoothed."""
+    point = np.zeros((2 * half + 1,) * 2)
+    point[half, half] = 1
+    return float(ndimage.gaussian_filter(point, SMOOTHING, mode="constant")[half, half])
 
 
 def _reach(summits: NDArray[np.intp]) -> float:

@@ -22,7 +22,7 @@ Real = NDArray[np.floating]
 LARGEST_INERTIA = 0.95
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Iterate:
     """Where a descent stands after a step: kernels, extended maps, and ψ, the bias in closed form."""
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sbd.core.alternation import fit_maps
+from napari_sbd.core.components import Components
 from napari_sbd.core.descent import Iterate, Schedule
 from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.memory import check
@@ -40,7 +41,7 @@ class Domain:
     raw : Objective
         The image as given (normalised), whole.
     whole, part : Objective
-        What is searched, whole and inside the region.
+        What is searched, whole and inside the region; there few components stand for the slices of a stack.
     region : Region
     whitened : bool
     noise : float or None
@@ -49,6 +50,8 @@ class Domain:
         Salient patches of `part` to start from, if they are known.
     crowding : float
         How much of a matched filter's output defects fill, see `crowding`.
+    components : Components or None
+        Those of the part; None where it has the slices of the image.
     """
 
     raw: Objective
@@ -59,6 +62,7 @@ class Domain:
     noise: float | None = None
     patches: list[Real] = field(default_factory=list)
     crowding: float = 0.0
+    components: Components | None = None
 
     @property
     def overlapping(self) -> bool:
@@ -72,11 +76,20 @@ class Domain:
 
     @property
     def alone(self) -> Domain:
-        """The region as an image of its own."""
+        """The region as an image of its own; not of a domain that is whitened."""
         if self.part is self.whole:
             return self
         inner = Region((0, 0), self.region.shape)
-        return replace(self, raw=self.region.cut(self.raw), whole=self.part, region=inner)
+        return replace(self, raw=self.part, whole=self.part, region=inner)
+
+    def in_part(self, kernels: Real) -> Real:
+        """Kernels (types, slices, k1, k2) as they show in the part."""
+        return kernels if self.components is None else self.components.combined(kernels)
+
+    def in_slices(self, kernels: Real) -> Real:
+        """Kernels of the part, or of the whole, as they show in all slices."""
+        whole = self.components is None or kernels.shape[1] == len(self.raw.data)
+        return kernels if whole or self.components is None else self.components.expanded(kernels)
 
     def to_raw(self, found: Iterate, ties: Ties | None = None) -> Iterate:
         """What was found here, as kernels and maps of the image as given."""
@@ -108,7 +121,9 @@ def choose_domain(
     that search, tells.
     """
     region = search_region(raw)
-    part = region.cut(raw)
+    part = raw if region.shape == raw.convolution.image_shape else region.cut(raw)
+    components = Components.of(part)
+    part = part if components is None else components.seen(part)
     window = raw.convolution.kernel_shape
     patches: list[Real] = []
     if like is None:
@@ -117,7 +132,7 @@ def choose_domain(
     else:
         filled = like.crowding
     if filled <= CROWDED:
-        return Domain(raw, raw, part, region, patches=patches, crowding=filled)
+        return Domain(raw, raw, part, region, patches=patches, crowding=filled, components=components)
     check(len(raw.data), raw.convolution.image_shape, crowded=True)
     flat = whiten(raw.data, raw.mask, window)
     whole = Objective(flat.data, raw.mask, window)

@@ -10,7 +10,7 @@ Real = NDArray[np.floating]
 
 # Median absolute deviation to standard deviation, for a normal distribution.
 NORMAL = 1.4826
-ENOUGH = 2**20  # values that tell a median or deviation well: to 0.1 %
+ENOUGH = 2**18  # values that tell a median or deviation well: to 0.2 %
 GOLDEN = 0.6180339887498949
 REACH = 4.0  # deviations, beyond which a residual is no noise
 
@@ -23,7 +23,24 @@ def robust_std(values: Real) -> float:
     >>> round(robust_std(np.append(np.random.default_rng(0).standard_normal(9999), 1e6)), 1)
     1.0
     """
-    return NORMAL * float(np.median(np.abs(values - np.median(values)))) if values.size else 0.0
+    return NORMAL * median(np.abs(values - median(values))) if values.size else 0.0
+
+
+def median(values: Real) -> float:
+    """Median of all values, none of them NaN; of an even number the mean of the two in the middle.
+
+    As NumPy's, in a fraction of its time: one partition at one place is what processors do best.
+
+    Examples
+    --------
+    >>> median(np.array([3.0, 1.0, 2.0])), median(np.array([4.0, 1.0, 2.0, 9.0]))
+    (2.0, 3.0)
+    """
+    flat = values.ravel()
+    half = len(flat) // 2
+    parted = np.partition(flat, half)
+    upper = float(parted[half])
+    return upper if len(flat) % 2 else (float(parted[:half].max()) + upper) / 2
 
 
 def sampled(values: Real, mask: NDArray[np.bool_] | None = None) -> Real:
@@ -107,7 +124,7 @@ def grain(residual: Real, mask: NDArray[np.bool_]) -> float:
     >>> round(grain(noise, mask), 1), round(grain(smooth, mask))
     (1.0, 8)
     """
-    values = np.where(mask, residual - np.median(residual[mask]), 0.0) if mask.any() else np.zeros(mask.shape)
+    values = np.where(mask, residual - median(residual[mask]), 0.0) if mask.any() else np.zeros(mask.shape)
     reach = REACH * robust_std(values[mask])
     power = np.abs(fft.fft2(np.clip(values, -reach, reach))) ** 2
     mean = float(power.mean())

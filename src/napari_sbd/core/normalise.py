@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sbd.core.noise import sampled, white_noise
+from napari_sbd.core.noise import median, sampled, white_noise
 from napari_sbd.core.observation import Observation
 from napari_sbd.core.tiles import bands
 
@@ -30,44 +30,47 @@ def normalised(seen: Observation) -> Normalised:
 
     Slices of equal noise are what least squares over a stack presuppose: a bad slice weighs little.
     """
-    medians, largest, weights = np.array(
-        [
-            _levels(values, inside, len(seen.data) > 1)
-            for values, inside in zip(seen.data, seen.mask, strict=True)
-        ]
-    ).T
-    data = np.zeros(seen.data.shape, np.float32)
-    scales = largest * weights
-    deviation = _deviation(seen, medians, scales)
-    for number, (values, inside) in enumerate(zip(seen.data, seen.mask, strict=True)):
+    levels = [
+        _levels(values, inside, len(seen.data) > 1)
+        for values, inside in zip(seen.data, seen.mask, strict=True)
+    ]
+    deviation = _deviation(seen, levels)
+    data = np.empty(seen.data.shape, np.float32)
+    for values, inside, image, (middle, scale) in zip(seen.data, seen.mask, data, levels, strict=True):
         for rows in bands(seen.shape):
-            centred = np.where(inside[rows], values[rows] - medians[number], 0)
-            data[number, rows] = centred / largest[number] / weights[number] / deviation
-    return Normalised(data, scales * deviation)
+            image[rows] = (values[rows] - middle) / scale / deviation
+            if not inside[rows].all():
+                image[rows][~inside[rows]] = 0
+    return Normalised(data, np.array([scale for _, scale in levels]) * deviation)
 
 
-def _levels(values: Real, inside: NDArray[np.bool_], weighted: bool) -> tuple[float, float, float]:
-    """Median of a slice; its largest deviation, so that squares stay in range; its noise over that."""
+def _levels(values: Real, inside: NDArray[np.bool_], weighted: bool) -> tuple[float, float]:
+    """Median of a slice, and its scale: the largest deviation, so that squares stay in range, or the noise."""
     if not inside.any():
-        return 0.0, 1.0, 1.0
-    median = float(np.median(sampled(values, inside)))
-    parts = (values[rows][inside[rows]] for rows in bands((values.shape[0], values.shape[1])))
-    largest = max((float(np.abs(part - median).max()) for part in parts if part.size), default=0.0)
-    largest = largest if largest > 0 else 1.0
+        return 0.0, 1.0
+    middle = median(sampled(values, inside))
+    parts = [_inside(values, inside, rows) for rows in bands((values.shape[0], values.shape[1]))]
+    largest = max(max(part.max() - middle, middle - part.min()) for part in parts if part.size)
+    largest = float(largest) if largest > 0 else 1.0
     if not weighted:
-        return median, largest, 1.0
-    centred = np.where(inside, values - median, 0) / largest
+        return middle, largest
+    centred = np.where(inside, values - middle, 0) / largest
     noise = max(white_noise(centred[None], inside[None]), SMALLEST_NOISE * float(centred[inside].std()))
-    return median, largest, noise if noise > 0 else 1.0
+    return middle, largest * noise if noise > 0 else largest
 
 
-def _deviation(seen: Observation, medians: Real, scales: Real) -> float:
+def _deviation(seen: Observation, levels: list[tuple[float, float]]) -> float:
     """Standard deviation of all slices together, each less its median and over its scale."""
     count, total, squares = 0, 0.0, 0.0
-    for values, inside, median, scale in zip(seen.data, seen.mask, medians, scales, strict=True):
+    for values, inside, (middle, scale) in zip(seen.data, seen.mask, levels, strict=True):
         for rows in bands(seen.shape):
-            part = (values[rows][inside[rows]] - median) / scale
+            part = (_inside(values, inside, rows) - middle) / scale
             count += part.size
             total += float(part.sum(dtype=float))
             squares += float(np.vdot(part, part))
     return float(np.sqrt(max(squares / count - (total / count) ** 2, 0.0)))
+
+
+def _inside(values: Real, inside: NDArray[np.bool_], rows: slice) -> Real:
+    """What counts of some rows."""
+    return values[rows] if inside[rows].all() else values[rows][inside[rows]]

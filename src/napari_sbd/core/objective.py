@@ -14,12 +14,14 @@ from napari_sbd.core.convolution import Complex, Convolution
 from napari_sbd.core.noise import ENOUGH
 from napari_sbd.core.penalty import huber, prox_huber
 from napari_sbd.core.sites import Field, Sites
-from napari_sbd.core.tiles import Active, OverlapSave, Tile, cut, in_one_piece
+from napari_sbd.core.tiles import Active, OverlapSave, Tile, cut, in_one_piece, painted
 
 if TYPE_CHECKING:
     from napari_sbd.core.symmetry import Ties
 
 Real = NDArray[np.floating]
+
+KEPT = 8  # correlations with the data
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class Objective:
         self.mask = mask
         self.convolution = Convolution((data.shape[1], data.shape[2]), kernel_shape)
         self.in_one_piece = in_one_piece(len(data), self.convolution.map_shape)
+        self._known: dict[bytes, Real] = {}
 
     @cached_property
     def _weight(self) -> Real:
@@ -127,8 +130,7 @@ class Objective:
         model = self.convolution
         residual = np.empty(self.data.shape, self.data.dtype) if out is None else out
         if self.in_one_piece:
-            spectra = model.kernel_spectra(kernels), model.map_spectra(maps)
-            residual[:] = model.frame(self.residual(*spectra)[0])
+            np.negative(self._rest(kernels, Active.of(maps)), out=residual)
             return residual
         k1, k2 = model.kernel_shape
         total = np.zeros(len(residual))
@@ -156,14 +158,12 @@ class Objective:
         if active is not None and not len(active.values):
             active = None
         if self.in_one_piece:
-            spectra = model.kernel_spectra(kernels)
-            shown: Real | float = 0.0
-            if active is not None:
-                dense = active.dense((len(kernels), *model.map_shape))
-                shown = model.predict(spectra, model.map_spectra(dense))
-            residual, _ = self.weighted(shown - self._target)
             all_ = Tile.whole(model.map_shape)
-            yield all_, all_, -model.correlate_kernels(spectra, residual)
+            if active is None:
+                yield all_, all_, self._reached(kernels)
+            else:
+                rest = model.to_canvas(self._rest(kernels, active))
+                yield all_, all_, model.correlate_kernels(model.kernel_spectra(kernels), rest)
             return
         field, means = self.field, self._model_means(kernels, active)
         (k1, k2), (rows, cols) = model.kernel_shape, model.image_shape
@@ -180,6 +180,35 @@ class Objective:
         lens = OverlapSave(kernels, model.map_shape, halo)
         for tile in lens.map_tiles():
             yield tile, *lens.slope(tile, active, rest)
+
+    def _rest(self, kernels: Real, active: Active | None) -> Real:
+        """`W ⊙ (y - b - a ∗ x)` inside the frame of an image in one piece, the bias in closed form."""
+        model = self.convolution
+        if active is None or not len(active.values):
+            return self._centred
+        if len(active.values) * int(np.prod(model.kernel_shape)) <= int(np.prod(model.canvas_shape)):
+            shown = painted(kernels, active, model.map_shape)
+        else:
+            maps = active.dense((len(kernels), *model.map_shape))
+            shown = model.predict(model.kernel_spectra(kernels), model.map_spectra(maps))
+        return self._without_mean(self._centred - model.frame(shown))
+
+    @cached_property
+    def _centred(self) -> Real:
+        """The data inside the mask less their mean there, zero elsewhere."""
+        return self._without_mean(self.data)
+
+    def _without_mean(self, rest: Real) -> Real:
+        """What lies inside the mask, less the mean there; zero elsewhere."""
+        if not self._whole:
+            rest = rest * self.mask
+        mean = (rest.sum((1, 2), dtype=np.float64) / self._count).astype(rest.dtype)[:, None, None]
+        return np.asarray(rest - (mean if self._whole else mean * self.mask))
+
+    @cached_property
+    def _whole(self) -> bool:
+        """Whether every pixel counts, and as much as any other."""
+        return bool(self.mask.dtype == bool and self.mask.all())
 
     def _model_means(self, kernels: Real, active: Active | None) -> Real:
         """Mean over the mask of what maps show, (slices,)."""
@@ -203,26 +232,47 @@ class Objective:
 
     def visible_shares(self, kernels: Real, halo: int = 0) -> Iterator[Real]:
         """The same tile by tile, each with its halo; where no pixel is hidden it is the kernel's energy."""
+        for _, share in self.seen_sums(np.square(kernels), halo):
+            yield np.clip(share, 0, 1)
+
+    def seen_sums(self, kernels: Real, halo: int = 0) -> Iterator[tuple[Tile, Real]]:
+        """Sum of an atom's pixels that count, for each place of the extended maps, tile by tile with a halo."""
         model = self.convolution
+        if self._whole:
+            for tile in self.map_tiles(kernels, halo):
+                yield tile, self._framed_sums(kernels.sum(1), tile.grown(halo, model.map_shape))
+            return
         if self.in_one_piece:
-            spectra = model.kernel_spectra(np.square(kernels))
-            yield np.clip(model.correlate_kernels(spectra, self._weight), 0, 1)
+            all_ = Tile.whole(model.map_shape)
+            yield all_, model.correlate_kernels(model.kernel_spectra(kernels), self._weight)
             return
         outside, (k1, k2) = self.field.outside, model.kernel_shape
-        squares = np.square(kernels)
-        energy = np.clip(squares.sum((1, 2, 3)), 0, 1)[:, None, None]
+        total = kernels.sum((1, 2, 3))[:, None, None]
 
         def seen(number: int, tile: Tile, shown: Real) -> Real:
             return (~outside[number, tile.rows, tile.cols]).astype(shown.dtype)
 
-        lens = OverlapSave(squares, model.map_shape, halo)
+        lens = OverlapSave(kernels, model.map_shape, halo)
         for tile in lens.map_tiles():
             around = tile.grown(halo, model.map_shape)
             (row, col), (rows, cols) = around.corner, around.shape
             if outside[:, row : row + rows + k1 - 1, col : col + cols + k2 - 1].any():
-                yield np.clip(lens.slope(tile, None, seen)[1], 0, 1)
+                yield tile, lens.slope(tile, None, seen)[1]
             else:
-                yield np.broadcast_to(energy, (len(kernels), rows, cols))
+                yield tile, np.broadcast_to(total, (len(kernels), rows, cols))
+
+    def _framed_sums(self, kernels: Real, around: Tile) -> Real:
+        """Sum of atoms (types, k1, k2) inside the frame, for the places in a tile of the maps."""
+        inside = []
+        for part, size, k in zip(
+            (around.rows, around.cols), self.data.shape[1:], self.convolution.kernel_shape, strict=True
+        ):
+            pixel = np.arange(part.start, part.stop)[:, None] + np.arange(1 - k, 1)
+            inside.append((pixel >= 0) & (pixel < size))
+        if all(part.all() for part in inside):
+            return np.broadcast_to(kernels.sum((1, 2))[:, None, None], (len(kernels), *around.shape))
+        down, right = (part.astype(kernels.dtype) for part in inside)
+        return np.asarray(down @ kernels @ right.T)
 
     def value(self, kernels: Real, maps: Real, penalty: Penalty) -> float:
         """ψ at these kernels (types, slices, k1, k2) and extended maps, with the best bias."""
@@ -237,10 +287,26 @@ class Objective:
 
     def correlation(self, kernels: Real) -> Real:
         """Correlation of the kernels with the data less its mean, on the extended domain: `C_aᵀ(y - b)`."""
+        if self.in_one_piece:
+            return self._reached(kernels)
         reach = np.empty((len(kernels), *self.convolution.map_shape), self.data.dtype)
         for tile, _, slope in self.slopes(kernels, None):
             reach[:, tile.rows, tile.cols] = slope
         return reach
+
+    def _reached(self, kernels: Real) -> Real:
+        """The same, of an image in one piece; kept, for a start is correlated with the data again and again."""
+        key = kernels.tobytes()
+        if key not in self._known:
+            model = self.convolution
+            while len(self._known) >= KEPT:
+                self._known.pop(next(iter(self._known)))
+            self._known[key] = model.correlate_spectra(model.kernel_spectra(kernels), self._data_spectra)
+        return self._known[key]
+
+    @cached_property
+    def _data_spectra(self) -> Complex:
+        return self.convolution.map_spectra(self.convolution.to_canvas(self._centred))
 
     def filtered(self, kernels: Real) -> Real:
         """Correlation of the kernels with the data less its mean, (types, places): at the frame's pixels.

@@ -94,10 +94,15 @@ def overlap_similarity(found: Real, truth: Real) -> float:
     >>> round(kernel_similarity(cut, kernel), 2), round(overlap_similarity(cut, kernel), 2)
     (0.95, 1.0)
     """
-    cross, _ = _cross_correlation(found, truth)
-    ones = np.ones_like(found, float), np.ones_like(truth, float)
-    shown = np.maximum(_cross_correlation(np.square(found, dtype=float), ones[1])[0], 0)
-    wanted = np.maximum(_cross_correlation(ones[0], np.square(truth, dtype=float))[0], 0)
+    a, b = (np.reshape(k, (-1, *np.shape(k)[-2:])).astype(np.float32) for k in (found, truth))
+    shape = tuple(fft.next_fast_len(m + n - 1) for m, n in zip(a.shape[1:], b.shape[1:], strict=True))
+    # Correlation, and energy of either kernel within the other's window, by transforms of all at once.
+    own, other = (
+        fft.rfft2(np.concatenate([k, [np.square(k).sum(0), np.ones_like(k[0])]]), shape) for k in (a, b)
+    )
+    np.conj(other, out=other)
+    alike = np.einsum("sij,sij->ij", own[:-2], other[:-2])
+    cross, shown, wanted = fft.irfft2(np.stack([alike, own[-2] * other[-1], own[-1] * other[-2]]), shape)
     enough = (shown > LEAST_SHOWN * shown.max()) & (wanted > LEAST_SHOWN * wanted.max())
     if not enough.any():
         return 0.0
@@ -110,4 +115,6 @@ def starts_agreeing(kernels: list[Real], best: Real) -> int:
     Stage I ends at a large λ, so its kernels are rough: in crowded fields .86 to .95 alike where they are
     right, .35 and less where they are not.
     """
-    return sum(overlap_similarity(kernel, best) >= SAME_START for kernel in kernels)
+    different = {id(kernel): kernel for kernel in kernels}  # many starts end in one and the same
+    alike = {key: overlap_similarity(kernel, best) >= SAME_START for key, kernel in different.items()}
+    return sum(alike[id(kernel)] for kernel in kernels)

@@ -24,7 +24,7 @@ from napari_sbd.core.defects import (
 from napari_sbd.core.observation import Observation
 from napari_sbd.core.oriented_table import COLUMNS, oriented_table
 from napari_sbd.core.parameters import Parameters
-from napari_sbd.core.revisit import Revisit, revisit
+from napari_sbd.core.revisit import Revisit, revisit, revisit_normalised
 from napari_sbd.core.stability import RESAMPLES, kernel_errors
 from napari_sbd.core.symmetry import Orientation, Ties, by_type
 from napari_sbd.core.threshold import Filtered, Threshold, filtered, snr_for
@@ -336,6 +336,11 @@ class Recovery:
     def _levels(self) -> tuple[float, ...]:
         levels = np.broadcast_to(self.amplitude_noise or self.noise, len(self.kernels))
         return tuple(np.maximum(levels, np.finfo(float).tiny).tolist())
+
+    def remember(self, data: Real, scales: Real) -> None:
+        """Keep the image as it was normalised, which otherwise is done again when it is asked for."""
+        mask, maps = self.observation.mask, self.extended_activations
+        vars(self)["_past"] = revisit_normalised(data, scales, mask, self.kernels, maps)
 
     @cached_property
     def _past(self) -> Revisit:

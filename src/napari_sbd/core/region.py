@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sbd.core.objective import Objective
-from napari_sbd.core.start import QUIET_PERCENTILE, coarse_energy, salience
+from napari_sbd.core.start import QUIET_PERCENTILE, coarse_energy
 from napari_sbd.core.window import richest_window
 
 Real = NDArray[np.floating]
@@ -52,9 +52,6 @@ def search_region(objective: Objective) -> Region:
     sides = (sides[0], sides[1])
     if sides == shape:
         return Region((0, 0), shape)
-    if objective.in_one_piece:
-        energy = np.sqrt(salience(objective.data, objective.mask, window))
-        return Region(richest_window(energy, sides), sides)
     energy, step = coarse_energy(objective.data, objective.mask, window)
     quiet = np.percentile(energy, QUIET_PERCENTILE)
     coarse = (sides[0] // step, sides[1] // step)

@@ -25,7 +25,6 @@ from napari_sbd.core.stages import reweighting
 from napari_sbd.core.steps import frozen
 from napari_sbd.core.threads import one_thread
 from napari_sbd.core.tied import alternate
-from napari_sbd.core.verdict import residual_of
 from napari_sbd.core.window import rewindowed
 
 if TYPE_CHECKING:
@@ -205,7 +204,7 @@ class Resolver:
         """What was solved as a Recovery, in the image's unit."""
         objective, found = solved.objective, upright(solved.found, self.recovery.ties)
         kernels, maps, norms = in_image_unit(found, self.scales)
-        left = residual_of(objective, found)
+        left = objective.left(found.kernels, found.maps)
         new = self._changed(solved, kernels, maps, _in_unit(refined_peaks(objective, found), norms))
         levels = amplitude_noise(objective, left, found.kernels, norms)
         new = with_noise(replace(new, status=status, amplitude_noise=levels))

@@ -11,11 +11,13 @@ from napari_sbd.core.descent import Iterate
 from napari_sbd.core.normalise import normalised
 from napari_sbd.core.objective import Objective
 from napari_sbd.core.observation import Observation
+from napari_sbd.core.sites import Sites
 from napari_sbd.core.sparsity import matched_noise
 from napari_sbd.core.symmetry import Ties
-from napari_sbd.core.verdict import residual_of
 
 Real = NDArray[np.floating]
+
+FEW = 10  # of so many places one that is active, at most, where maps are nearly empty
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +44,7 @@ class Revisit:
     @property
     def rest(self) -> Real:
         """What the model leaves of the normalised image (slices, rows, cols); zero where masked."""
-        return -residual_of(self.objective, self.found)
+        return -self.objective.left(self.found.kernels, self.found.maps)
 
     def returned(self, kernels: Real) -> Real:
         """Kernels of the normalised image in the image's unit, each of unit norm."""
@@ -63,9 +65,16 @@ def revisit(seen: Observation, kernels: Real, extended: Real) -> Revisit:
         Extended activation maps, in the image's unit.
     """
     normal = normalised(seen)
-    objective = Objective(normal.data, seen.mask, (kernels.shape[2], kernels.shape[3]))
-    found, norms = as_normalised(kernels, extended, normal.scales)
-    return Revisit(objective, found, normal.scales, norms)
+    return revisit_normalised(normal.data, normal.scales, seen.mask, kernels, extended)
+
+
+def revisit_normalised(
+    data: Real, scales: Real, mask: NDArray[np.bool_], kernels: Real, extended: Real
+) -> Revisit:
+    """The same where the normalised data (slices, rows, cols) and their scales are known."""
+    objective = Objective(data, mask, (kernels.shape[2], kernels.shape[3]))
+    found, norms = as_normalised(kernels, extended, scales)
+    return Revisit(objective, found, scales, norms)
 
 
 def as_normalised(kernels: Real, extended: Real, scales: Real) -> tuple[Iterate, Real]:
@@ -77,7 +86,7 @@ def as_normalised(kernels: Real, extended: Real, scales: Real) -> tuple[Iterate,
     size = np.linalg.norm(plain.reshape(len(plain), -1), axis=1)
     size = np.where(size > 0, size, 1)
     unit = (plain / size[:, None, None, None]).astype(np.float32)
-    return Iterate(unit, (extended * size[:, None, None]).astype(np.float32), np.inf), 1 / size
+    return Iterate(unit, _scaled(extended, size, np.float32), np.inf), 1 / size
 
 
 def in_image_unit(found: Iterate, scales: Real) -> tuple[Real, Real, Real]:
@@ -93,9 +102,17 @@ def in_image_unit(found: Iterate, scales: Real) -> tuple[Real, Real, Real]:
     scaled = found.kernels.astype(float) * scales[None, :, None, None]
     size = np.linalg.norm(scaled.reshape(len(scaled), -1), axis=1)
     norms = np.where(size > 0, size, 1)
-    maps = found.maps.astype(float)
-    maps *= norms[:, None, None]
-    return scaled / norms[:, None, None, None], maps, norms
+    return scaled / norms[:, None, None, None], _scaled(found.maps, norms, float), norms
+
+
+def _scaled(maps: Real, factors: Real, dtype: type[np.floating]) -> Real:
+    """Maps times a factor for each type; of those nearly empty only what is not zero takes memory."""
+    if np.count_nonzero(maps != 0) * FEW > maps.size:
+        return np.asarray((maps * factors[:, None, None]).astype(dtype))
+    sites = Sites.of(maps)
+    scaled = np.zeros(maps.shape, dtype)
+    scaled[sites.kinds, sites.rows, sites.cols] = sites.read(maps) * factors[sites.kinds]
+    return scaled
 
 
 def upright(found: Iterate, ties: Ties | None = None) -> Iterate:

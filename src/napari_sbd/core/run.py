@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator
+from functools import cache
 from importlib import metadata
 
 import numpy as np
@@ -29,7 +30,6 @@ from napari_sbd.core.split_rows import whole_defects
 from napari_sbd.core.start import NO_STARTS, Starts
 from napari_sbd.core.steps import Snapshot, shown_as
 from napari_sbd.core.tiles import bands
-from napari_sbd.core.verdict import residual_of
 from napari_sbd.core.window import rewindowed
 
 Real = NDArray[np.floating]
@@ -122,14 +122,14 @@ class Run:
         best = upright(best, ties)
         kernels, maps, norms = in_image_unit(best, self.scales)
         peaks = self._peaks(best, norms, refine=status == "finished")
-        left = residual_of(self.raw, best)
+        left = self.raw.left(best.kernels, best.maps)
         levels = amplitude_noise(self.raw, left, best.kernels, norms)
         left *= self.scales.astype(left.dtype)[:, None, None]
         noise = robust_std(sampled(left, self.seen.mask))
         quality, bias = self._quality(left, noise), self._bias(kernels, maps)
         del left
         kernels, maps = self._in_given_window(kernels, maps)
-        return Recovery(
+        recovery = Recovery(
             self.seen,
             self.parameters,
             kernels,
@@ -142,10 +142,12 @@ class Run:
             nothing=self.sought.nothing if status == "finished" else "",
             quality=quality,
             history=pd.DataFrame(self.history, columns=["seconds", "stage", "start", "lam", "objective"]),
-            versions=_versions(),
+            versions=dict(_versions()),
             orientations=() if ties is None or self.parameters.symmetry == "none" else ties.orientations,
             own_windows=() if ties is None else ties.windows,
         )
+        recovery.remember(self.raw.data, self.scales)
+        return recovery
 
     def _best(self) -> Iterate:
         """The best until now, on the image as given."""
@@ -185,6 +187,7 @@ class Run:
         }
 
 
+@cache
 def _versions() -> dict[str, str]:
     versions = {"python": platform.python_version()}
     for package in PACKAGES:

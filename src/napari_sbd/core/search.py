@@ -27,7 +27,7 @@ from napari_sbd.core.verdict import residual_of
 Real = NDArray[np.floating]
 
 TYPICAL_LEVELS = 8
-LOOKS = (3, 5, 8, 12)  # steps after which a start is compared with those before
+LOOKS = (1, 3, 5, 8, 12)  # steps after which a start is compared with those before
 KNOWN = 0.97  # similarity from which it is one of them
 
 
@@ -146,7 +146,8 @@ class Search:
         """What stage I explains with activations of both signs, from its best start, over what it did."""
         number = min(range(len(self.found)), key=lambda n: self.found[n].objective)
         free = replace(self._first_penalty, nonnegative=False)
-        signed = yield from stages.stage_one(self.domain.part, self.patches[number], free, number)
+        one = stages.stage_one(self.domain.part, self.patches[number], free, number)
+        signed = yield from self._until_known(one)
         energy = self.domain.part.field.energy
         explained = energy - self.found[number].objective
         return (energy - signed.objective) / explained if explained > 0 else 1.0

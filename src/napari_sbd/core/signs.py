@@ -78,12 +78,12 @@ def _asked_for(objective: Objective, best: Iterate) -> bool:
     typical = np.array(
         [np.median(x[x >= STRONG * x.max()]) if len(x) and x.max() > 0 else np.inf for x in sizes]
     )
-    limit = -STRONG * typical[:, None, None]
+    limit = (-STRONG * typical[:, None, None]).astype(best.maps.dtype)
     places = []
     for _, around, slope in objective.slopes(best.kernels, best.maps):
-        kinds, rows, cols = np.nonzero(slope < limit * LEAST_SHARE)
-        found = Sites(kinds, rows + around.rows.start, cols + around.cols.start)
-        places.append((found, slope[kinds, rows, cols]))
+        below = Sites.of(slope < limit * LEAST_SHARE)
+        found = Sites(below.kinds, below.rows + around.rows.start, below.cols + around.cols.start)
+        places.append((found, below.read(slope)))
     if not any(len(found) for found, _ in places):
         return False
     share = np.maximum(objective.visible_share(best.kernels), LEAST_SHARE)

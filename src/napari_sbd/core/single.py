@@ -100,7 +100,7 @@ class Single:
 
     def _end(self, best: Iterate, found: Levels) -> Steps:
         """From the search's best on: window, refinement; of a large image first in the region."""
-        if self.domain.whitened or self.domain.part is self.domain.whole:
+        if self.domain.whitened:
             return (yield from self._refined(best, found, self.domain))
         alone = self.domain.alone
         best = yield from self._refined(best, found, alone)
@@ -108,7 +108,8 @@ class Single:
         region = alone.raw.with_window(self.raw.convolution.kernel_shape)
         lam = stages.residual_level(region, best, self.levels) if self.parameters.refinements else found.last
         self.levels = widened(self.levels, lam, region, self.raw)
-        best, self._in_region = replace(best, maps=self.domain.embed(best.maps, self.raw)), False
+        kernels, maps = self.domain.in_slices(best.kernels), self.domain.embed(best.maps, self.raw)
+        best, self._in_region = replace(best, kernels=kernels, maps=maps), False
         rounds = self.parameters.refinements
         return (yield from stages.widen(self.raw, best, self.levels, self.penalty, rounds))
 
@@ -146,7 +147,7 @@ class Single:
     def windowed(self, found: Iterate) -> Iterate:
         """An iterate of any stage at the final window and on the whole frame."""
         window = self.raw.convolution.kernel_shape
-        kernels, maps = found.kernels, found.maps
+        kernels, maps = self.domain.in_slices(found.kernels), found.maps
         if kernels.shape[-2:] != window:
             kernels, maps, _ = recentre(kernels, maps, window)
             kernels, maps = crop(kernels, maps, window)

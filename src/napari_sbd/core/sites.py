@@ -30,7 +30,7 @@ class Sites:
     @classmethod
     def of(cls, maps: Real | NDArray[np.bool_]) -> Sites:
         """The support of maps."""
-        flat = np.flatnonzero(maps)
+        flat = np.flatnonzero(maps != 0)  # of truth values, which is many times faster
         kinds, places = np.divmod(flat, maps[0].size)
         return cls(kinds, *np.divmod(places, maps.shape[2]))
 
@@ -149,8 +149,9 @@ class Field:
         hidden = self.hidden(sites) if hidden is None else hidden
         slices, numbers = len(self.target), len(hidden.numbers)
         totals = kernels.sum((2, 3), dtype=float)[sites.kinds]
-        values = kernels.reshape(len(kernels), -1)[sites.kinds[hidden.numbers][hidden.at], hidden.places]
-        lost = np.bincount(hidden.at * slices + hidden.slices, values, numbers * slices)
+        values = kernels.take(hidden.labels(sites.kinds, kernels))
+        owners = hidden.at if slices == 1 else hidden.at * slices + hidden.slices
+        lost = np.bincount(owners, values, numbers * slices)
         totals[hidden.numbers] -= lost.reshape(-1, slices)
         return np.asarray(totals)
 
@@ -163,22 +164,41 @@ class Field:
     def hidden(self, sites: Sites) -> Hidden:
         """What of the sites' patches falls on pixels that do not count."""
         numbers = np.flatnonzero(self.cut(sites))
-        views = sliding_window_view(self.outside, self.window, axis=(1, 2))
-        here = views[:, sites.rows[numbers], sites.cols[numbers]]
-        slices, at, row, col = np.nonzero(here)
-        (k1, k2), width = self.window, self.target.shape[2]
-        pixels = (slices * self.target.shape[1] + sites.rows[numbers][at] + row) * width
-        pixels += sites.cols[numbers][at] + col
-        seen, pixels = np.unique(pixels, return_inverse=True)
-        order = np.argsort(at, kind="stable") if len(self.target) > 1 else slice(None)
-        return Hidden(
-            numbers,
-            at[order],
-            pixels[order],
-            (slices * k1 * k2 + row * k2 + col)[order],
-            len(seen),
-            slices[order],
+        # Where all slices have one mask, what is hidden in one tells it of all.
+        outside = self.outside[:1] if self._alike else self.outside
+        (k1, k2), (slices, rows, cols) = self.window, outside.shape
+        views = sliding_window_view(outside, self.window, axis=(1, 2))
+        here = views[:, sites.rows[numbers], sites.cols[numbers]].transpose(1, 0, 2, 3)
+        at, places = np.divmod(np.flatnonzero(here), slices * k1 * k2)
+        corners = sites.rows[numbers] * cols + sites.cols[numbers]
+        steps = np.add.outer(
+            np.arange(slices) * rows * cols, np.add.outer(np.arange(k1) * cols, np.arange(k2))
         )
+        pixels, size = self._numbered(corners[at] + steps.ravel()[places])
+        number = np.arange(len(self.target) // slices)
+        if len(number) > 1:
+            at = np.repeat(at, len(number))
+            pixels = np.add.outer(pixels, number * size).ravel()
+            places = np.add.outer(places, number * k1 * k2).ravel()
+        return Hidden(numbers, at, pixels, places, size * len(number), places // (k1 * k2))
+
+    def _numbered(self, pixels: Index) -> tuple[Index, int]:
+        """Consecutive numbers for pixels (of one slice or all), and how many different ones there are."""
+        entries = np.arange(len(pixels), dtype=np.int32)
+        self._notes[pixels] = entries  # of entries with one pixel the last one stays
+        last = self._notes[pixels]
+        numbers = np.cumsum(last == entries)
+        return numbers[last] - 1, int(numbers[-1]) if len(numbers) else 0
+
+    @cached_property
+    def _notes(self) -> NDArray[np.int32]:
+        """Room for a number at every pixel; only what is written takes memory."""
+        return np.empty(self.outside.size, np.int32)
+
+    @cached_property
+    def _alike(self) -> bool:
+        """Whether the same pixels count in all slices."""
+        return not self.holes or bool((self.outside == self.outside[0]).all())
 
 
 class Patches:
@@ -231,8 +251,14 @@ class Hidden:
     def _bounds(self) -> Index:
         return np.searchsorted(self.at, np.arange(len(self.numbers) + 1))
 
+    def labels(self, kinds: Index, kernels: Real) -> Index:
+        """Where each entry's pixel stands in kernels (types, slices, k1, k2), flat; `kinds` are the sites'."""
+        if len(kernels) == 1:
+            return self.places
+        return kinds[self.numbers][self.at] * kernels[0].size + self.places
+
     def atoms(self, kernels: Real, kinds: Index) -> sparse.csr_matrix:
-        """Matrix (numbers, pixels) of what of each atom is hidden; kernels are (types, flat)."""
-        values = kernels[kinds[self.numbers][self.at], self.places]
+        """Matrix (numbers, pixels) of what of each atom is hidden."""
+        values = kernels.take(self.labels(kinds, kernels))
         shape = (len(self.numbers), self.size)
         return sparse.csr_matrix((values, self.pixels, self._bounds), shape=shape)

@@ -6,19 +6,22 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
 
 Real = NDArray[np.floating]
 
 MOST_PRODUCTS = 12
-TOLERANCE = 1e-4
+TOLERANCE = 2e-5
 MOST_SECULAR, SECULAR = 50, 1e-10  # Newton steps on 1/‖z‖, which rise to the root, and where they end
 
 
 def minimise_on_sphere(
-    product: Callable[[Real], Real], linear: Real, tolerance: float = TOLERANCE, most: int = MOST_PRODUCTS
-) -> Real:
-    """Minimise `½⟨a, G a⟩ - ⟨c, a⟩` over ‖a‖ = 1, by Lanczos and the secular equation.
+    product: Callable[[Real], Real],
+    linear: Real,
+    begin: Real,
+    tolerance: float = TOLERANCE,
+    most: int = MOST_PRODUCTS,
+) -> tuple[Real, float]:
+    """Minimise `½⟨a, G a⟩ - ⟨c, a⟩` over ‖a‖ = 1 in a growing subspace; the minimum and its value.
 
     Parameters
     ----------
@@ -26,6 +29,8 @@ def minimise_on_sphere(
         Maps a flat `a` to `G a`; G is symmetric.
     linear : array (n,)
         c, not zero.
+    begin : array (n,)
+        Where to begin, not zero: near the minimum a product or two do.
     tolerance : float
         Of the gradient along the sphere, over ‖c‖.
     most : int
@@ -33,45 +38,47 @@ def minimise_on_sphere(
 
     Notes
     -----
-    In the Krylov space of c the minimum solves `(T + θ) z = ‖c‖ e₁` with θ such that ‖z‖ = 1, T the
-    tridiagonal Lanczos matrix (Gould et al., SIAM J. Optim. 9, 504, 1999); it is looked at every other step.
+    The subspace begins with `begin`, and each step adds the gradient at its minimum, which solves
+    `(H + θ) z = d` with θ such that ‖z‖ = 1, H and d the matrix and the linear term in the subspace. From
+    `begin = c` that is Lanczos' method (Gould et al., SIAM J. Optim. 9, 504, 1999).
 
     Examples
     --------
-    >>> G = np.diag([1.0, 2.0, 5.0])
-    >>> a = minimise_on_sphere(lambda v: G @ v, np.array([1.0, 1.0, 1.0]))
+    >>> G, c = np.diag([1.0, 2.0, 5.0]), np.array([1.0, 1.0, 1.0])
+    >>> a, _ = minimise_on_sphere(lambda v: G @ v, c, begin=c)
     >>> bool(np.allclose(np.cross(G @ a - 1, a), 0, atol=1e-3))
     True
     """
     size = float(np.linalg.norm(linear))
-    basis = np.empty((most, linear.size), linear.dtype)
-    diagonal, beside = np.empty(most), np.empty(most)
-    vector, small = linear / size, 0
-    coordinates: Real = np.ones(1)
+    basis, images = np.empty((2, most, linear.size), linear.dtype)
+    matrix, pull = np.empty((most, most)), np.empty(most)
+    fresh = begin / float(np.linalg.norm(begin))
     for small in range(1, most + 1):
-        basis[small - 1] = vector
-        image = product(vector)
-        diagonal[small - 1] = float(np.vdot(vector, image))
-        held = basis[:small]
+        last = small - 1
+        basis[last], images[last] = fresh, product(fresh)
+        held, seen = basis[:small], images[:small]
+        matrix[last, :small] = matrix[:small, last] = held @ images[last]
+        pull[last] = float(np.vdot(fresh, linear))
+        place = _on_small_sphere(matrix[:small, :small], pull[:small], size).astype(linear.dtype)
+        found, image = place @ held, place @ seen
+        slope = image - linear
+        slope = slope - float(np.vdot(slope, found)) * found
         for _ in range(2):
-            image = image - (held @ image) @ held
-        beside[small - 1] = float(np.linalg.norm(image))
-        spent = beside[small - 1] <= tolerance**2 * size
-        if spent or small == most or small % 2 == 0:
-            coordinates = _on_small_sphere(diagonal[:small], beside[: small - 1], size)
-            if spent or beside[small - 1] * abs(coordinates[-1]) <= tolerance * size:
-                break
-        vector = image / beside[small - 1]
-    found: Real = coordinates.astype(linear.dtype) @ basis[:small]
-    return found / float(np.linalg.norm(found))
+            slope = slope - (held @ slope) @ held
+        steep = float(np.linalg.norm(slope))
+        if steep <= tolerance * size:
+            break
+        fresh = slope / steep
+    value = 0.5 * float(np.vdot(found, image)) - float(np.vdot(found, linear))
+    return found / float(np.linalg.norm(found)), value
 
 
-def _on_small_sphere(diagonal: Real, beside: Real, size: float) -> Real:
-    """The same problem for a tridiagonal matrix and the linear term `size · e₁`."""
-    levels, vectors = (
-        linalg.eigh_tridiagonal(diagonal, beside) if len(diagonal) > 1 else (diagonal, np.ones((1, 1)))
-    )
-    pull = size * vectors[0]
+def _on_small_sphere(matrix: Real, pull: Real, size: float) -> Real:
+    """The same problem in a subspace."""
+    if len(pull) == 1:
+        return np.array([1.0 if pull[0] >= 0 else -1.0])
+    levels, vectors = np.linalg.eigh(matrix)
+    pull = pull @ vectors
     shift = -levels[0] + max(abs(float(pull[0])), 1e-12 * size)
     scaled = pull / (levels + shift)
     for _ in range(MOST_SECULAR):

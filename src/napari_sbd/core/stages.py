@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from napari_sbd.core.alternation import crowded, fit_kernels_on_sphere, fit_maps, unpenalised
 from napari_sbd.core.descent import Iterate, Schedule, descend
 from napari_sbd.core.objective import Objective, Penalty
+from napari_sbd.core.rearrange import tangled
 from napari_sbd.core.resize import recentred
 from napari_sbd.core.sites import Sites
 from napari_sbd.core.sparsity import Levels, penalty_from_residual
@@ -35,6 +36,7 @@ EASY = 0.05  # change of a kernel of unit norm within a level, below which the n
 MAPS = Schedule(60, 1e-3)
 POLISH = Schedule(30, 1e-4)
 REFINE = Schedule(20, 1e-4)
+STILL = 1e-5  # change of a kernel of unit norm in a round of reweighting, below which no other follows
 WIDE_MAPS, WIDE = Schedule(12, 1e-2), Schedule(8, 1e-3)
 DEBIAS = Schedule(60, 1e-4)
 REWEIGHT = 0.1  # ε of the weights over the largest activation
@@ -61,7 +63,7 @@ def stage_two(objective: Objective, found: Iterate, levels: Levels, penalty: Pen
     kernels, maps = lift(found.kernels, found.maps, margin)
     stayed, lam, stride = 0, levels.first, 1
     while True:
-        before, moved = len(maps.nonzero()[0]), False
+        before, moved = np.count_nonzero(maps != 0), False
         if crowded(before, maps) and penalty.ties is None:
             steps = descend(lifted, kernels, maps, penalty.at(lam), LEVEL)
             here = yield from follow(steps, "stage II", lam, start, found)
@@ -79,7 +81,7 @@ def stage_two(objective: Objective, found: Iterate, levels: Levels, penalty: Pen
             easy = not moved and turned < EASY
         if lam <= levels.last:
             break
-        stride = stride + 1 if easy else 1
+        stride = 2 * stride if easy else 1
         lam = max(lam * DECAY**stride, levels.last)
     kernels, maps = crop(kernels, maps, window)
     begin = Iterate(kernels, maps, np.inf)
@@ -97,9 +99,11 @@ def _recentred_wide(
 
 
 def polish(objective: Objective, begin: Iterate, penalty: Penalty, start: int = 0) -> Steps:
-    """Solve the maps for these kernels, then descend on both."""
-    steps = fit_maps(objective, begin.kernels, begin.maps, penalty, MAPS)
-    solved = yield from follow(steps, "polish", penalty.lam, start, begin)
+    """Descend on maps and kernels; where defects crowd, the maps are solved for these kernels first."""
+    solved = begin
+    if crowded(np.count_nonzero(begin.maps != 0), begin.maps):
+        steps = fit_maps(objective, begin.kernels, begin.maps, penalty, MAPS)
+        solved = yield from follow(steps, "polish", penalty.lam, start, begin)
     steps = alternate(objective, solved.kernels, solved.maps, penalty, POLISH)
     return (yield from follow(steps, "polish", penalty.lam, start, solved))
 
@@ -111,9 +115,11 @@ def refine(objective: Objective, best: Iterate, levels: Levels, penalty: Penalty
     appear; residuals that keep structure ask for a larger one.
     """
     lam = levels.last
-    best = yield from _rounds(objective, best, penalty.at(lam), rounds)
     if not rounds:
         return best
+    if not (levels.fixed or levels.dense):
+        lam = residual_level(objective, best, levels)
+    best = yield from _rounds(objective, best, penalty.at(lam), rounds)
     if not levels.fixed:
         wanted = residual_level(objective, best, levels)
         if wanted > lam:
@@ -124,18 +130,23 @@ def refine(objective: Objective, best: Iterate, levels: Levels, penalty: Penalty
 
 
 def widen(objective: Objective, begin: Iterate, levels: Levels, penalty: Penalty, rounds: int) -> Steps:
-    """From a region whose kernels were refined to the whole image: its maps, then both, reweighted once."""
+    """From a region whose kernels were refined to the whole image: its maps, then both, reweighted once.
+
+    Without weights first: a defect that rounds of reweighting hold split over neighbours comes together.
+    """
     here = penalty.at(levels.last)
     steps = fit_maps(objective, begin.kernels, begin.maps, here, WIDE_MAPS)
     best = yield from follow(steps, "whole image", here.lam, 0, begin)
     if rounds:
-        best = yield from _reweighted(objective, best, here, WIDE)
+        best = yield from _reweighted(objective, best, here, WIDE, screened=True)
     return best
 
 
 def untangle(objective: Objective, best: Iterate, levels: Levels, penalty: Penalty) -> Steps:
     """Close defects are told apart and rearranged, at the penalty that what is left asks for."""
     lam = levels.last
+    if not tangled(best):
+        return best
     if not levels.fixed:
         wanted = residual_level(objective, best, levels)
         lam = lam if WORTH < wanted / lam < 1 / WORTH else wanted
@@ -147,16 +158,30 @@ def _rounds(
 ) -> Steps:
     """Rounds of reweighting; after the first, unless all is `placed`, kernels come to window and pixels."""
     for number in range(rounds):
-        best = yield from _reweighted(objective, best, penalty)
+        before, best = best, (yield from _reweighted(objective, best, penalty))
         if number == 0 and not placed:
             best = recentred(objective, best, penalty.ties)
             best = snap(objective, best) if penalty.ties is None else snap_tied(objective, best, penalty.ties)
+        elif _stays(before, best):
+            break
     return best
 
 
-def _reweighted(objective: Objective, best: Iterate, penalty: Penalty, schedule: Schedule = REFINE) -> Steps:
+def _stays(before: Iterate, after: Iterate) -> bool:
+    """Whether a round changed so little that another would change nothing."""
+    turned = np.linalg.norm((after.kernels - before.kernels).reshape(len(after.kernels), -1), axis=1).max()
+    return bool(turned < STILL and np.array_equal(before.maps != 0, after.maps != 0))
+
+
+def _reweighted(
+    objective: Objective,
+    best: Iterate,
+    penalty: Penalty,
+    schedule: Schedule = REFINE,
+    screened: bool = False,
+) -> Steps:
     heavier = reweighting(objective, best, penalty)
-    steps = alternate(objective, best.kernels, best.maps, heavier, schedule)
+    steps = alternate(objective, best.kernels, best.maps, heavier, schedule, screened)
     return (yield from follow(steps, "refine", penalty.lam, 0, best))
 
 

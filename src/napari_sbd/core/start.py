@@ -118,7 +118,8 @@ class Starts:
         part, window = domain.part, domain.part.convolution.kernel_shape
         boxed = [_boxed(domain.whole.data, domain.whole.mask, box, window) for box in self.boxes]
         known = [domain.from_raw(_fitted(kernel, window)) for kernel in self.kernels]
-        return [project(p).astype(part.data.dtype) for p in (*boxed, *known) if np.any(p)]
+        seen = [domain.in_part(patch) for patch in (*boxed, *known)]
+        return [project(patch).astype(part.data.dtype) for patch in seen if np.any(patch)]
 
 
 NO_STARTS = Starts(np.empty((0, 2, 2)))

@@ -14,7 +14,7 @@ from scipy import fft, ndimage, sparse
 
 from napari_sbd.core.pairs import overlapping
 from napari_sbd.core.sites import Field, Patches, Sites
-from napari_sbd.core.sphere_quadratic import minimise_on_sphere
+from napari_sbd.core.sphere_quadratic import TOLERANCE, minimise_on_sphere
 
 Real = NDArray[np.floating]
 
@@ -45,6 +45,14 @@ class SupportModel:
         """The image's patches at the sites."""
         return Patches(self.field, self.sites)
 
+    @cached_property
+    def circular_lags(self) -> NDArray[np.intp]:
+        """Lags of all pairs, first less second, as flat indices of a table that wraps round."""
+        k1, k2 = self.field.window
+        # What the first type's kernel sees of the second's is at minus that.
+        down, right = np.divmod(self.pairs.lag, 2 * k2 - 1)
+        return (down - k1 + 1) % self._size[0] * self._size[1] + (right - k2 + 1) % self._size[1]
+
     def reach(self, kernels: Real) -> Real:
         """Correlation of each site's kernel with the target there, (sites,)."""
         flat = kernels.reshape(self.types, self.shape[1], -1)
@@ -63,14 +71,13 @@ class SupportModel:
         """
         kinds, hidden = self.sites.kinds, self.hidden
         values = self._products(correlations(kernels), offsets)
-        flat = kernels.reshape(self.types, -1)
-        unseen = hidden.atoms(flat, kinds)
+        unseen = hidden.atoms(kernels, kinds)
         means = self._sums(kernels)
         shape = (len(self.sites),) * 2
         if len(self.sites) <= DENSE:
             full = np.zeros(shape, kernels.dtype)
             full[self.pairs.first, self.pairs.second] = values
-            full[np.ix_(hidden.numbers, hidden.numbers)] -= (unseen @ unseen.T).toarray()
+            full[np.ix_(hidden.numbers, hidden.numbers)] -= (unseen @ unseen.T.tocsr()).toarray()
             full -= means @ means.T
             return Gram(full, None)
         bounds = np.searchsorted(self.pairs.first, np.arange(len(self.sites) + 1))
@@ -80,7 +87,7 @@ class SupportModel:
             shape=(len(self.sites), len(hidden.numbers)),
         )
         covered = place @ unseen
-        return Gram((thin - covered @ covered.T).tocsr(), means)
+        return Gram((thin - covered @ covered.T.tocsr()).tocsr(), means)
 
     def _products(self, table: Real, offsets: Real | None) -> Real:
         """Entries of correlation tables (types, types, lags) for all pairs of sites."""
@@ -107,14 +114,18 @@ class SupportModel:
         return KernelQuadratic(self, amplitudes)
 
 
-def correlations(kernels: Real) -> Real:
-    """`Σ a_k[u] a_l[u + d]` over u and slices for all pairs of types, (types, types, 2 k1 - 1, 2 k2 - 1)."""
+def correlations(kernels: Real, others: Real | None = None) -> Real:
+    """`Σ a_k[u] b_l[u + d]` over u and slices for all pairs of types, (types, types, 2 k1 - 1, 2 k2 - 1).
+
+    The others, b, are the kernels themselves if not given.
+    """
     k1, k2 = kernels.shape[-2:]
     size = fft.next_fast_len(2 * k1 - 1), fft.next_fast_len(2 * k2 - 1, real=True)
     spectra = fft.rfft2(kernels, size)
-    table = fft.irfft2(np.einsum("ksuv,lsuv->kluv", np.conj(spectra), spectra), size)
-    rows, cols = np.arange(1 - k1, k1), np.arange(1 - k2, k2)
-    return np.ascontiguousarray(table[..., rows[:, None], cols])
+    seen = spectra if others is None else fft.rfft2(others, size)
+    table = fft.irfft2(np.einsum("ksuv,lsuv->kluv", np.conj(spectra), seen), size)
+    middle = np.roll(table, (k1 - 1, k2 - 1), axis=(-2, -1))
+    return np.ascontiguousarray(middle[..., : 2 * k1 - 1, : 2 * k2 - 1])
 
 
 class Gram:
@@ -142,28 +153,19 @@ class KernelQuadratic:
                 self.linear[kind, number] += (x[some] @ patches).reshape(model.shape[2:])
         self._spectra = self._lag_spectra(amplitudes)
         hidden = model.hidden
-        self._weights = amplitudes[hidden.numbers][hidden.at]
-        self._kinds = kinds[hidden.numbers][hidden.at]
-        size = int(np.prod(model.shape[1:]))
-        seen = [np.full(size, x.sum(dtype=float)) for x in own]
-        lost = np.bincount(self._kinds * size + hidden.places, self._weights, types * size)
-        self._seen = (
-            (np.stack(seen) - lost.reshape(types, size)).reshape(model.shape).astype(amplitudes.dtype)
-        )
+        self._weights = amplitudes[hidden.numbers].take(hidden.at)
+        self._labels = hidden.labels(kinds, self.linear)
+        seen = np.reshape([x.sum(dtype=float) for x in own], (-1, 1, 1, 1))
+        lost = np.bincount(self._labels, self._weights, self.linear.size)
+        self._seen = (seen - lost.reshape(model.shape)).astype(amplitudes.dtype)
 
     def _lag_spectra(self, amplitudes: Real) -> NDArray[np.complexfloating]:
         model, types = self.model, self.model.types
         pairs, kinds = model.pairs, model.sites.kinds
-        pick = (kinds[pairs.second] * types + kinds[pairs.first]) * model._lags + pairs.lag
-        products = amplitudes[pairs.first] * amplitudes[pairs.second]
-        table = np.bincount(pick, products, types * types * model._lags)
-        k1, k2 = model.field.window
-        # First less second as lag: what the first type's kernel sees of the second's is at minus that.
-        table = table.reshape(types, types, 2 * k1 - 1, 2 * k2 - 1).astype(amplitudes.dtype)
-        circular = np.zeros((types, types, *model._size), amplitudes.dtype)
-        rows, cols = np.arange(1 - k1, k1), np.arange(1 - k2, k2)
-        circular[..., rows[:, None], cols] = table
-        return np.asarray(fft.rfft2(circular))
+        size = model._size[0] * model._size[1]
+        pick = (kinds[pairs.second] * types + kinds[pairs.first]) * size + model.circular_lags
+        table = np.bincount(pick, amplitudes[pairs.first] * amplitudes[pairs.second], types * types * size)
+        return np.asarray(fft.rfft2(table.reshape(types, types, *model._size).astype(amplitudes.dtype)))
 
     def product(self, kernels: Real) -> Real:
         """G A."""
@@ -173,12 +175,10 @@ class KernelQuadratic:
         return image - self._unseen(kernels) - self._of_means(kernels)
 
     def _unseen(self, kernels: Real) -> Real:
-        hidden, types = self.model.hidden, self.model.types
-        flat = kernels.reshape(types, -1)
-        painted = np.bincount(hidden.pixels, flat[self._kinds, hidden.places] * self._weights, hidden.size)
-        size = flat.shape[1]
-        read = painted[hidden.pixels] * self._weights
-        back = np.bincount(self._kinds * size + hidden.places, read, types * size)
+        hidden = self.model.hidden
+        painted = np.bincount(hidden.pixels, kernels.take(self._labels) * self._weights, hidden.size)
+        read = painted.take(hidden.pixels) * self._weights
+        back = np.bincount(self._labels, read, kernels.size)
         return np.asarray(back.reshape(kernels.shape).astype(kernels.dtype))
 
     def _of_means(self, kernels: Real) -> Real:
@@ -190,9 +190,13 @@ class KernelQuadratic:
         half = 0.5 * self.product(kernels) - self.linear
         return float(np.vdot(kernels, half))
 
-    def minimised(self, kernels: Real) -> Real:
-        """The best kernels of unit norm: exact for one type, one type after the other for several."""
-        best = kernels.copy()
+    def minimised(self, kernels: Real, tolerance: float = TOLERANCE) -> tuple[Real, float]:
+        """The best kernels of unit norm, set out from these, and the quadratic's value there.
+
+        Exact to a tolerance (see `minimise_on_sphere`, whose own is fine enough) for one type, one type after
+        the other for several.
+        """
+        best, value = kernels.copy(), np.inf
         for kind in range(len(kernels)):
             alone = np.zeros_like(best)
 
@@ -206,5 +210,8 @@ class KernelQuadratic:
                 others[kind] = 0
                 linear = linear - self.product(others)[kind].ravel()
             if np.any(linear):
-                best[kind] = minimise_on_sphere(product, linear).reshape(best.shape[1:])
-        return best
+                flat, value = minimise_on_sphere(
+                    product, linear, best[kind].ravel(), max(tolerance, TOLERANCE)
+                )
+                best[kind] = flat.reshape(best.shape[1:])
+        return best, value if len(kernels) == 1 and np.isfinite(value) else self.value(best)

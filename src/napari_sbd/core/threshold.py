@@ -156,18 +156,14 @@ def filtered(
     summits = [_Summits.none()]
     samples = [_Sample(both_signs) for _ in kernels]
     every = max(1, past.objective.data[0].size // ENOUGH)
-    scale = np.reshape(past.norms, (-1, 1, 1)), np.reshape(noise, (-1, 1, 1))
+    scale = np.reshape(np.asarray(past.norms) / noise, (-1, 1, 1)).astype(kernels.dtype)
     slopes = past.objective.slopes(kernels, strong, halo=1)
     shares = past.objective.visible_shares(kernels, halo=1)
     for number, ((tile, around, slope), share) in enumerate(zip(slopes, shares, strict=True)):
-        seen = share > SMALLEST_SHARE
-        whole = np.where(seen, share, 1)
-        amplitudes = np.where(seen, slope / whole, 0) * scale[0]
-        errors = np.where(seen, scale[1] / np.sqrt(whole), np.inf)
-        heights = amplitudes / errors
+        heights = slope * (scale / _roots(share))
         for sample, snr in zip(samples, heights, strict=True):
             sample.add(snr[_frame_of(tile, around, past.objective)], number % every == 0)
-        summits.append(_summits(tile, around, np.abs(heights) if both_signs else heights, amplitudes, errors))
+        summits.append(_summits(tile, around, heights, both_signs, share, np.asarray(noise, float)))
     found = _Summits.joined(summits)
     if len(known) and len(found.kinds):
         apart = np.asarray(spatial.KDTree(known).query(found.places)[0])
@@ -178,6 +174,12 @@ def filtered(
         peaks = Peaks(own.places + own.beside - offset, own.amplitudes)
         result.append(Filtered(sample.field(), peaks, own.errors))
     return result
+
+
+def _roots(share: Real) -> Real:
+    """Roots of the shares of atoms' energy that are seen; infinite where next to nothing is."""
+    same = share[:, :1, :1] if share.strides[1] == share.strides[2] == 0 else share
+    return np.asarray(np.sqrt(np.where(same > SMALLEST_SHARE, same, np.inf)))
 
 
 def _strong(maps: Real, known: Real) -> Real:
@@ -215,7 +217,7 @@ class _Sample:
 
     def add(self, snr: Real, kept: bool) -> None:
         """Count the places of a tile, and keep its values."""
-        self.places += int(np.count_nonzero(snr))
+        self.places += int(np.count_nonzero(snr != 0))
         if kept and snr.size:
             self.values.append(snr.ravel())
             for axis in range(2):
@@ -253,8 +255,9 @@ class _Summits:
         return _Summits(*(getattr(self, name)[which] for name in self.__dataclass_fields__))
 
 
-def _summits(tile: Tile, around: Tile, heights: Real, amplitudes: Real, errors: Real) -> _Summits:
+def _summits(tile: Tile, around: Tile, snr: Real, both_signs: bool, share: Real, noise: Real) -> _Summits:
     """The maxima in a tile."""
+    heights = np.abs(snr) if both_signs else snr
     best = heights.max(0)[None]
     sites = largest_of_neighbours(best >= LOWEST_SNR, best)
     corner = np.array(around.corner)
@@ -267,7 +270,8 @@ def _summits(tile: Tile, around: Tile, heights: Real, amplitudes: Real, errors: 
     for kind in range(len(heights)):
         own = kinds == kind
         beside[own] = _beside_summit(heights[kind], here[own])
-    return _Summits(kinds, places, beside, amplitudes[at], errors[at])
+    errors = noise[kinds] / np.sqrt(share[at].astype(float))
+    return _Summits(kinds, places, beside, snr[at] * errors, errors)
 
 
 def _beside_summit(heights: Real, places: NDArray[np.intp]) -> Real:

@@ -38,11 +38,16 @@ SOME = Schedule(10, 1e-3)  # the same where so many places are active that a ste
 
 
 def alternate(
-    objective: Objective, kernels: Real, maps: Real, penalty: Penalty, schedule: Schedule
+    objective: Objective,
+    kernels: Real,
+    maps: Real,
+    penalty: Penalty,
+    schedule: Schedule,
+    screened: bool = False,
 ) -> Iterator[Iterate]:
     """Minimise ψ in maps and kernels by turns, from these on; kernels stay tied as the penalty says."""
     if penalty.ties is None:
-        return free(objective, kernels, maps, penalty, schedule)
+        return free(objective, kernels, maps, penalty, schedule, screened)
     return _alternate(objective, kernels, maps, penalty, schedule, penalty.ties)
 
 
@@ -89,7 +94,8 @@ def tied_kernels(objective: Objective, found: Iterate, ties: Ties) -> Iterate:
         others[kind] = 0
         right = (pull - product(others))[kind].ravel() if len(shapes) > 1 else pull[kind].ravel()
         if found.maps[ties.types == kind].any() and np.any(right):
-            shapes[kind] = minimise_on_sphere(of_one, right).reshape(shapes.shape[1:])
+            flat, _ = minimise_on_sphere(of_one, right, shapes[kind].ravel())
+            shapes[kind] = flat.reshape(shapes.shape[1:])
     seen = factors * ties.spread(shapes)
     size = norms(seen)
     maps = found.maps * size.reshape(-1, 1, 1).astype(found.maps.dtype)

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from napari_sbd.core.convolution import spectra_of_small
+
 Real = NDArray[np.floating]
 Complex = NDArray[np.complexfloating]
 Index = NDArray[np.intp]
@@ -124,7 +126,7 @@ class Active:
     @classmethod
     def of(cls, maps: Real) -> Active:
         """All of an array."""
-        flat = np.flatnonzero(maps)
+        flat = np.flatnonzero(maps != 0)
         kinds, places = np.divmod(flat, maps[0].size)
         rows, cols = np.divmod(places, maps.shape[2])
         return cls(kinds, rows, cols, maps[kinds, rows, cols])
@@ -140,6 +142,25 @@ class Active:
         rows, cols = self.rows - corner[0], self.cols - corner[1]
         inside = (rows >= 0) & (rows < shape[0]) & (cols >= 0) & (cols < shape[1])
         return Active(self.kinds[inside], rows[inside], cols[inside], self.values[inside])
+
+
+def painted(kernels: Real, active: Active, shape: Pair) -> Real:
+    """What maps of this shape show (slices, rows + k1 - 1, cols + k2 - 1), painted atom by atom.
+
+    Cheaper than transforms where there are few.
+
+    Examples
+    --------
+    >>> one = Active(*np.array([[0], [1], [0]]), np.array([2.0]))
+    >>> painted(np.ones((1, 1, 1, 2)), one, (2, 2))[0].tolist()
+    [[0.0, 0.0, 0.0], [2.0, 2.0, 0.0]]
+    """
+    k1, k2 = kernels.shape[2:]
+    canvas = np.zeros((kernels.shape[1], shape[0] + k1 - 1, shape[1] + k2 - 1), active.values.dtype)
+    places = zip(active.kinds.tolist(), active.rows.tolist(), active.cols.tolist(), strict=True)
+    for (kind, row, col), amplitude in zip(places, active.values, strict=True):
+        canvas[:, row : row + k1, col : col + k2] += amplitude * kernels[kind]
+    return canvas
 
 
 def _side(length: int, margin: int, largest: int) -> int:
@@ -166,39 +187,39 @@ class OverlapSave:
         Rows and columns of the extended maps, (n1 + k1 - 1, n2 + k2 - 1).
     halo : int
         Pixels by which neighbouring tiles of `slopes` overlap.
+    fine : bool
+        Whether tiles are only about a window large: for few places here and there.
     """
 
-    def __init__(self, kernels: Real, map_shape: Pair, halo: int = 0) -> None:
+    def __init__(self, kernels: Real, map_shape: Pair, halo: int = 0, fine: bool = False) -> None:
         self.window = (kernels.shape[2], kernels.shape[3])
         self.map_shape, self.halo = map_shape, halo
         many = kernels.shape[0] * kernels.shape[1] * SIDE * SIDE // 2 > SPECTRA
+        largest = 0 if fine else SMALL_SIDE if many else SIDE
         sides = [
-            _side(n, 2 * (k - 1) + 2 * halo, max(SMALL_SIDE if many else SIDE, 4 * k))
+            _side(n, k - 1 + 2 * halo, max(largest, (2 if fine else 4) * k))
             for n, k in zip(map_shape, self.window, strict=True)
         ]
         self.size = (fft.next_fast_len(sides[0]), fft.next_fast_len(sides[1], real=True))
+        # What maps show in a tile depends on a window more of them.
+        rows, cols = (t + k - 1 for t, k in zip(self.size, self.window, strict=True))
+        self.wide = (fft.next_fast_len(rows), fft.next_fast_len(cols, real=True))
         self.kernels = kernels
-        # A correlation is the convolution with the kernel turned round.
-        self._turned = self._spectra_of(kernels[..., ::-1, ::-1])
+        self._turned = np.conj(spectra_of_small(kernels, self.size))
 
     @cached_property
     def _spectra(self) -> Complex:
-        return self._spectra_of(self.kernels)
-
-    def _spectra_of(self, kernels: Real) -> Complex:
-        """Rows first: those beyond the kernel are zero."""
-        rows = fft.rfft(kernels, self.size[1], axis=-1)
-        return np.asarray(fft.fft(rows, self.size[0], axis=-2, overwrite_x=True))
+        return spectra_of_small(self.kernels, self.wide)
 
     def predicted(self, maps: Real) -> Iterator[tuple[Tile, Real]]:
         """What maps show on the frame, tile by tile: `Σ_k a_{k,s} ∗ x_k`, (slices, rows, cols)."""
-        (k1, k2), (t1, t2) = self.window, self.size
+        (k1, k2), (t1, t2) = self.window, self.wide
         frame = self.map_shape[0] - k1 + 1, self.map_shape[1] - k2 + 1
         for tile in tiles(frame, (t1 - k1 + 1, t2 - k2 + 1)):
             (row, col), (rows, cols) = tile.corner, tile.shape
             piece = maps[:, row : row + rows + k1 - 1, col : col + cols + k2 - 1]
             shown = np.zeros((self.kernels.shape[1], rows, cols), maps.dtype)
-            count = np.count_nonzero(piece)
+            count = np.count_nonzero(piece != 0)
             if count * k1 * k2 > t1 * t2:
                 seen: Seen | None = self._transform(piece)
             else:
@@ -210,8 +231,27 @@ class OverlapSave:
 
     def map_tiles(self) -> Iterator[Tile]:
         """Tiles of the extended maps that `slope` can take."""
-        (k1, k2), (t1, t2), margin = self.window, self.size, 2 * self.halo
-        return tiles(self.map_shape, (t1 - 2 * (k1 - 1) - margin, t2 - 2 * (k2 - 1) - margin))
+        return tiles(self.map_shape, self._largest_tile)
+
+    @property
+    def _largest_tile(self) -> Pair:
+        rows, cols = (t - (k - 1) - 2 * self.halo for t, k in zip(self.size, self.window, strict=True))
+        return rows, cols
+
+    def tiles_near(self, rows: Index, cols: Index, reach: int) -> Iterator[Tile]:
+        """Those tiles of the maps in which something lies within some pixels of a place."""
+        spans = [_spans(n, most) for n, most in zip(self.map_shape, self._largest_tile, strict=True)]
+        corners = []
+        for places, length, parts in zip((rows, cols), self.map_shape, spans, strict=True):
+            ends = np.clip([places - reach, places + reach], 0, length - 1)
+            corners.append(ends // (parts[0].stop - parts[0].start))
+        (top, bottom), (left, right) = corners
+        touched = {
+            (int(down), int(across))
+            for one, other in ((top, left), (top, right), (bottom, left), (bottom, right))
+            for down, across in zip(one, other, strict=True)
+        }
+        return (Tile(spans[0][down], spans[1][across]) for down, across in sorted(touched))
 
     def slope(self, tile: Tile, active: Active | None, rest: Rest) -> tuple[Tile, Real]:
         """Correlation of the kernels with what `rest` makes of the maps' prediction.
@@ -236,19 +276,19 @@ class OverlapSave:
         around = tile.grown(self.halo, self.map_shape)
         (row, col), (rows, cols) = around.corner, around.shape
         field = Tile(slice(row, row + rows + k1 - 1), slice(col, col + cols + k2 - 1))
-        inside = slice(k1 - 1, k1 - 1 + field.shape[0]), slice(k2 - 1, k2 - 1 + field.shape[1])
+        inside = slice(0, field.shape[0]), slice(0, field.shape[1])
+        shows = slice(k1 - 1, k1 - 1 + field.shape[0]), slice(k2 - 1, k2 - 1 + field.shape[1])
         corner, size = (row - k1 + 1, col - k2 + 1), (rows + 2 * (k1 - 1), cols + 2 * (k2 - 1))
         seen = None if active is None else self._seen(active.within(corner, size), size)
         canvas = np.zeros(self.size, self.kernels.dtype)
         empty = np.zeros(field.shape, canvas.dtype)
         total = np.zeros((len(self.kernels), *self._turned.shape[2:]), self._turned.dtype)
         for number in range(self.kernels.shape[1]):
-            shown = empty if seen is None else seen(number)[inside]
+            shown = empty if seen is None else seen(number)[shows]
             canvas[inside] = rest(number, field, shown)
             total += self._turned[:, number] * fft.rfft2(canvas)
         slope = fft.irfft2(total, self.size, overwrite_x=True)
-        down, right = 2 * (k1 - 1), 2 * (k2 - 1)
-        return around, slope[:, down : down + rows, right : right + cols]
+        return around, slope[:, :rows, :cols]
 
     def _seen(self, active: Active, shape: Pair) -> Seen | None:
         """What a piece of the maps shows in a slice, right from `k - 1` on; None where that is nothing."""
@@ -256,25 +296,15 @@ class OverlapSave:
             return None
         k1, k2 = self.window
         if len(active.values) * k1 * k2 <= self.size[0] * self.size[1]:
-            return lambda number: self._painted(active, shape, number)
+            return lambda number: painted(self.kernels[:, number, None], active, shape)[0]
         return self._transform(active.dense((len(self.kernels), *shape)))
 
     def _transform(self, piece: Real) -> Seen:
-        spectra = np.asarray(fft.rfft2(piece, self.size))
+        spectra = np.asarray(fft.rfft2(piece, self.wide))
         return lambda number: self._transformed(spectra, number)
-
-    def _painted(self, active: Active, shape: Pair, number: int) -> Real:
-        """The atoms of a piece painted one by one: cheaper than transforms where there are few."""
-        k1, k2 = self.window
-        canvas = np.zeros((shape[0] + k1 - 1, shape[1] + k2 - 1), active.values.dtype)
-        kernels = self.kernels[:, number]
-        places = zip(active.kinds.tolist(), active.rows.tolist(), active.cols.tolist(), strict=True)
-        for (kind, row, col), amplitude in zip(places, active.values, strict=True):
-            canvas[row : row + k1, col : col + k2] += amplitude * kernels[kind]
-        return canvas
 
     def _transformed(self, spectra: Complex, number: int) -> Real:
         product = spectra[0] * self._spectra[0, number]
         for map_, kernel in zip(spectra[1:], self._spectra[1:, number], strict=True):
             product += map_ * kernel
-        return np.asarray(fft.irfft2(product, self.size, overwrite_x=True))
+        return np.asarray(fft.irfft2(product, self.wide, overwrite_x=True))

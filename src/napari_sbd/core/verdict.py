@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from scipy import fft, ndimage, spatial
 from napari_sbd.core.defects import WEAKEST, Peaks, typical_amplitude
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_size import support
-from napari_sbd.core.noise import grain, robust_std, whiteness
+from napari_sbd.core.noise import grain, median, robust_std, sampled, whiteness
 from napari_sbd.core.objective import Objective, misfit
 from napari_sbd.core.sparsity import matched_noise
 from napari_sbd.core.start import coarse_energy, salience
@@ -30,9 +31,18 @@ WHITE = 1.1  # deviation over that of the pixel noise, up to which a residual ma
 OUTSTANDING = 7.0  # deviations of the local energy of a residual that noise does not reach
 
 
+# What one iterate leaves of one image is judged more than once; it goes with the iterate.
+_LEFT: WeakKeyDictionary[Iterate, tuple[Objective, Real]] = WeakKeyDictionary()
+
+
 def residual_of(objective: Objective, found: Iterate) -> Real:
-    """Model less image (slices, rows, cols), the bias in closed form."""
-    return objective.left(found.kernels, found.maps)
+    """Model less image (slices, rows, cols), the bias in closed form; not to be written to."""
+    known = _LEFT.get(found)
+    if known is None or known[0] is not objective:
+        left = objective.left(found.kernels, found.maps)
+        left.flags.writeable = False
+        known = _LEFT[found] = objective, left
+    return known[1]
 
 
 def strong_peaks(peaks: Peaks) -> Peaks:
@@ -110,7 +120,7 @@ def _misfit(objective: Objective, found: Iterate) -> float:
 
 def colour(objective: Objective, rest: Real, kernel: Real) -> float:
     """Power of the noise that an amplitude meets, over that of the pixels: 1 where noise is white."""
-    pixels = robust_std(rest[objective.mask])
+    pixels = robust_std(sampled(rest, objective.mask))
     return (matched_noise(objective, rest, kernel) / pixels) ** 2 if pixels > 0 else 1.0
 
 
@@ -168,7 +178,7 @@ def looks_like_noise(residual: Real, mask: NDArray[np.bool_], window: tuple[int,
     spread = robust_std(values)
     if not (values.size and spread > 0):
         return False
-    limit = np.median(values) + OUTSTANDING * spread
+    limit = median(values) + OUTSTANDING * spread
     if apart == 0:
         return bool(values.max() < limit)
     # A large image has room for one or two places where two defects were taken for one.

@@ -70,23 +70,30 @@ def richest_window(energy: Real, shape: Pair) -> Pair:
 
     Best centred means that the energy's centroid is nearest to the window's middle.
     """
-    sums = np.pad(energy.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    rows, cols = shape
-    held = sums[rows:, cols:] - sums[:-rows, cols:] - sums[rows:, :-cols] + sums[:-rows, :-cols]
-    equal = np.argwhere(held >= held.max() * (1 - EQUAL_ENERGY))
-    if len(equal) == 1:
-        return int(equal[0, 0]), int(equal[0, 1])
-    off = [_off_centre(energy[r : r + rows, c : c + cols]) for r, c in equal]
-    row, col = equal[int(np.argmin(off))]
+    held = _in_windows(energy, shape)
+    equal = held >= held.max() * (1 - EQUAL_ENERGY)
+    if np.count_nonzero(equal) > 1:
+        off = _off_centre(energy, shape, held)
+        equal &= off <= off[equal].min()
+    row, col = np.argwhere(equal)[0]
     return int(row), int(col)
 
 
-def _off_centre(energy: Real) -> float:
-    total = energy.sum()
-    if total <= 0:
-        return 0.0
-    offsets = [np.arange(n) - (n - 1) / 2 for n in energy.shape]
-    return float(np.hypot(energy.sum(1) @ offsets[0], energy.sum(0) @ offsets[1]) / total)
+def _in_windows(energy: Real, shape: Pair) -> Real:
+    """Sum over every window."""
+    sums = np.pad(energy.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    rows, cols = shape
+    return np.asarray(sums[rows:, cols:] - sums[:-rows, cols:] - sums[rows:, :-cols] + sums[:-rows, :-cols])
+
+
+def _off_centre(energy: Real, shape: Pair, held: Real) -> Real:
+    """Distance of the energy's centroid from the middle of every window."""
+    offsets = []
+    for axis in range(2):
+        along = np.expand_dims(np.arange(energy.shape[axis], dtype=float), 1 - axis)
+        middle = np.expand_dims(np.arange(held.shape[axis]) + (shape[axis] - 1) / 2, 1 - axis)
+        offsets.append(_in_windows(energy * along, shape) - middle * held)
+    return np.asarray(np.hypot(*offsets) / np.where(held > 0, held, 1))
 
 
 def rewindowed(kernels: Real, maps: Real, window: Pair) -> tuple[Real, Real]:
