@@ -18,7 +18,7 @@ from napari_sbd.prepare.peaks import PROMINENCE, bragg_peaks
 SMALLEST = 16
 PURSUITS = 4  # searches for peaks, each in what the one before left
 STARTING = (1, 1)  # degrees while peaks are still being found
-QUICK = 3  # rounds meanwhile, and until all displacements are known
+QUICK = 4  # rounds meanwhile, and until all displacements are known
 
 
 def lattice(
