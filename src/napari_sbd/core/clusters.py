@@ -33,7 +33,7 @@ def extent_of_clusters(peaks: list[Peaks], window: tuple[int, int], places: int)
     --------
     >>> apart = np.array([[20, 20], [20, 80], [50, 50], [80, 20], [80, 80], [50, 10], [10, 50], [90, 50]])
     >>> pairs = np.concatenate([apart, apart + [3, 4]])
-    >>> extent_of_clusters([Peaks(pairs, np.ones(16))], (11, 11), 100**2)
+    >>> extent_of_clusters([Peaks(pairs, np.ones(16))], (11, 11), 200**2)
     (3, 4)
     >>> extent_of_clusters([Peaks(apart, np.ones(8))], (11, 11), 100**2) is None
     True
