@@ -255,9 +255,7 @@ class _Summits:
         return _Summits(*(getattr(self, name)[which] for name in self.__dataclass_fields__))
 
 
-def _summits(
-    tile: Tile, around: Tile, snr: Real, both_signs: bool, share: Real, noise: Real
-) -> _Summits:
+def _summits(tile: Tile, around: Tile, snr: Real, both_signs: bool, share: Real, noise: Real) -> _Summits:
     """The maxima in a tile."""
     heights = np.abs(snr) if both_signs else snr
     best = heights.max(0)[None]
