@@ -187,7 +187,7 @@ class _Alternation:
         return fresh.chosen(_leading(fresh, own, self.objective.convolution.kernel_shape))
 
     def _slopes(self, active: Active) -> Iterator[tuple[Tile, Tile, Real]]:
-        """Correlations of the kernels with the residual; where kernels stay, a large image is gone through once."""
+        """Correlations with the residual; where kernels stay, a large image is gone through once."""
         if self.like[0].size < LARGE or not self.held:
             yield from self.objective.slopes(self.kernels, active, halo=1)
             return

@@ -20,6 +20,7 @@ TOLERANCE = 1e-5
 RIDGE = 1e-6
 POWER_STEPS = 15
 SAFETY = 1.02
+ROUNDING = 1e-5  # of ψ, up to which it has not risen
 
 
 def solve_amplitudes(gram: Gram, reach: Real, price: Real, begin: Real, nonnegative: bool) -> Real:
@@ -74,7 +75,22 @@ def _newton(matrix: Real, reach: Real, price: Real, begin: Real, nonnegative: bo
 
 
 def _proximal(gram: Gram, reach: Real, price: Real, begin: Real, nonnegative: bool) -> Real:
-    step = 1 / _largest_eigenvalue(gram, len(reach), reach.dtype)
+    largest, before = _largest_eigenvalue(gram, len(reach), reach.dtype), _value(gram, reach, price, begin)
+    while True:
+        found = _descended(gram, reach, price, begin, nonnegative, 1 / largest)
+        # What the power method took for the largest eigenvalue may be another: then the steps grow.
+        if _value(gram, reach, price, found) <= before + ROUNDING * abs(before):
+            return found
+        largest *= 2
+
+
+def _value(gram: Gram, reach: Real, price: Real, found: Real) -> float:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(np.vdot(found, 0.5 * (gram @ found) - reach) + np.vdot(price, np.abs(found)))
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _descended(gram: Gram, reach: Real, price: Real, begin: Real, nonnegative: bool, step: float) -> Real:
     cost = step * price
     found, last, age = begin, begin, 0
     for _ in range(SMALL_STEPS):

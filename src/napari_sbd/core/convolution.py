@@ -102,7 +102,7 @@ class Convolution:
 
 
 def spectra_of_small(arrays: Real, shape: tuple[int, int]) -> Complex:
-    """Fourier transform of arrays much smaller than what they are padded to: rows that are zero are left out."""
+    """Fourier transform of arrays padded to much more than their size: empty rows are left out."""
     rows = fft.rfft(arrays, shape[1], axis=-1)
     return np.asarray(fft.fft(rows, shape[0], axis=-2, overwrite_x=True))
 

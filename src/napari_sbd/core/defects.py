@@ -113,7 +113,8 @@ def _summits(extended: Real, active: NDArray[np.intp]) -> tuple[NDArray[np.intp]
         smooth = ndimage.gaussian_filter(np.abs(extended), SMOOTHING, mode="constant")
         summits = np.argwhere((smooth == ndimage.maximum_filter(smooth, 3)) & (smooth > 0))
         return summits, smooth[tuple(summits.T)]
-    apart = spatial.KDTree(active).query(active, [2], p=np.inf, distance_upper_bound=2 * half + 1)[0][:, 0]
+    tree = spatial.KDTree(active)
+    apart = np.asarray(tree.query(active, [2], p=np.inf, distance_upper_bound=2 * half + 1)[0])[:, 0]
     alone, close = active[np.isinf(apart)], active[np.isfinite(apart)]
     found = [alone]
     heights = [np.abs(extended[tuple(alone.T)]) * _smoothed_point(half)]

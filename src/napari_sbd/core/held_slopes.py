@@ -1,4 +1,4 @@
-"""Correlations of a residual that follow amplitudes, while kernels stay: without going through the image again."""
+"""Correlations of a residual that follow amplitudes while kernels stay, without another look at the image."""
 
 from __future__ import annotations
 

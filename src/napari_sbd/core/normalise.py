@@ -45,7 +45,7 @@ def normalised(seen: Observation) -> Normalised:
 
 
 def _levels(values: Real, inside: NDArray[np.bool_], weighted: bool) -> tuple[float, float]:
-    """Median of a slice, and its scale: the largest deviation, so that squares stay in range, or the noise."""
+    """Median of a slice, and its scale: the largest deviation, so that squares stay in range, or noise."""
     if not inside.any():
         return 0.0, 1.0
     middle = median(sampled(values, inside))

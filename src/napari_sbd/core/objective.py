@@ -162,8 +162,8 @@ class Objective:
             if active is None:
                 yield all_, all_, self._reached(kernels)
             else:
-                rest = model.to_canvas(self._rest(kernels, active))
-                yield all_, all_, model.correlate_kernels(model.kernel_spectra(kernels), rest)
+                canvas = model.to_canvas(self._rest(kernels, active))
+                yield all_, all_, model.correlate_kernels(model.kernel_spectra(kernels), canvas)
             return
         field, means = self.field, self._model_means(kernels, active)
         (k1, k2), (rows, cols) = model.kernel_shape, model.image_shape
@@ -236,7 +236,7 @@ class Objective:
             yield np.clip(share, 0, 1)
 
     def seen_sums(self, kernels: Real, halo: int = 0) -> Iterator[tuple[Tile, Real]]:
-        """Sum of an atom's pixels that count, for each place of the extended maps, tile by tile with a halo."""
+        """Sum of an atom's pixels that count, for each place of the extended maps, by tiles with a halo."""
         model = self.convolution
         if self._whole:
             for tile in self.map_tiles(kernels, halo):
@@ -295,7 +295,7 @@ class Objective:
         return reach
 
     def _reached(self, kernels: Real) -> Real:
-        """The same, of an image in one piece; kept, for a start is correlated with the data again and again."""
+        """The same, of an image in one piece; kept: a start is correlated with the data more than once."""
         key = kernels.tobytes()
         if key not in self._known:
             model = self.convolution

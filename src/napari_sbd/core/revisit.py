@@ -105,7 +105,7 @@ def in_image_unit(found: Iterate, scales: Real) -> tuple[Real, Real, Real]:
     return scaled / norms[:, None, None, None], _scaled(found.maps, norms, float), norms
 
 
-def _scaled(maps: Real, factors: Real, dtype: type[np.floating]) -> Real:
+def _scaled(maps: Real, factors: Real, dtype: type[np.floating] | type[float]) -> Real:
     """Maps times a factor for each type; of those nearly empty only what is not zero takes memory."""
     if np.count_nonzero(maps != 0) * FEW > maps.size:
         return np.asarray((maps * factors[:, None, None]).astype(dtype))

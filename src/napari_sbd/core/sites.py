@@ -171,10 +171,9 @@ class Field:
         here = views[:, sites.rows[numbers], sites.cols[numbers]].transpose(1, 0, 2, 3)
         at, places = np.divmod(np.flatnonzero(here), slices * k1 * k2)
         corners = sites.rows[numbers] * cols + sites.cols[numbers]
-        steps = np.add.outer(
-            np.arange(slices) * rows * cols, np.add.outer(np.arange(k1) * cols, np.arange(k2))
-        )
-        pixels, size = self._numbered(corners[at] + steps.ravel()[places])
+        within = np.add.outer(np.arange(k1) * cols, np.arange(k2))
+        steps = np.add.outer(np.arange(slices) * rows * cols, within).ravel()
+        pixels, size = self._numbered(corners[at] + steps[places])
         number = np.arange(len(self.target) // slices)
         if len(number) > 1:
             at = np.repeat(at, len(number))
@@ -252,10 +251,10 @@ class Hidden:
         return np.searchsorted(self.at, np.arange(len(self.numbers) + 1))
 
     def labels(self, kinds: Index, kernels: Real) -> Index:
-        """Where each entry's pixel stands in kernels (types, slices, k1, k2), flat; `kinds` are the sites'."""
+        """Where each entry's pixel stands in flat kernels (types, slices, k1, k2); `kinds` of all sites."""
         if len(kernels) == 1:
             return self.places
-        return kinds[self.numbers][self.at] * kernels[0].size + self.places
+        return np.asarray(kinds[self.numbers][self.at] * kernels[0].size + self.places)
 
     def atoms(self, kernels: Real, kinds: Index) -> sparse.csr_matrix:
         """Matrix (numbers, pixels) of what of each atom is hidden."""

@@ -63,7 +63,7 @@ def stage_two(objective: Objective, found: Iterate, levels: Levels, penalty: Pen
     kernels, maps = lift(found.kernels, found.maps, margin)
     stayed, lam, stride = 0, levels.first, 1
     while True:
-        before, moved = np.count_nonzero(maps != 0), False
+        before, moved = int(np.count_nonzero(maps != 0)), False
         if crowded(before, maps) and penalty.ties is None:
             steps = descend(lifted, kernels, maps, penalty.at(lam), LEVEL)
             here = yield from follow(steps, "stage II", lam, start, found)
@@ -101,7 +101,7 @@ def _recentred_wide(
 def polish(objective: Objective, begin: Iterate, penalty: Penalty, start: int = 0) -> Steps:
     """Descend on maps and kernels; where defects crowd, the maps are solved for these kernels first."""
     solved = begin
-    if crowded(np.count_nonzero(begin.maps != 0), begin.maps):
+    if crowded(int(np.count_nonzero(begin.maps != 0)), begin.maps):
         steps = fit_maps(objective, begin.kernels, begin.maps, penalty, MAPS)
         solved = yield from follow(steps, "polish", penalty.lam, start, begin)
     steps = alternate(objective, solved.kernels, solved.maps, penalty, POLISH)

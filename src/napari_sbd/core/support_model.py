@@ -51,7 +51,8 @@ class SupportModel:
         k1, k2 = self.field.window
         # What the first type's kernel sees of the second's is at minus that.
         down, right = np.divmod(self.pairs.lag, 2 * k2 - 1)
-        return (down - k1 + 1) % self._size[0] * self._size[1] + (right - k2 + 1) % self._size[1]
+        wrapped = (down - k1 + 1) % self._size[0] * self._size[1] + (right - k2 + 1) % self._size[1]
+        return np.asarray(wrapped)
 
     def reach(self, kernels: Real) -> Real:
         """Correlation of each site's kernel with the target there, (sites,)."""
@@ -210,8 +211,7 @@ class KernelQuadratic:
                 others[kind] = 0
                 linear = linear - self.product(others)[kind].ravel()
             if np.any(linear):
-                flat, value = minimise_on_sphere(
-                    product, linear, best[kind].ravel(), max(tolerance, TOLERANCE)
-                )
+                begin = best[kind].ravel()
+                flat, value = minimise_on_sphere(product, linear, begin, max(tolerance, TOLERANCE))
                 best[kind] = flat.reshape(best.shape[1:])
         return best, value if len(kernels) == 1 and np.isfinite(value) else self.value(best)
