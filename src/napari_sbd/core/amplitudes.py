@@ -20,6 +20,7 @@ TOLERANCE = 1e-5
 RIDGE = 1e-6
 POWER_STEPS = 15
 SAFETY = 1.02
+MOST_HALVINGS = 10
 ROUNDING = 1e-5  # of ψ, up to which it has not risen
 
 
@@ -76,12 +77,13 @@ def _newton(matrix: Real, reach: Real, price: Real, begin: Real, nonnegative: bo
 
 def _proximal(gram: Gram, reach: Real, price: Real, begin: Real, nonnegative: bool) -> Real:
     largest, before = _largest_eigenvalue(gram, len(reach), reach.dtype), _value(gram, reach, price, begin)
-    while True:
+    for _ in range(MOST_HALVINGS):
         found = _descended(gram, reach, price, begin, nonnegative, 1 / largest)
         # What the power method took for the largest eigenvalue may be another: then the steps grow.
         if _value(gram, reach, price, found) <= before + ROUNDING * abs(before):
             return found
         largest *= 2
+    return begin
 
 
 def _value(gram: Gram, reach: Real, price: Real, found: Real) -> float:
