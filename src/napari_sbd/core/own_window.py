@@ -12,7 +12,8 @@ from napari_sbd.core.objective import Objective, Penalty, misfit
 from napari_sbd.core.parameters import SMALLEST_WINDOW
 from napari_sbd.core.steps import Snapshot, follow, frozen
 from napari_sbd.core.symmetry import Orientation, Ties
-from napari_sbd.core.tied import alternate, fit_tied, recentre_tied
+from napari_sbd.core.tied import alternate, fit_tied
+from napari_sbd.core.tied_moves import recentre_tied
 from napari_sbd.core.verdict import residual_of
 from napari_sbd.core.window import Pair
 
