@@ -64,15 +64,8 @@ def test_what_is_turned_lies_in_the_sample_not_in_pixels():
     assert np.linalg.norm(found - wanted) < 0.02 * np.linalg.norm(wanted)
 
 
-def test_a_shift_moves_what_was_turned():
-    shape = np.zeros((9, 9))
-    shape[4, 6] = 1.0
-    found = turned(shape, Orientation(0, 90, shift=(1.0, 0.0)))
-    assert np.unravel_index(found.argmax(), found.shape) == (3, 4)
-
-
 def test_spreading_and_gathering_are_adjoint(rng):
-    ways = (Orientation(0), Orientation(0, 60), Orientation(1), Orientation(1, 90, True, (0.3, -0.2)))
+    ways = (Orientation(0), Orientation(0, 60), Orientation(1), Orientation(1, 90, True))
     ties = Ties(ways, (1.0, 1.3))
     shapes, kernels = rng.standard_normal((2, 3, 11, 12)), rng.standard_normal((4, 3, 11, 12))
     left, right = np.vdot(ties.spread(shapes), kernels), np.vdot(shapes, ties.gather(kernels))

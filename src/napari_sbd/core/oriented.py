@@ -33,7 +33,7 @@ from napari_sbd.core.sparsity import Levels
 from napari_sbd.core.start import NO_STARTS
 from napari_sbd.core.steps import Snapshot, shown_as
 from napari_sbd.core.symmetry import Ties, by_type
-from napari_sbd.core.tied import one_of_alike
+from napari_sbd.core.tied_moves import one_of_alike
 from napari_sbd.core.verdict import FEWEST_DEFECTS, coincidence, residual_of, strong_peaks, worth
 
 LARGE = 0.6  # of the largest amplitudes, below which defects may compose another shape

@@ -12,7 +12,8 @@ from napari_sbd.core.noise import grain, robust_std
 from napari_sbd.core.objective import Objective
 from napari_sbd.core.parameters import SMALLEST_WINDOW
 from napari_sbd.core.symmetry import Ties
-from napari_sbd.core.tied import fit_tied, recentre_tied
+from napari_sbd.core.tied import fit_tied
+from napari_sbd.core.tied_moves import recentre_tied
 from napari_sbd.core.window import crop, lift, recentre
 
 Real = NDArray[np.floating]

@@ -21,7 +21,7 @@ from napari_sbd.core.sparsity import Levels, largest_penalty, levels
 from napari_sbd.core.start import NO_STARTS, Starts, salient_patches
 from napari_sbd.core.steps import Snapshot, Steps
 from napari_sbd.core.symmetry import Ties
-from napari_sbd.core.tied import one_of_alike
+from napari_sbd.core.tied_moves import one_of_alike
 from napari_sbd.core.verdict import residual_of
 
 Real = NDArray[np.floating]

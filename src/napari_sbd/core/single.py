@@ -19,7 +19,7 @@ from napari_sbd.core.sparsity import Levels, largest_penalty, levels, widened
 from napari_sbd.core.start import Starts
 from napari_sbd.core.steps import Snapshot
 from napari_sbd.core.symmetry import Ties
-from napari_sbd.core.tied import one_of_alike
+from napari_sbd.core.tied_moves import one_of_alike
 from napari_sbd.core.window import crop, recentre
 
 Steps = Generator[Snapshot, None, Iterate]

@@ -20,7 +20,8 @@ from napari_sbd.core.sites import Sites
 from napari_sbd.core.sparsity import Levels, penalty_from_residual
 from napari_sbd.core.steps import FORBIDDEN, Snapshot, Steps, follow, frozen
 from napari_sbd.core.subpixel import snap
-from napari_sbd.core.tied import alternate, recentre_tied, snap_tied, tied_kernels
+from napari_sbd.core.tied import alternate, tied_kernels
+from napari_sbd.core.tied_moves import recentre_tied, snap_tied
 from napari_sbd.core.untangle import untangled
 from napari_sbd.core.verdict import residual_of
 from napari_sbd.core.window import crop, lift, recentre

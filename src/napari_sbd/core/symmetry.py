@@ -43,20 +43,16 @@ class Orientation:
         Degrees by which its shape is turned counter-clockwise, as seen with rows downwards.
     mirrored : bool
         Whether it is mirrored, left to right, before it is turned.
-    shift : tuple of float
-        Pixels (row, col), at most half of one, by which it is moved afterwards: turned defects may all sit
-        between pixels.
     """
 
     type: int
     angle: float = 0.0
     mirrored: bool = False
-    shift: tuple[float, float] = (0.0, 0.0)
 
     @property
     def plain(self) -> bool:
         """Whether it leaves the shape as it is."""
-        return not (self.angle or self.mirrored or any(self.shift))
+        return not (self.angle or self.mirrored)
 
 
 def elements(symmetry: str, mirror: float = 0.0) -> list[tuple[float, bool]]:
@@ -105,7 +101,7 @@ def turning(how: Orientation, window: Pair, pixel_size: Lengths = (1.0, 1.0)) ->
     [[5.0, 4.0, 3.0], [2.0, 1.0, 0.0]]
     """
     size, middle = np.reshape(pixel_size, (2, 1)), np.reshape([(k - 1) / 2 for k in window], (2, 1))
-    places = np.indices(window).reshape(2, -1) - middle - np.reshape(how.shift, (2, 1))
+    places = np.indices(window).reshape(2, -1) - middle
     source = _snapped((_turn(how).T @ (places * size)) / size + middle)
     taps = Taps.at(source.T, window)
     columns = taps.rows[:, :, None] * window[1] + taps.cols[:, None, :]
