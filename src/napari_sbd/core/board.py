@@ -51,7 +51,7 @@ class Groups:
 
 @dataclass(frozen=True)
 class Views:
-    """What groups see with their own defects taken out, at the places around each of the two.
+    """What groups see with their own defects taken out, at the places around each of two centres.
 
     Attributes
     ----------
@@ -63,8 +63,6 @@ class Views:
         Squared norms of the atoms there, as far as they are seen.
     cross : array (groups, places, places)
         Their inner products.
-    now : array (groups,)
-        What their defects explain where they are.
     """
 
     kinds: tuple[Index, Index]
@@ -72,7 +70,6 @@ class Views:
     reach: tuple[Real, Real]
     norms: tuple[Real, Real]
     cross: Real
-    now: Real
 
 
 class Board:
@@ -96,9 +93,6 @@ class Board:
         far = 2 * 2 * REACH + 1
         table = np.pad(correlations(found.kernels), ((0, 0), (0, 0), (far, far), (far, far)))
         self._tables = sliding_window_view(table, (4 * REACH + 1, 4 * REACH + 1), axis=(2, 3))
-        middle = [n // 2 for n in table.shape[2:]]
-        kinds = np.arange(len(found.kernels))[:, None]
-        self._itself = table[kinds, kinds, middle[0] + AROUND[:, 0], middle[1] + AROUND[:, 1]]
         self._data = objective.correlation(found.kernels)
         self.refresh()
 
@@ -157,32 +151,46 @@ class Board:
         return Groups(pairs[:, 0], pairs[:, 1])
 
     def views(self, groups: Groups) -> Views:
-        """What these groups see."""
-        numbers = (groups.first, groups.second)
+        """What these groups see around each of their two defects."""
         kinds = (self.kinds[groups.first], self.kinds[groups.second])
-        corners = [self.centres[n] for n in numbers]
-        sizes = [self.sizes[groups.first], np.where(groups.paired, self.sizes[groups.second], 0)]
-        places = [corner[:, None] + AROUND for corner in corners]
-        flat = [self._flat(kind, place) for kind, place in zip(kinds, places, strict=True)]
+        corners = (self.centres[groups.first], self.centres[groups.second])
+        return self.around(kinds, corners, groups)
+
+    def around(self, kinds: tuple[Index, Index], centres: tuple[Index, Index], own: Groups) -> Views:
+        """What is seen around two centres of each group when its `own` defects, if any, are taken out.
+
+        A defect of a group lies within reach of its centre; -1 stands for none.
+        """
+        places = (centres[0][:, None] + AROUND, centres[1][:, None] + AROUND)
+        flat = [self._flat(kinds[n], places[n]) for n in range(2)]
         roots = [self._roots.ravel()[f] for f in flat]
-        seen = [root[:, MIDDLE] * size for root, size in zip(roots, sizes, strict=True)]
-        between = self._between(kinds, corners[0] - corners[1])
-        toward = (between[:, BETWEEN[:, MIDDLE]], between[:, BETWEEN[MIDDLE]])
-        itself = [self._itself[kind] for kind in kinds]
-        reach = []
-        for n in range(2):
-            own = seen[n][:, None] * itself[n] + seen[1 - n][:, None] * toward[n]
-            reach.append(self._shown.ravel()[flat[n]] + roots[n] * own)
-        cross = between[:, BETWEEN]
+        reach = [self._shown.ravel()[f] for f in flat]
+        for number, numbers in enumerate((own.first, own.second)):
+            there = numbers >= 0
+            if number:
+                there = there & own.paired
+            size = np.where(there, self.sizes[numbers], 0)
+            kind, centre = self.kinds[numbers], self.centres[numbers]
+            size = size * self._roots[kind, centre[:, 0] + REACH, centre[:, 1] + REACH]
+            for n in range(2):
+                toward = self._between((kinds[n], kind), centres[n] - centre)[:, BETWEEN[:, MIDDLE]]
+                toward *= size[:, None]
+                toward *= roots[n]
+                reach[n] += toward
+        cross = self._between(kinds, centres[0] - centres[1])[:, BETWEEN]
         if min(float(root.min(initial=1)) for root in roots) < WHOLE:
             cross *= roots[0][:, :, None]
             cross *= roots[1][:, None]
-        both = np.where(groups.paired, cross[:, MIDDLE, MIDDLE], 0)
-        now = sum(
-            x * r[:, MIDDLE] - 0.5 * own**2 for x, r, own in zip(sizes, reach, seen, strict=True)
-        ) - (sizes[0] * sizes[1] * both)
-        norms = (np.square(roots[0]), np.square(roots[1]))
-        return Views(kinds, (places[0], places[1]), (reach[0], reach[1]), norms, cross, np.asarray(now))
+        return Views(kinds, places, (reach[0], reach[1]), (np.square(roots[0]), np.square(roots[1])), cross)
+
+    def explained(self, groups: Groups, views: Views) -> Real:
+        """What defects of groups explain where they are, `views` being theirs."""
+        sizes = (self.sizes[groups.first], np.where(groups.paired, self.sizes[groups.second], 0))
+        alone = [
+            x * r[:, MIDDLE] - 0.5 * x**2 * n[:, MIDDLE]
+            for x, r, n in zip(sizes, views.reach, views.norms, strict=True)
+        ]
+        return np.asarray(alone[0] + alone[1] - sizes[0] * sizes[1] * views.cross[:, MIDDLE, MIDDLE])
 
     def _flat(self, kinds: Index, places: Index) -> Index:
         rows, cols = self._shown.shape[1:]

@@ -120,7 +120,7 @@ class Moves:
 def best_moves(board: Board, groups: Groups, odds: Odds, rules: Rules) -> Moves:
     """The best move of each group that gains by one."""
     views = board.views(groups)
-    now = views.now - odds.cost(board.sizes[groups.first], views.kinds[0])
+    now = board.explained(groups, views) - odds.cost(board.sizes[groups.first], views.kinds[0])
     second = rules.price + odds.cost(board.sizes[groups.second], views.kinds[1])
     least = rules.threshold(now - np.where(groups.paired, second, 0))
     found = [_ones(views, least, slot, odds, rules) for slot in range(2)]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sbd.core.board import MIDDLE, REACH, Board, Groups, Views
+from napari_sbd.core.board import AROUND, REACH, Board, Groups, Views
 from napari_sbd.core.defects import WEAKEST, typical_amplitude
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_fit import fit_kernels
@@ -28,7 +28,9 @@ BEGIN = 0.8  # of the typical amplitude: rather too many defects at first than t
 SPREAD, NARROWEST, WIDEST, SLOWLY = 0.15, 0.03, 0.5, 0.1  # of amplitudes over the typical one; how fast it follows
 INERTIA, DRIFT = 0.6, 2.0  # of the kernels from sweep to sweep, and of their norms
 PARTNERS = 4  # px, within which two defects are drawn together
-CELL, NURSERY = 7, 16  # px: groups, and births, at the same time lie in every other cell
+CELL = 7  # px: groups that are moved at the same time lie in every other cell
+TILE, STRIDE = 2 * REACH + 1, 4  # px: where their number is drawn, and in every which tile at a time
+UNLIKELY = -8.0  # log weight below which nothing is born
 LEAST_SEEN = 0.1  # of an atom's energy, for one that can be drawn
 WEAK = 0.3  # of the typical amplitude, which no nonnegative one falls below
 
@@ -45,11 +47,12 @@ class _Law:
 
     def pulls(self, reach: Real, norms: Real, kinds: Index) -> tuple[Real, Real, Real]:
         """Precision and linear term of amplitudes, and the log weight of what does not depend on them."""
-        shape = (-1,) + (1,) * (reach.ndim - 1)
-        typical, variance, odds = (v[kinds].reshape(shape) for v in (self.typical, self.variance, self.odds))
+        shape, dtype = (-1,) + (1,) * (reach.ndim - 1), reach.dtype
+        numbers = (self.typical, self.variance, self.odds)
+        typical, variance, odds = (v.astype(dtype)[kinds].reshape(shape) for v in numbers)
         sign = 1.0 if self.nonnegative else np.sign(reach)
         constant = odds - 0.5 * typical**2 / variance - 0.5 * np.log(variance)
-        constant = np.where(norms > LEAST_SEEN, constant, -np.inf)
+        constant = np.where(norms > LEAST_SEEN, constant, dtype.type(-np.inf))
         return norms / self.noise + 1 / variance, reach / self.noise + sign * (typical / variance), constant
 
 
@@ -135,7 +138,7 @@ def _law(objective: Objective, board: Board, typical: Real, spread: Real, nonneg
 
 
 class _Sweep:
-    """Every defect drawn anew once, alone or with a near one; then births."""
+    """Every defect drawn anew, first where it lies, then how many there are."""
 
     def __init__(self, board: Board, law: _Law, rng: np.random.Generator) -> None:
         self.board, self.law, self.rng = board, law, rng
@@ -144,11 +147,15 @@ class _Sweep:
         """Draw."""
         groups = self._matched()
         for batch in self._batches(groups):
-            self._draw(groups.chosen(batch))
+            self._move(groups.chosen(batch))
             self.board.refresh()
-        for cells in self._nurseries():
-            self._bear(cells)
-            self.board.refresh()
+        self.board.tidy()
+        for kind in range(self.board.shape[0]):
+            corner = self.rng.integers(0, TILE, 2)
+            for row in range(STRIDE):
+                for col in range(STRIDE):
+                    if self._redraw(kind, corner + TILE * np.array([row, col])):
+                        self.board.refresh()
         self.board.tidy()
 
     def _matched(self) -> Groups:
@@ -175,105 +182,117 @@ class _Sweep:
         colour = 4 * turn + (cells[order][sort] % 2) @ [2, 1]
         return [order[sort[colour == one]] for one in np.unique(colour)]
 
-    def _draw(self, groups: Groups) -> None:
-        views = self.board.views(groups)
-        weights, terms = _weights(views, groups, self.law)
-        choice = _drawn(weights, self.rng)
-        number = views.reach[0].shape[1]
-        one = np.clip(choice - 1, 0, 2 * number - 1)
-        two = np.clip(choice - 1 - 2 * number, 0, None)
-        both, slot = choice > 2 * number, one // number
-        i = np.where(both, two // number, one % number)
-        j = np.where(both, two % number, one % number)
-        row = np.arange(len(choice))
-        cross = np.where(both, views.cross[row, i, j] / self.law.noise, 0)
-        a1, b1 = (t[row, i] for t in terms[0])
-        a2, b2 = (t[row, j] for t in terms[1])
-        sizes = self._amplitudes(a1, b1, a2, b2, cross)
-        sizes[0] *= both | ((choice > 0) & (slot == 0))
-        sizes[1] *= both | ((choice > 0) & (slot == 1))
-        for n, at in ((0, i), (1, j)):
-            sizes[n] = self._possible(sizes[n], views.kinds[n])
-        self._put(groups, views, (i, j), sizes)
-
-    def _amplitudes(self, a1: Real, b1: Real, a2: Real, b2: Real, cross: Real) -> list[Real]:
-        """Two amplitudes drawn together; where they have nothing in common, each for itself."""
-        determinant = a1 * a2 - cross**2
-        first = (a2 * b1 - cross * b2) / determinant + np.sqrt(
-            a2 / determinant
-        ) * self.rng.standard_normal(len(a1))
-        second = (b2 - cross * first) / a2 + self.rng.standard_normal(len(a1)) / np.sqrt(a2)
-        return [first, second]
-
-    def _possible(self, sizes: Real, kinds: Index) -> Real:
-        if not self.law.nonnegative:
-            return sizes
-        return np.where(sizes != 0, np.maximum(sizes, WEAK * self.law.typical[kinds]), 0)
-
-    def _put(self, groups: Groups, views: Views, at: tuple[Index, Index], sizes: list[Real]) -> None:
-        row, board = np.arange(len(groups)), self.board
-        places = [views.places[n][row, at[n]] for n in range(2)]
+    def _move(self, groups: Groups) -> None:
+        """As many defects as there are, at other places."""
+        views, board = self.board.views(groups), self.board
+        weights = _Weights(views, self.law)
+        one, two = weights.one.copy(), weights.two
         paired = groups.paired
-        board.put(groups.first, places[0], sizes[0])
-        board.put(groups.second[paired], places[1][paired], sizes[1][paired])
-        # Of one that was alone only the second may be there.
-        moved = ~paired & (sizes[0] == 0) & (sizes[1] != 0)
-        board.put(groups.first[moved], places[1][moved], sizes[1][moved])
-        split = ~paired & (sizes[0] != 0) & (sizes[1] != 0)
-        board.add(views.kinds[1][split], places[1][split], sizes[1][split])
+        at = np.empty((len(groups), 2), np.intp)
+        at[~paired] = _drawn(one[~paired], self.rng)[:, None]
+        at[paired] = np.column_stack(np.divmod(_drawn(two[paired].reshape(-1, two.shape[1] ** 2), self.rng), two.shape[1]))
+        sizes = weights.amplitudes(at, paired, self.rng)
+        row = np.arange(len(groups))
+        for n, numbers in enumerate((groups.first, groups.second)):
+            which = paired if n else np.ones(len(groups), bool)
+            board.put(numbers[which], views.places[n][row, at[:, n]][which], sizes[which, n])
 
-    def _nurseries(self) -> list[tuple[slice, slice]]:
-        corner = self.rng.integers(0, NURSERY, 2)
-        return [(slice(r + corner[0], None), slice(c + corner[1], None)) for r in (0, NURSERY) for c in (0, NURSERY)]
-
-    def _bear(self, cells: tuple[slice, slice]) -> None:
-        """At most one new defect in every other cell, drawn among all its places."""
+    def _redraw(self, kind: int, corner: Index) -> bool:
+        """None, one or two defects in each of the tiles in some distance from each other."""
         board, law = self.board, self.law
-        types, rows, cols = board.shape
-        shown, norms = board.shown[:, *cells], board.norms[:, *cells]
-        kinds = np.arange(types)
-        a, b, constant = law.pulls(shown, norms, kinds)
-        weights = constant - 0.5 * np.log(a) + 0.5 * b**2 / a
-        likely = weights - np.log(self.rng.exponential(size=weights.shape))
-        tall, wide = (-(-n // (2 * NURSERY)) for n in likely.shape[1:])
-        padded = np.full((types, 2 * NURSERY * tall, 2 * NURSERY * wide), -np.inf)
-        padded[:, : likely.shape[1], : likely.shape[2]] = likely
-        split = padded.reshape(types, tall, 2 * NURSERY, wide, 2 * NURSERY)[:, :, :NURSERY, :, :NURSERY]
-        flat = split.transpose(1, 3, 0, 2, 4).reshape(tall, wide, -1)
-        best = flat.argmax(-1)
-        born = flat.max(-1) > -np.log(self.rng.exponential(size=best.shape))
-        down, right = np.nonzero(born)
-        kind, row, col = np.unravel_index(best[born], (types, NURSERY, NURSERY))
-        row, col = row + 2 * NURSERY * down, col + 2 * NURSERY * right
-        mean, width = (b / a)[kind, row, col], 1 / np.sqrt(a[kind, row, col])
-        sizes = self._possible(mean + width * self.rng.standard_normal(len(mean)), kind)
-        board.add(kind, np.column_stack([row + cells[0].start, col + cells[1].start]), sizes)
+        step = TILE * STRIDE
+        rows, cols = (np.arange(c + REACH, n - REACH, step) for c, n in zip(corner, board.shape[1:], strict=True))
+        own = self._owned(kind, corner, len(rows), len(cols))
+        centres = np.stack(np.meshgrid(rows, cols, indexing="ij"), -1).reshape(-1, 2)
+        kinds = np.full(len(centres), kind)
+        first, second, number = own
+        shown = board.shown[kind][centres[:, 0, None] + AROUND[:, 0], centres[:, 1, None] + AROUND[:, 1]]
+        a, b, c = law.pulls(shown, board.norms[kind][centres[:, 0, None] + AROUND[:, 0], centres[:, 1, None] + AROUND[:, 1]], kinds)
+        likely = (c - 0.5 * np.log(a) + 0.5 * b**2 / a).max(1) > UNLIKELY
+        chosen = np.flatnonzero((number <= 2) & (likely | (number > 0)))
+        if not len(chosen):
+            return False
+        first, second = first[chosen], second[chosen]
+        groups = Groups(first, np.where(second < 0, first, second))
+        views = board.around((kinds[chosen],) * 2, (centres[chosen],) * 2, groups)
+        weights = _Weights(views, law)
+        two = (weights.two + TWICE).reshape(len(chosen), -1)
+        choice = _drawn(np.column_stack([np.zeros(len(chosen)), weights.one, two]), self.rng)
+        many = weights.one.shape[1]
+        both = choice > many
+        at = np.where(both[:, None], np.column_stack(np.divmod(np.maximum(choice - 1 - many, 0), many)), np.maximum(choice - 1, 0)[:, None] % many)
+        sizes = weights.amplitudes(at, both, self.rng)
+        sizes[choice == 0] = 0
+        gone = np.concatenate([first[first >= 0], second[second >= 0]])
+        board.sizes[gone] = 0
+        row = np.arange(len(chosen))
+        for n, there in ((0, choice > 0), (1, both)):
+            board.add(kinds[chosen][there], views.places[n][row, at[:, n]][there], sizes[there, n])
+        return True
+
+    def _owned(self, kind: int, corner: Index, rows: int, cols: int) -> tuple[Index, Index, Index]:
+        """Numbers of a first and a second defect in each tile (-1: none), and how many there are."""
+        board, step = self.board, TILE * STRIDE
+        off = board.centres - corner
+        tile = off // step
+        here = (board.kinds == kind) & (board.sizes != 0) & (off >= 0).all(1) & (off % step < TILE).all(1)
+        here &= (tile < [rows, cols]).all(1)
+        numbers = np.flatnonzero(here)
+        flat = tile[numbers] @ [cols, 1]
+        count = np.bincount(flat, minlength=rows * cols)
+        first, second = np.full((2, rows * cols), -1)
+        second[flat] = numbers
+        first[flat[::-1]] = numbers[::-1]
+        return first, np.where(count > 1, second, -1), count
 
 
-def _weights(
-    views: Views, groups: Groups, law: _Law
-) -> tuple[Real, tuple[tuple[Real, Real], tuple[Real, Real]]]:
-    """Log weights (groups, options): none, one around either place, two; and the terms of amplitudes."""
-    pulls = [law.pulls(views.reach[n], views.norms[n], views.kinds[n]) for n in range(2)]
-    (a1, b1, c1), (a2, b2, c2) = pulls
-    number, count = a1.shape[1], len(groups)
-    weights = np.empty((count, 1 + 2 * number + number * number))
-    weights[:, 0] = 0
-    weights[:, 1 : 1 + number] = c1 - 0.5 * np.log(a1) + 0.5 * b1**2 / a1
-    second = c2 - 0.5 * np.log(a2) + 0.5 * b2**2 / a2
-    weights[:, 1 + number : 1 + 2 * number] = np.where(groups.paired[:, None], second, -np.inf)
-    cross = views.cross / law.noise
-    determinant = a1[:, :, None] * a2[:, None] - cross**2
-    square = (b1**2)[:, :, None] * a2[:, None] + (b2**2)[:, None] * a1[:, :, None]
-    square -= (2 * cross) * (b1[:, :, None] * b2[:, None])
-    two = 0.5 * (square / determinant - np.log(determinant)) + c1[:, :, None] + c2[:, None]
-    two[~groups.paired] += TWICE
-    weights[:, 1 + 2 * number :] = two.reshape(count, -1)
-    return weights, ((a1, b1), (a2, b2))
+def _once() -> Real:
+    """For each lag between two centres, what forbids two defects at one place around both."""
+    lags = np.arange(1 - TILE, TILE)
+    apart = np.stack(np.meshgrid(lags, lags, indexing="ij"), -1)[:, :, None, None]
+    same = (apart + AROUND[:, None] - AROUND == 0).all(-1)
+    return np.where(same, -np.inf, 0.0).astype(np.float32)
+
+
+ONCE = _once()
+
+
+class _Weights:
+    """Log weights of one defect (groups, places) and of two (groups, places, places)."""
+
+    def __init__(self, views: Views, law: _Law) -> None:
+        self.views, self.law = views, law
+        self.pulls = [law.pulls(views.reach[n], views.norms[n], views.kinds[n]) for n in range(2)]
+        (a1, b1, c1), (a2, b2, c2) = self.pulls
+        self.one = c1 - 0.5 * np.log(a1) + 0.5 * b1**2 / a1
+        self.cross = views.cross / law.noise
+        determinant = a1[:, :, None] * a2[:, None] - self.cross**2
+        square = (b1**2)[:, :, None] * a2[:, None] + (b2**2)[:, None] * a1[:, :, None]
+        square -= (2 * self.cross) * (b1[:, :, None] * b2[:, None])
+        self.two = 0.5 * (square / determinant - np.log(determinant)) + c1[:, :, None] + c2[:, None]
+        apart = views.places[0][:, 0] - views.places[1][:, 0]
+        apart[views.kinds[0] != views.kinds[1]] = 2 * TILE
+        near = (np.abs(apart) < TILE).all(1)
+        self.two[near] += ONCE[tuple((apart[near] + TILE - 1).T)]
+
+    def amplitudes(self, at: Index, both: NDArray[np.bool_], rng: np.random.Generator) -> Real:
+        """Drawn for defects at these places (groups, 2), both of them or only the first."""
+        row = np.arange(len(at))
+        (a1, b1), (a2, b2) = ((self.pulls[n][0][row, at[:, n]], self.pulls[n][1][row, at[:, n]]) for n in range(2))
+        cross = np.where(both, self.cross[row, at[:, 0], at[:, 1]], 0)
+        determinant = a1 * a2 - cross**2
+        first = (a2 * b1 - cross * b2) / determinant
+        first += np.sqrt(a2 / determinant) * rng.standard_normal(len(at))
+        second = (b2 - cross * first) / a2 + rng.standard_normal(len(at)) / np.sqrt(a2)
+        sizes = np.column_stack([first, second])
+        if self.law.nonnegative:
+            kinds = np.column_stack(self.views.kinds)
+            sizes = np.maximum(sizes, WEAK * self.law.typical[kinds])
+        return sizes
 
 
 # Two places around one defect are the same in either order.
-TWICE = np.where(np.triu(np.ones(((2 * REACH + 1) ** 2,) * 2), 1) > 0, 0.0, -np.inf)
+TWICE = np.where(np.triu(np.ones((TILE**2,) * 2), 1) > 0, 0.0, -np.inf).astype(np.float32)
 
 
 def _drawn(weights: Real, rng: np.random.Generator) -> Index:
