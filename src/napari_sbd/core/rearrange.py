@@ -25,6 +25,7 @@ Real = NDArray[np.floating]
 Index = NDArray[np.intp]
 
 CROWDED = 0.03  # defects per place, above which moves of pairs do not help any more
+DENSE = 0.012  # the same, above which none stands alone
 POWER = 1  # of amplitudes, by which the typical one is told: what is merged must not rule
 TANGLED = 0.1  # close pairs per defect, above which rearranging is worth it
 SUSPICIOUS, HELD = 1.3, 0.2  # of a typical amplitude: what may be several defects, and what is one
@@ -59,9 +60,9 @@ def composed(found: Iterate) -> bool:
     return bool(large < COMPOSED * len(_strong(found)))
 
 
-def density(found: Iterate) -> float:
-    """Defects per place of a map that are not much weaker than the typical one."""
-    return len(_strong(found)) / found.maps.size
+def dense(found: Iterate) -> bool:
+    """Whether there are so many defects that nothing can be done to one alone."""
+    return bool(len(_strong(found)) > DENSE * found.maps.size)
 
 
 def _strong(found: Iterate) -> Real:

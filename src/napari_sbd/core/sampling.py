@@ -19,12 +19,16 @@ from napari_sbd.core.defects import WEAKEST, typical_amplitude
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.objective import Objective
+from napari_sbd.core.sphere import project
 
 Real = NDArray[np.floating]
 Index = NDArray[np.intp]
 
 TEMPERATURE = 2.0
 BEGIN = 0.8  # of the typical amplitude: rather too many defects at first than too few
+LEAST, MOST = 20, 60  # sweeps
+LOOKED_BACK, STILL = 9, 0.04  # sweeps over which kernels that move less than that stay
+MEAN = 6  # sweeps over whose kernels the mean is taken
 SPREAD, NARROWEST, WIDEST, SLOWLY = 0.15, 0.03, 0.5, 0.1  # of amplitudes over the typical one; how fast it follows
 INERTIA, DRIFT = 0.6, 2.0  # of the kernels from sweep to sweep, and of their norms
 PARTNERS = 4  # px, within which two defects are drawn together
@@ -56,10 +60,10 @@ class _Law:
         return norms / self.noise + 1 / variance, reach / self.noise + sign * (typical / variance), constant
 
 
-def sampled(
-    objective: Objective, found: Iterate, nonnegative: bool, sweeps: int, seed: int
-) -> Iterator[Iterate]:
+def sampled(objective: Objective, found: Iterate, nonnegative: bool, seed: int) -> Iterator[Iterate]:
     """Draw places and amplitudes and fit the kernels by turns; yields both after each sweep.
+
+    It ends once the kernels stay, up to what chance does to them; the last iterate's are their mean.
 
     Parameters
     ----------
@@ -68,17 +72,16 @@ def sampled(
         Where to begin.
     nonnegative : bool
         Whether amplitudes must be.
-    sweeps : int
     seed : int
     """
     rng = np.random.default_rng(seed)
     found, typical = _begin(found)
     spread = np.full(len(typical), SPREAD)
     velocity = np.zeros_like(found.kernels)
-    for _ in range(sweeps):
+    past: list[Real] = []
+    for number in range(MOST):
         board = Board(objective, found)
-        law = _law(objective, board, typical, spread, nonnegative)
-        _Sweep(board, law, rng).run()
+        _Sweep(board, _law(objective, board, typical, spread, nonnegative), rng).run()
         maps = board.maps()
         if not maps.any(axis=(1, 2)).all():
             return
@@ -87,8 +90,13 @@ def sampled(
         own = np.array([own.std() / t for own, t in zip(sizes, typical, strict=True)])
         spread = np.clip((1 - SLOWLY) * spread + SLOWLY * own, NARROWEST, WIDEST)
         kernels, typical, velocity = _turned(objective, found.kernels, typical, maps, velocity, drift)
-        found = Iterate(kernels, maps, np.inf)
+        found = Iterate(kernels, maps, objective.field.energy)
         yield found
+        past = [*past[-LOOKED_BACK:], kernels]
+        moved = np.linalg.norm((past[-1] - past[0]).reshape(len(kernels), -1), axis=1).max()
+        if number >= LEAST and moved < STILL:
+            break
+    yield replace(found, kernels=project(np.mean(past[-MEAN:], axis=0)))
 
 
 def _turned(

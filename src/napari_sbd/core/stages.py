@@ -19,7 +19,7 @@ from napari_sbd.core.sites import Sites
 from napari_sbd.core.sparsity import Levels, penalty_from_residual
 from napari_sbd.core.steps import FORBIDDEN, Snapshot, Steps, follow, frozen
 from napari_sbd.core.subpixel import snap
-from napari_sbd.core.untangle import untangled
+from napari_sbd.core.untangle import drawn, untangled
 from napari_sbd.core.verdict import residual_of
 from napari_sbd.core.window import crop, lift, recentre
 
@@ -129,6 +129,11 @@ def untangle(objective: Objective, best: Iterate, levels: Levels, penalty: Penal
         wanted = residual_level(objective, best, levels)
         lam = lam if WORTH < wanted / lam < 1 / WORTH else wanted
     return (yield from untangled(objective, best, penalty.at(lam)))
+
+
+def draw(objective: Objective, begin: Iterate, levels: Levels, penalty: Penalty, seed: int) -> Steps:
+    """In a dense field, instead of refinement: see `drawn`."""
+    return (yield from drawn(objective, begin, penalty.at(levels.last), seed))
 
 
 def _rounds(
