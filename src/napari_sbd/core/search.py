@@ -16,6 +16,7 @@ from napari_sbd.core.objective import Penalty
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.progress import Progress
 from napari_sbd.core.quality import agreement, overlap_similarity, starts_agreeing
+from napari_sbd.core.rearrange import dense
 from napari_sbd.core.sparsity import Levels, largest_penalty, levels
 from napari_sbd.core.start import NO_STARTS, Starts, salient_patches
 from napari_sbd.core.steps import Snapshot, Steps
@@ -82,9 +83,12 @@ class Search:
             part, best.kernels, self.largest, options.lam_first, options.lam_last, self.domain.noise, rest
         )
         for number in self._distinct(order):
-            one = stages.stage_two(part, self.found[number], self.levels, self.penalty, number)
+            found, rough = self.found[number], self.domain.whitened and bool(options.refinements)
+            one = stages.stage_two(part, found, self.levels, self.penalty, number, rough)
             self.polished.append((yield from one))
             progress.finish_phase()
+            if rough and dense(self.polished[-1]):
+                break
         progress.skip(min(options.kept, options.starts) - len(self.polished))
         return self.best_polished()
 

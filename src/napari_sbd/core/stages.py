@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from napari_sbd.core.alternation import alternate, crowded, fit_kernels_on_sphere, fit_maps, unpenalised
 from napari_sbd.core.descent import Iterate, Schedule, descend
 from napari_sbd.core.objective import Objective, Penalty
+from napari_sbd.core.rearrange import dense
 from napari_sbd.core.resize import recentred
 from napari_sbd.core.sites import Sites
 from napari_sbd.core.sparsity import Levels, penalty_from_residual
@@ -49,10 +50,13 @@ def stage_one(objective: Objective, patch: Real, penalty: Penalty, start: int) -
     return (yield from follow(steps, "stage I", penalty.lam, start, begin))
 
 
-def stage_two(objective: Objective, found: Iterate, levels: Levels, penalty: Penalty, start: int) -> Steps:
+def stage_two(
+    objective: Objective, found: Iterate, levels: Levels, penalty: Penalty, start: int, rough: bool = False
+) -> Steps:
     """Lift the kernel of stage I, lower λ level by level with recentring, crop, and polish at the final λ.
 
-    Where a level changes next to nothing, the next ones are farther apart.
+    Where a level changes next to nothing, the next ones are farther apart. With `rough` it ends as soon as
+    the field turns out to be dense: there sampling does the rest.
     """
     window = objective.convolution.kernel_shape
     margin = (window[0] // 2, window[1] // 2)
@@ -76,6 +80,8 @@ def stage_two(objective: Objective, found: Iterate, levels: Levels, penalty: Pen
                 kernels, maps, moved = recentre(fit_kernels_on_sphere(lifted, kernels, maps), maps, window)
                 stayed = 0 if moved else stayed + 1
             easy = not moved and turned < EASY
+        if rough and dense(Iterate(kernels, maps, np.inf)):
+            return Iterate(*crop(kernels, maps, window), here.objective)
         if lam <= levels.last:
             break
         stride = stride + 1 if easy else 1
