@@ -34,7 +34,7 @@ LARGEST, COMPOSED = 3, 0.6
 FREE, LIGHT = 0.2, 0.1  # weights around the former, and of the latter
 NEAR = 0.2  # of the window: neighbours that are tried together
 NEAREST = 4  # px, at least
-ROUNDS = 30
+ROUNDS = 40
 APART = 0.3  # of the window: groups farther apart are moved at the same time
 BATCH = 128  # pairs that are judged together: they fit into the cache
 # Price of a second defect over ln N σ²: while what is loosened blurs the kernel, and where amplitudes count.

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sbd.core.board import AROUND, REACH, Board, Groups, Views
+from napari_sbd.core.board import AROUND, MIDDLE, REACH, Board, Groups, Views
 from napari_sbd.core.defects import WEAKEST, typical_amplitude
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_fit import fit_kernels
@@ -34,7 +34,7 @@ INERTIA, DRIFT = 0.6, 2.0  # of the kernels from sweep to sweep, and of their no
 PARTNERS = 4  # px, within which two defects are drawn together
 CELL = 7  # px: groups that are moved at the same time lie in every other cell
 TILE, STRIDE = 2 * REACH + 1, 4  # px: where their number is drawn, and in every which tile at a time
-UNLIKELY = -8.0  # log weight below which nothing is born
+UNLIKELY, LEAST_LIKELY = -8.0, -1e6  # log weights, below which nothing is born, and of staying where one is
 LEAST_SEEN = 0.1  # of an atom's energy, for one that can be drawn
 WEAK = 0.3  # of the typical amplitude, which no nonnegative one falls below
 
@@ -194,7 +194,10 @@ class _Sweep:
         """As many defects as there are, at other places."""
         views, board = self.board.views(groups), self.board
         weights = _Weights(views, self.law)
-        one, two = weights.one.copy(), weights.two
+        one, two = weights.one, weights.two
+        # Who has no place that is seen stays.
+        one[:, MIDDLE] = np.maximum(one[:, MIDDLE], LEAST_LIKELY)
+        two[:, MIDDLE, MIDDLE] = np.maximum(two[:, MIDDLE, MIDDLE], LEAST_LIKELY)
         paired = groups.paired
         at = np.empty((len(groups), 2), np.intp)
         at[~paired] = _drawn(one[~paired], self.rng)[:, None]
