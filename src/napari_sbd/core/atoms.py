@@ -19,7 +19,7 @@ from napari_sbd.core.support_model import Gram, SupportModel
 Real = NDArray[np.floating]
 
 TAPS, KAISER = 8, 6.0  # of the windowed sinc that stands for a point between pixels
-NEWTON_STEPS = 4
+NEWTON_STEPS = 5
 SLOWER, FASTER = 10.0, 3.0  # factors of the damping, after a step that failed and after one that did not
 CG_STEPS, CG_TOLERANCE = 50, 1e-4
 SMALLEST_DAMPING = 1e-4  # of the amplitudes
@@ -156,13 +156,15 @@ def fit_atoms(objective: Objective, kernels: Real, atoms: Atoms) -> Atoms:
     basis = basis.astype(kernels.dtype)
     damping, best, here = 1.0, np.inf, atoms
     slope: Real = np.zeros((3, len(atoms.kinds)))
+    # No atom moves so far that it would be worth another one.
+    hessian = _hessian(objective, basis, atoms)
     for _ in range(NEWTON_STEPS):
         value, trial = _slope(objective, kernels, basis, here)
         if value <= best:
             best, atoms, slope, damping = value, here, trial, damping / FASTER
         else:
             damping *= SLOWER
-        step = _newton_step(objective, basis, atoms, slope, damping)
+        step = _newton_step(hessian, basis, atoms, slope, damping)
         size = np.where(np.abs(atoms.amplitudes) > 0, atoms.amplitudes, 1)
         moves = np.clip(step[1:] / size, -LONGEST_MOVE, LONGEST_MOVE)
         here = Atoms(atoms.centres + moves.T, atoms.amplitudes + step[0], atoms.kinds)
@@ -171,10 +173,10 @@ def fit_atoms(objective: Objective, kernels: Real, atoms: Atoms) -> Atoms:
     return here if misfit(_left(objective, kernels, here)[1]) <= best else atoms
 
 
-def _newton_step(objective: Objective, basis: Real, atoms: Atoms, slope: Real, damping: float) -> Real:
-    """Change of amplitude, and amplitude times displacement along rows and columns, (3, n).
+def _hessian(objective: Objective, basis: Real, atoms: Atoms) -> Gram:
+    """Of atoms between pixels, in amplitudes and in displacements times amplitudes.
 
-    The Hessian is that of atoms between pixels, but for what the mask hides of them.
+    What the mask hides of them is taken at the nearest pixels.
     """
     types, number = len(basis) // 3, len(atoms.kinds)
     rows, cols = (
@@ -184,10 +186,16 @@ def _newton_step(objective: Objective, basis: Real, atoms: Atoms, slope: Real, d
     part = np.repeat(np.arange(3), number) * types
     sites = Sites(part + np.tile(atoms.kinds, 3), np.tile(rows, 3), np.tile(cols, 3))
     offsets = np.tile(atoms.centres - np.column_stack([rows, cols]), (3, 1))
-    gram = SupportModel(objective.field, sites, 3 * types).gram(basis, offsets)
-    norms = np.sum(np.square(basis, dtype=float), axis=(1, 2, 3))[sites.kinds]
-    extra = damping * norms * np.where(sites.kinds < types, SMALLEST_DAMPING, DAMPING)
-    return _solved(gram, extra, norms, -slope.ravel()).reshape(3, number)
+    return SupportModel(objective.field, sites, 3 * types).gram(basis, offsets)
+
+
+def _newton_step(hessian: Gram, basis: Real, atoms: Atoms, slope: Real, damping: float) -> Real:
+    """Change of amplitude, and amplitude times displacement along rows and columns, (3, n)."""
+    types, number = len(basis) // 3, len(atoms.kinds)
+    kinds = (np.repeat(np.arange(3), number) * types) + np.tile(atoms.kinds, 3)
+    norms = np.sum(np.square(basis, dtype=float), axis=(1, 2, 3))[kinds]
+    extra = damping * norms * np.where(kinds < types, SMALLEST_DAMPING, DAMPING)
+    return _solved(hessian, extra, norms, -slope.ravel()).reshape(3, number)
 
 
 def _slope(objective: Objective, kernels: Real, basis: Real, atoms: Atoms) -> tuple[float, Real]:
