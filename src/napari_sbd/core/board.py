@@ -7,6 +7,7 @@ each other; only `refresh` touches pixels. What the mask or the frame cuts off a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy import spatial
 
+from napari_sbd.core.convolution import Complex
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.objective import Objective
 from napari_sbd.core.support_model import correlations
@@ -131,9 +133,17 @@ class Board:
 
     def refresh(self) -> None:
         """Take what is left of the image anew."""
-        inside = self.shown
-        for tile, _, slope in self.objective.slopes(self.kernels, self.maps()):
+        inside, objective, model = self.shown, self.objective, self.objective.convolution
+        if objective.in_one_piece:
+            residual, _ = objective.residual(self._spectra, model.map_spectra(self.maps()))
+            np.negative(model.correlate_kernels(self._spectra, residual), out=inside)
+            return
+        for tile, _, slope in objective.slopes(self.kernels, self.maps()):
             inside[:, tile.rows, tile.cols] = slope
+
+    @cached_property
+    def _spectra(self) -> Complex:
+        return self.objective.convolution.kernel_spectra(self.kernels)
 
     @property
     def misfit(self) -> float:

@@ -26,14 +26,14 @@ Index = NDArray[np.intp]
 
 TEMPERATURE = 2.0
 BEGIN = 0.8  # of the typical amplitude: rather too many defects at first than too few
-LEAST, MOST = 20, 60  # sweeps
-LOOKED_BACK, STILL = 9, 0.04  # sweeps over which kernels that move less than that stay
+LEAST, MOST = 11, 60  # sweeps
+LOOKED_BACK, STILL = 9, 0.035  # sweeps over which kernels that move less than that stay
 MEAN = 6  # sweeps over whose kernels the mean is taken
 SPREAD, NARROWEST, WIDEST, SLOWLY = 0.15, 0.03, 0.5, 0.1  # of amplitudes over the typical one; how fast it follows
 INERTIA, DRIFT = 0.6, 2.0  # of the kernels from sweep to sweep, and of their norms
 PARTNERS = 4  # px, within which two defects are drawn together
-CELL = 7  # px: groups that are moved at the same time lie in every other cell
-TILE, STRIDE = 2 * REACH + 1, 4  # px: where their number is drawn, and in every which tile at a time
+CELL = 5  # px: groups that are moved at the same time lie in every other cell
+TILE, STRIDE = 2 * REACH + 1, 3  # px: where their number is drawn, and in every which tile at a time
 UNLIKELY, LEAST_LIKELY = -8.0, -1e6  # log weights, below which nothing is born, and of staying where one is
 LEAST_SEEN = 0.1  # of an atom's energy, for one that can be drawn
 WEAK = 0.3  # of the typical amplitude, which no nonnegative one falls below
@@ -74,75 +74,84 @@ def sampled(objective: Objective, found: Iterate, nonnegative: bool, seed: int) 
         Whether amplitudes must be.
     seed : int
     """
-    rng = np.random.default_rng(seed)
-    found, typical = _begin(found)
-    spread = np.full(len(typical), SPREAD)
-    velocity = np.zeros_like(found.kernels)
+    chain = Chain.begun(objective, found, nonnegative, np.random.default_rng(seed))
     past: list[Real] = []
     for number in range(MOST):
-        board = Board(objective, found)
-        _Sweep(board, _law(objective, board, typical, spread, nonnegative), rng).run()
-        maps = board.maps()
-        if not maps.any(axis=(1, 2)).all():
+        if not chain.sweep():
             return
-        sizes = [np.abs(board.sizes[board.kinds == kind]) for kind in range(len(typical))]
-        drift = np.array([own.mean() for own in sizes]) / typical
-        own = np.array([own.std() / t for own, t in zip(sizes, typical, strict=True)])
-        spread = np.clip((1 - SLOWLY) * spread + SLOWLY * own, NARROWEST, WIDEST)
-        kernels, typical, velocity = _turned(objective, found.kernels, typical, maps, velocity, drift)
-        found = Iterate(kernels, maps, objective.field.energy)
-        yield found
-        past = [*past[-LOOKED_BACK:], kernels]
-        moved = np.linalg.norm((past[-1] - past[0]).reshape(len(kernels), -1), axis=1).max()
+        yield chain.found
+        past = [*past[-LOOKED_BACK:], chain.found.kernels]
+        moved = np.linalg.norm((past[-1] - past[0]).reshape(len(past[0]), -1), axis=1).max()
         if number >= LEAST and moved < STILL:
             break
-    yield replace(found, kernels=project(np.mean(past[-MEAN:], axis=0)))
+    yield replace(chain.found, kernels=project(np.mean(past[-MEAN:], axis=0)))
 
 
-def _turned(
-    objective: Objective, kernels: Real, typical: Real, maps: Real, velocity: Real, drift: Real
-) -> tuple[Real, Real, Real]:
-    """Kernels and typical amplitudes after a step towards what fits these maps, with inertia."""
-    fitted = fit_kernels(objective, maps)
-    scale = np.abs(fitted.maps).sum((1, 2)) / np.abs(maps).sum((1, 2))
-    before = kernels * _by_type(typical)
-    ahead = fitted.kernels * _by_type(typical * scale * drift**DRIFT)
-    velocity = INERTIA * velocity + (ahead - before).astype(kernels.dtype)
-    now = before + velocity
-    norms = np.linalg.norm(now.reshape(len(now), -1), axis=1)
-    return (now / _by_type(norms)).astype(kernels.dtype), norms, velocity
+@dataclass
+class Chain:
+    """Where sampling stands: kernels and maps, what amplitudes are like, and how the kernels move."""
+
+    objective: Objective
+    found: Iterate
+    nonnegative: bool
+    rng: np.random.Generator
+    typical: Real
+    spread: Real
+    velocity: Real
+
+    @classmethod
+    def begun(cls, objective: Objective, found: Iterate, nonnegative: bool, rng: np.random.Generator) -> Chain:
+        """At the beginning: without weak activations, and rather too many defects than too few."""
+        maps, typical = found.maps.copy(), []
+        for map_ in maps:
+            level = typical_amplitude(map_[map_ != 0])
+            map_[np.abs(map_) < WEAKEST * level] = 0
+            typical.append(BEGIN * level)
+        spread, velocity = np.full(len(typical), SPREAD), np.zeros_like(found.kernels)
+        begin = replace(found, maps=maps)
+        return cls(objective, begin, nonnegative, rng, np.array(typical), spread, velocity)
+
+    def sweep(self) -> bool:
+        """Draw the maps, then turn the kernels; False where a type has no defect left."""
+        board = Board(self.objective, self.found)
+        _Sweep(board, self._law(board), self.rng).run()
+        maps = board.maps()
+        if not maps.any(axis=(1, 2)).all():
+            return False
+        sizes = [np.abs(board.sizes[board.kinds == kind]) for kind in range(len(self.typical))]
+        drift = np.array([own.mean() for own in sizes]) / self.typical
+        own = np.array([own.std() for own in sizes]) / self.typical
+        self.spread = np.clip((1 - SLOWLY) * self.spread + SLOWLY * own, NARROWEST, WIDEST)
+        self.found = Iterate(self._turned(maps, drift), maps, self.objective.field.energy)
+        return True
+
+    def _turned(self, maps: Real, drift: Real) -> Real:
+        """The kernels after a step towards what fits these maps, with inertia; their norms are `typical`."""
+        kernels = self.found.kernels
+        fitted = fit_kernels(self.objective, maps)
+        scale = np.abs(fitted.maps).sum((1, 2)) / np.abs(maps).sum((1, 2))
+        before = kernels * _by_type(self.typical)
+        ahead = fitted.kernels * _by_type(self.typical * scale * drift**DRIFT)
+        self.velocity = INERTIA * self.velocity + (ahead - before).astype(kernels.dtype)
+        now = before + self.velocity
+        self.typical = np.linalg.norm(now.reshape(len(now), -1), axis=1)
+        return (now / _by_type(self.typical)).astype(kernels.dtype)
+
+    def _law(self, board: Board) -> _Law:
+        """From what the image holds beyond noise: that many defects of typical amplitude."""
+        energy, left, typical = 2 * self.objective.field.energy, 2 * board.misfit, self.typical
+        explained = max(energy - left, 1e-3 * left)
+        power = np.array([np.square(board.sizes[board.kinds == kind]).sum() for kind in range(len(typical))])
+        share = power / max(power.sum(), 1e-30)
+        places = float((board.norms[0] > 0.5).sum())
+        density = np.clip(share * explained / typical**2 / places, 1 / places, 0.5)
+        noise = TEMPERATURE * left / float(self.objective.mask.sum())
+        variance, odds = (self.spread * typical) ** 2, np.log(density / (1 - density))
+        return _Law(noise, typical, variance, odds, self.nonnegative)
 
 
 def _by_type(values: Real) -> Real:
     return np.asarray(values)[:, None, None, None]
-
-
-def _begin(found: Iterate) -> tuple[Iterate, Real]:
-    """Without weak activations, and the typical amplitudes to begin with."""
-    maps, typical = found.maps.copy(), []
-    for map_ in maps:
-        level = typical_amplitude(map_[map_ != 0])
-        map_[np.abs(map_) < WEAKEST * level] = 0
-        typical.append(BEGIN * level)
-    return replace(found, maps=maps), np.array(typical)
-
-
-def _law(objective: Objective, board: Board, typical: Real, spread: Real, nonnegative: bool) -> _Law:
-    """From what the image holds beyond noise: that many defects of typical amplitude."""
-    count = float(objective.mask.sum())
-    left = 2 * board.misfit
-    explained = max(2 * objective.field.energy - left, 1e-3 * left)
-    power = np.array([np.square(board.sizes[board.kinds == kind]).sum() for kind in range(len(typical))])
-    share = power / max(power.sum(), 1e-30)
-    places = float((board.norms[0] > 0.5).sum())
-    density = np.clip(share * explained / typical**2 / places, 1 / places, 0.5)
-    return _Law(
-        TEMPERATURE * left / count,
-        typical,
-        (spread * typical) ** 2,
-        np.log(density / (1 - density)),
-        nonnegative,
-    )
 
 
 class _Sweep:
