@@ -196,11 +196,10 @@ class Board:
     def explained(self, groups: Groups, views: Views) -> Real:
         """What defects of groups explain where they are, `views` being theirs."""
         sizes = (self.sizes[groups.first], np.where(groups.paired, self.sizes[groups.second], 0))
-        alone = [
-            x * r[:, MIDDLE] - 0.5 * x**2 * n[:, MIDDLE]
-            for x, r, n in zip(sizes, views.reach, views.norms, strict=True)
-        ]
-        return np.asarray(alone[0] + alone[1] - sizes[0] * sizes[1] * views.cross[:, MIDDLE, MIDDLE])
+        gain = -sizes[0] * sizes[1] * views.cross[:, MIDDLE, MIDDLE]
+        for size, reach, norms in zip(sizes, views.reach, views.norms, strict=True):
+            gain += size * reach[:, MIDDLE] - 0.5 * size**2 * norms[:, MIDDLE]
+        return np.asarray(gain)
 
     def _flat(self, kinds: Index, places: Index) -> Index:
         rows, cols = self._shown.shape[1:]

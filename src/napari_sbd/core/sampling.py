@@ -1,8 +1,8 @@
 """Sampling: where defects crowd, their places are drawn at random, as likely as the image makes them.
 
-A descent, or moves that only ever gain, keep the first arrangement that a blurred kernel suggests. Here defects
-are moved, born, split and joined with the probabilities of their posterior at a raised temperature (Gibbs'
-method), and after each sweep the kernels are fitted to the arrangement that came out: a stochastic
+A descent, or moves that only ever gain, keep the first arrangement that a blurred kernel suggests. Here
+defects are moved, born, split and joined with the probabilities of their posterior at a raised temperature
+(Gibbs' method), and after each sweep the kernels are fitted to the arrangement that came out: a stochastic
 expectation-maximisation.
 """
 
@@ -29,7 +29,9 @@ BEGIN = 0.8  # of the typical amplitude: rather too many defects at first than t
 LEAST, MOST = 11, 60  # sweeps
 LOOKED_BACK, STILL = 9, 0.035  # sweeps over which kernels that move less than that stay
 MEAN = 6  # sweeps over whose kernels the mean is taken
-SPREAD, NARROWEST, WIDEST, SLOWLY = 0.15, 0.03, 0.5, 0.1  # of amplitudes over the typical one; how fast it follows
+# Spread of amplitudes over the typical one: at first, at least, at most, and how fast it follows the draws.
+SPREAD, NARROWEST, WIDEST, SLOWLY = 0.15, 0.03, 0.5, 0.1
+SMALLEST_MISFIT = 1e-6  # of the image's energy, for noise-free images
 INERTIA, DRIFT = 0.6, 2.0  # of the kernels from sweep to sweep, and of their norms
 PARTNERS = 4  # px, within which two defects are drawn together
 CELL = 5  # px: groups that are moved at the same time lie in every other cell
@@ -41,7 +43,7 @@ WEAK = 0.3  # of the typical amplitude, which no nonnegative one falls below
 
 @dataclass(frozen=True)
 class _Law:
-    """What is likely: by type the typical amplitude, its variance, and the log odds of a defect at a place."""
+    """What is likely: by type the typical amplitude, its variance, the log odds of a defect at a place."""
 
     noise: float
     typical: Real
@@ -58,6 +60,11 @@ class _Law:
         constant = odds - 0.5 * typical**2 / variance - 0.5 * np.log(variance)
         constant = np.where(norms > LEAST_SEEN, constant, dtype.type(-np.inf))
         return norms / self.noise + 1 / variance, reach / self.noise + sign * (typical / variance), constant
+
+    def alone(self, reach: Real, norms: Real, kinds: Index) -> Real:
+        """Log weight of one defect against none."""
+        precision, linear, constant = self.pulls(reach, norms, kinds)
+        return np.asarray(constant - 0.5 * np.log(precision) + 0.5 * linear**2 / precision)
 
 
 def sampled(objective: Objective, found: Iterate, nonnegative: bool, seed: int) -> Iterator[Iterate]:
@@ -100,7 +107,9 @@ class Chain:
     velocity: Real
 
     @classmethod
-    def begun(cls, objective: Objective, found: Iterate, nonnegative: bool, rng: np.random.Generator) -> Chain:
+    def begun(
+        cls, objective: Objective, found: Iterate, nonnegative: bool, rng: np.random.Generator
+    ) -> Chain:
         """At the beginning: without weak activations, and rather too many defects than too few."""
         maps, typical = found.maps.copy(), []
         for map_ in maps:
@@ -122,7 +131,7 @@ class Chain:
         drift = np.array([own.mean() for own in sizes]) / self.typical
         own = np.array([own.std() for own in sizes]) / self.typical
         self.spread = np.clip((1 - SLOWLY) * self.spread + SLOWLY * own, NARROWEST, WIDEST)
-        self.found = Iterate(self._turned(maps, drift), maps, self.objective.field.energy)
+        self.found = Iterate(self._turned(maps, drift), maps, board.misfit)
         return True
 
     def _turned(self, maps: Real, drift: Real) -> Real:
@@ -139,7 +148,8 @@ class Chain:
 
     def _law(self, board: Board) -> _Law:
         """From what the image holds beyond noise: that many defects of typical amplitude."""
-        energy, left, typical = 2 * self.objective.field.energy, 2 * board.misfit, self.typical
+        energy, typical = 2 * self.objective.field.energy, self.typical
+        left = max(2 * board.misfit, SMALLEST_MISFIT * energy)
         explained = max(energy - left, 1e-3 * left)
         power = np.array([np.square(board.sizes[board.kinds == kind]).sum() for kind in range(len(typical))])
         share = power / max(power.sum(), 1e-30)
@@ -210,7 +220,9 @@ class _Sweep:
         paired = groups.paired
         at = np.empty((len(groups), 2), np.intp)
         at[~paired] = _drawn(one[~paired], self.rng)[:, None]
-        at[paired] = np.column_stack(np.divmod(_drawn(two[paired].reshape(-1, two.shape[1] ** 2), self.rng), two.shape[1]))
+        at[paired] = np.column_stack(
+            np.divmod(_drawn(two[paired].reshape(-1, two.shape[1] ** 2), self.rng), two.shape[1])
+        )
         sizes = weights.amplitudes(at, paired, self.rng)
         row = np.arange(len(groups))
         for n, numbers in enumerate((groups.first, groups.second)):
@@ -218,37 +230,40 @@ class _Sweep:
             board.put(numbers[which], views.places[n][row, at[:, n]][which], sizes[which, n])
 
     def _redraw(self, kind: int, corner: Index) -> bool:
-        """None, one or two defects in each of the tiles in some distance from each other."""
-        board, law = self.board, self.law
-        step = TILE * STRIDE
-        rows, cols = (np.arange(c + REACH, n - REACH, step) for c, n in zip(corner, board.shape[1:], strict=True))
-        own = self._owned(kind, corner, len(rows), len(cols))
-        centres = np.stack(np.meshgrid(rows, cols, indexing="ij"), -1).reshape(-1, 2)
-        kinds = np.full(len(centres), kind)
-        first, second, number = own
-        shown = board.shown[kind][centres[:, 0, None] + AROUND[:, 0], centres[:, 1, None] + AROUND[:, 1]]
-        a, b, c = law.pulls(shown, board.norms[kind][centres[:, 0, None] + AROUND[:, 0], centres[:, 1, None] + AROUND[:, 1]], kinds)
-        likely = (c - 0.5 * np.log(a) + 0.5 * b**2 / a).max(1) > UNLIKELY
-        chosen = np.flatnonzero((number <= 2) & (likely | (number > 0)))
-        if not len(chosen):
+        """None, one or two defects of a kind in each of the tiles in some distance from each other."""
+        centres, own = self._tiles(kind, corner)
+        if not len(centres):
             return False
-        first, second = first[chosen], second[chosen]
-        groups = Groups(first, np.where(second < 0, first, second))
-        views = board.around((kinds[chosen],) * 2, (centres[chosen],) * 2, groups)
-        weights = _Weights(views, law)
-        two = (weights.two + TWICE).reshape(len(chosen), -1)
-        choice = _drawn(np.column_stack([np.zeros(len(chosen)), weights.one, two]), self.rng)
-        many = weights.one.shape[1]
-        both = choice > many
-        at = np.where(both[:, None], np.column_stack(np.divmod(np.maximum(choice - 1 - many, 0), many)), np.maximum(choice - 1, 0)[:, None] % many)
+        board, kinds = self.board, np.full(len(centres), kind)
+        views = board.around((kinds, kinds), (centres, centres), own)
+        weights = _Weights(views, self.law)
+        number = weights.one.shape[1]
+        two = (weights.two + TWICE).reshape(len(centres), -1)
+        choice = _drawn(np.column_stack([np.zeros(len(centres)), weights.one, two]), self.rng) - 1
+        both = choice >= number
+        pair = np.column_stack(np.divmod(np.maximum(choice - number, 0), number))
+        at = np.where(both[:, None], pair, np.maximum(choice, 0)[:, None] % number)
         sizes = weights.amplitudes(at, both, self.rng)
-        sizes[choice == 0] = 0
-        gone = np.concatenate([first[first >= 0], second[second >= 0]])
-        board.sizes[gone] = 0
-        row = np.arange(len(chosen))
-        for n, there in ((0, choice > 0), (1, both)):
-            board.add(kinds[chosen][there], views.places[n][row, at[:, n]][there], sizes[there, n])
+        numbers = np.append(own.first, own.second)
+        board.sizes[numbers[numbers >= 0]] = 0
+        row = np.arange(len(centres))
+        for n, there in ((0, choice >= 0), (1, both)):
+            board.add(kinds[there], views.places[n][row, at[:, n]][there], sizes[there, n])
         return True
+
+    def _tiles(self, kind: int, corner: Index) -> tuple[Index, Groups]:
+        """Centres of tiles where defects are, at most two, or are likely; and those defects (-1: none)."""
+        board, step = self.board, TILE * STRIDE
+        sides = zip(corner, board.shape[1:], strict=True)
+        rows, cols = [np.arange(c + REACH, n - REACH, step) for c, n in sides]
+        centres = np.stack(np.meshgrid(rows, cols, indexing="ij"), -1).reshape(-1, 2)
+        first, second, number = self._owned(kind, corner, len(rows), len(cols))
+        places = centres[:, None] + AROUND
+        here = (kind, places[..., 0], places[..., 1])
+        weights = self.law.alone(board.shown[here], board.norms[here], np.full(len(centres), kind))
+        chosen = (number <= 2) & ((number > 0) | (weights.max(1, initial=UNLIKELY) > UNLIKELY))
+        first, second = first[chosen], second[chosen]
+        return centres[chosen], Groups(first, np.where(second < 0, first, second))
 
     def _owned(self, kind: int, corner: Index, rows: int, cols: int) -> tuple[Index, Index, Index]:
         """Numbers of a first and a second defect in each tile (-1: none), and how many there are."""
@@ -298,7 +313,9 @@ class _Weights:
     def amplitudes(self, at: Index, both: NDArray[np.bool_], rng: np.random.Generator) -> Real:
         """Drawn for defects at these places (groups, 2), both of them or only the first."""
         row = np.arange(len(at))
-        (a1, b1), (a2, b2) = ((self.pulls[n][0][row, at[:, n]], self.pulls[n][1][row, at[:, n]]) for n in range(2))
+        (a1, b1), (a2, b2) = (
+            (self.pulls[n][0][row, at[:, n]], self.pulls[n][1][row, at[:, n]]) for n in range(2)
+        )
         cross = np.where(both, self.cross[row, at[:, 0], at[:, 1]], 0)
         determinant = a1 * a2 - cross**2
         first = (a2 * b1 - cross * b2) / determinant

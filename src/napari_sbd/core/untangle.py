@@ -35,14 +35,19 @@ def untangled(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
 
     First, what may be several defects is loosened, and close ones are tried at other places. Then kernel and
     places are fitted between pixels by turns, brought on to the pixels again, and tried at other places;
-    there amplitudes that are unusual for their type tell which defects are two. In dense fields, which were
-    sampled, only the latter is left to do.
+    there amplitudes that are unusual for their type tell which defects are two. In dense fields they tell it
+    from the beginning: nothing there can be loosened alone; and where these were sampled, all is done then.
     """
     if not tangled(best) or _coloured(objective, best):
         return best
-    if not dense(best):
+    if dense(best):
+        before = best.maps != 0
+        best = yield from _told_apart(objective, best, penalty)
+        if _settled(before, best):
+            return best
+    else:
         best = yield from _loosened(objective, best, penalty)
-        best = yield from _resolved(objective, best, penalty)
+    best = yield from _resolved(objective, best, penalty)
     return (yield from _rearranged(objective, best, penalty, FAIR, alike=True))
 
 
@@ -52,6 +57,15 @@ def drawn(objective: Objective, begin: Iterate, penalty: Penalty, seed: int) -> 
         sampled(objective, begin, penalty.nonnegative, seed), "sampling", penalty.lam, 0, begin
     )
     return (yield from _rearranged(objective, best, penalty, FAIR, alike=True))
+
+
+def _told_apart(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
+    for _ in range(LOOSENINGS):
+        before = best.maps != 0
+        best = yield from _rearranged(objective, best, penalty, FAIR, alike=True)
+        if _settled(before, best):
+            break
+    return best
 
 
 def _loosened(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
