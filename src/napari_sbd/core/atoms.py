@@ -19,13 +19,14 @@ from napari_sbd.core.support_model import Gram, SupportModel
 Real = NDArray[np.floating]
 
 TAPS, KAISER = 8, 6.0  # of the windowed sinc that stands for a point between pixels
-NEWTON_STEPS = 5
+NEWTON_STEPS = 6
 SLOWER, FASTER = 10.0, 3.0  # factors of the damping, after a step that failed and after one that did not
 CG_STEPS, CG_TOLERANCE = 50, 1e-4
 SMALLEST_DAMPING = 1e-4  # of the amplitudes
 LONGEST_MOVE = 0.5  # px in one Newton step
 FARTHEST_MOVE = 1.5  # px in all, for an atom that is to stay a defect
 SETTLED, NEARLY_ALL = 3e-3, 0.99  # px, within which steps end once so many atoms move no farther
+FAR = 0.1  # px, beyond which the Hessian is taken anew
 AT_ONCE = 256  # atoms whose patches are read together: they fit into the cache
 DAMPING = 1e-2  # of the positions, against atoms that overlap almost wholly
 
@@ -156,14 +157,15 @@ def fit_atoms(objective: Objective, kernels: Real, atoms: Atoms) -> Atoms:
     basis = basis.astype(kernels.dtype)
     damping, best, here = 1.0, np.inf, atoms
     slope: Real = np.zeros((3, len(atoms.kinds)))
-    # No atom moves so far that it would be worth another one.
-    hessian = _hessian(objective, basis, atoms)
+    hessian, seen_from = _hessian(objective, basis, atoms), atoms.centres
     for _ in range(NEWTON_STEPS):
         value, trial = _slope(objective, kernels, basis, here)
         if value <= best:
             best, atoms, slope, damping = value, here, trial, damping / FASTER
         else:
             damping *= SLOWER
+        if np.quantile(np.abs(atoms.centres - seen_from), NEARLY_ALL, method="higher") > FAR:
+            hessian, seen_from = _hessian(objective, basis, atoms), atoms.centres
         step = _newton_step(hessian, basis, atoms, slope, damping)
         size = np.where(np.abs(atoms.amplitudes) > 0, atoms.amplitudes, 1)
         moves = np.clip(step[1:] / size, -LONGEST_MOVE, LONGEST_MOVE)

@@ -89,9 +89,9 @@ class Board:
         self.kinds, self.rows, self.cols = np.nonzero(found.maps)
         self.sizes = found.maps[self.kinds, self.rows, self.cols]
         edge = ((0, 0), (REACH, REACH), (REACH, REACH))
-        self._norms = np.pad(objective.visible_share(found.kernels), edge)
+        self._norms: Real = np.pad(objective.visible_share(found.kernels), edge)
         self._roots = np.sqrt(self._norms)
-        self._shown = np.zeros(self._norms.shape, found.kernels.dtype)
+        self._shown: Real = np.zeros(self._norms.shape, found.kernels.dtype)
         far = 2 * 2 * REACH + 1
         table = np.pad(correlations(found.kernels), ((0, 0), (0, 0), (far, far), (far, far)))
         self._tables = sliding_window_view(table, (4 * REACH + 1, 4 * REACH + 1), axis=(2, 3))

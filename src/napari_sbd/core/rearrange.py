@@ -160,7 +160,7 @@ class _Puzzle:
             moves = moves.chosen(np.arange(len(moves.groups) // 2))
         if not made:
             board.refresh()
-        self._look_again(np.concatenate([waiting, moves.places.reshape(-1, 2)]))
+        self._look_again(np.concatenate([waiting, moves.places[moves.sizes != 0]]))
         return True
 
     def _moves(self) -> Moves | None:
