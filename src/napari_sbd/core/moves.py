@@ -1,16 +1,19 @@
-"""Moves: what one or two defects would explain at other places, for one pair or for many at once."""
+"""Moves: what one or two defects would explain at other places, for many groups at once."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sbd.core.board import Board, Groups, Views
 from napari_sbd.core.defects import WEAKEST, typical_amplitude
 from napari_sbd.core.noise import robust_std
 
 Real = NDArray[np.floating]
+Index = NDArray[np.intp]
 
 RIDGE = 1e-3
 SMALLEST_NORM = 10 * RIDGE  # squared, of what is seen of an atom that can be placed
@@ -20,27 +23,36 @@ LEAST_GAIN = 0.05  # of a second defect's price, for which a move is worth it
 
 
 class Odds:
-    """Cost of amplitudes of a type whose defects are much alike, with room for some that are not.
+    """Cost of amplitudes of types whose defects are much alike, with room for some that are not.
 
     Parameters
     ----------
-    amplitudes : array (n,)
-        Of the type's defects.
+    amplitudes : sequence of array (n,)
+        Of each type's defects.
     weight : float
         Variance of the noise; 0 where amplitudes shall not count.
     """
 
-    def __init__(self, amplitudes: Real, weight: float) -> None:
-        size = np.abs(amplitudes)
-        strong = size[size >= WEAKEST * typical_amplitude(size)]
-        self.weight = weight if len(strong) else 0.0
-        self.typical = float(np.median(strong)) if len(strong) else 1.0
-        self.spread = max(robust_std(strong), NARROWEST * self.typical)
+    def __init__(self, amplitudes: Sequence[Real], weight: float) -> None:
+        typical, spread = [], []
+        for own in amplitudes:
+            size = np.abs(own)
+            strong = size[size >= WEAKEST * typical_amplitude(size)]
+            typical.append(float(np.median(strong)) if len(strong) else 1.0)
+            spread.append(max(robust_std(strong), NARROWEST * typical[-1]))
+        self.weight, self.typical, self.spread = weight, np.array(typical), np.array(spread)
 
-    def cost(self, amplitudes: Real | float) -> Real:
-        """Minus the logarithm of Student's density, nothing at the typical amplitude, times `weight`."""
-        off = (np.abs(amplitudes) - self.typical) / self.spread
-        return np.asarray(self.weight * (FREEDOM + 1) / 2 * np.log1p(off**2 / FREEDOM))
+    def cost(self, amplitudes: Real, kinds: Index) -> Real:
+        """Minus the logarithm of Student's density, nothing at the typical amplitude, times `weight`.
+
+        `amplitudes` are (n, …) for defects of types `kinds` (n,).
+        """
+        if not self.weight:
+            return np.zeros_like(amplitudes)
+        dtype, shape = amplitudes.dtype, (-1,) + (1,) * (amplitudes.ndim - 1)
+        typical, spread = (v.astype(dtype)[kinds].reshape(shape) for v in (self.typical, self.spread))
+        off = (np.abs(amplitudes) - typical) / spread
+        return np.asarray(self.weight * (FREEDOM + 1) / 2 * np.log1p(off**2 / FREEDOM), dtype)
 
 
 @dataclass(frozen=True)
@@ -56,58 +68,121 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Offers:
-    """Amplitudes and gains (…, places) of one defect, and (…, places, places) of two."""
+class Moves:
+    """Groups, and one or two defects in the place of each.
 
-    one: Real
-    gain_of_one: Real
-    first: Real
-    second: Real
-    gain_of_two: Real
+    Attributes
+    ----------
+    groups : Groups
+    kinds : array (groups, 2)
+    places : array (groups, 2, 2)
+    sizes : array (groups, 2)
+        Zero where there is no such defect.
+    surplus : array (groups,)
+        What the move gains beyond its threshold.
+    """
 
-    def top(self) -> Real:
-        """The largest gain of each pair."""
-        flat = self.gain_of_two.reshape(*self.gain_of_two.shape[:-2], -1)
-        return np.asarray(np.maximum(self.gain_of_one.max(-1), flat.max(-1)))
+    groups: Groups
+    kinds: Index
+    places: Index
+    sizes: Real
+    surplus: Real
+
+    def chosen(self, which: NDArray[np.bool_] | Index) -> Moves:
+        """Some of them."""
+        return Moves(
+            self.groups.chosen(which),
+            self.kinds[which],
+            self.places[which],
+            self.sizes[which],
+            self.surplus[which],
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Moves]) -> Moves:
+        """Those of all parts, one after the other; there is at least one part."""
+        groups = Groups(*(np.concatenate([getattr(p.groups, n) for p in parts]) for n in ("first", "second")))
+        rest = (
+            np.concatenate([getattr(p, name) for p in parts])
+            for name in ("kinds", "places", "sizes", "surplus")
+        )
+        return cls(groups, *rest)
+
+    def make(self, board: Board) -> None:
+        """Put them on the board."""
+        gone = np.unique(np.append(self.groups.first, self.groups.second))
+        there = self.sizes != 0
+        board.replace(gone, self.kinds[there], self.places[there], self.sizes[there])
+        board.tidy()
+        board.refresh()
 
 
-def offers_of_one(reach: Real, norms: Real, odds: Odds, rules: Rules) -> tuple[Real, Real]:
-    """Amplitude and gain of one defect, at places (…, n) where atoms have these squared norms."""
-    usable = norms > SMALLEST_NORM
-    value = np.where(usable, reach / np.maximum(norms, RIDGE), 0)
+def best_moves(board: Board, groups: Groups, odds: Odds, rules: Rules) -> Moves:
+    """The best move of each group that gains by one."""
+    views = board.views(groups)
+    now = board.explained(groups, views) - odds.cost(board.sizes[groups.first], views.kinds[0])
+    second = rules.price + odds.cost(board.sizes[groups.second], views.kinds[1])
+    least = rules.threshold(now - np.where(groups.paired, second, 0))
+    found = [_ones(views, least, slot, odds, rules) for slot in range(2)]
+    found.append(_twos(views, least, odds, rules))
+    group, gain = (np.concatenate([getattr(f, name) for f in found]) for name in ("group", "gain"))
+    order = np.lexsort((gain, group))
+    last = order[np.append(group[order][1:] != group[order][:-1], True)] if len(order) else order
+    group = group[last]
+    where, sizes = (np.concatenate([getattr(f, name) for f in found])[last] for name in ("where", "sizes"))
+    places = np.stack([views.places[slot][group, where[:, slot]] for slot in range(2)], 1)
+    kinds = np.column_stack([views.kinds[slot][group] for slot in range(2)])
+    return Moves(groups.chosen(group), kinds, places, sizes, gain[last] - least[group])
+
+
+@dataclass(frozen=True)
+class _Better:
+    """Moves that gain more than the least, each of a `group`; `where` (n, 2) among the places around."""
+
+    group: Index
+    where: Index
+    sizes: Real
+    gain: Real
+
+
+def _ones(views: Views, least: Real, slot: int, odds: Odds, rules: Rules) -> _Better:
+    """One defect, at a place around the one of this slot."""
+    reach, norms = views.reach[slot], views.norms[slot]
+    value = np.where(norms > SMALLEST_NORM, reach / np.maximum(norms, RIDGE), 0)
     if rules.nonnegative:
         value = np.maximum(value, 0)
-    return value, 0.5 * value**2 * norms - odds.cost(value)
+    gain = 0.5 * value**2 * norms
+    group, at = np.nonzero(gain > least[:, None])
+    value, gain = value[group, at], gain[group, at] - odds.cost(value[group, at], views.kinds[slot][group])
+    better = gain > least[group]
+    sizes = np.zeros((len(group), 2), reach.dtype)
+    sizes[:, slot] = value
+    return _Better(group[better], np.column_stack([at, at])[better], sizes[better], gain[better])
 
 
-def offers(
-    reach: tuple[Real, Real], norms: tuple[Real, Real], cross: Real, odds: tuple[Odds, Odds], rules: Rules
-) -> Offers:
-    """What one defect or two would explain at places of two groups.
-
-    Parameters
-    ----------
-    reach : two arrays (…, n) and (…, m)
-        Correlation of the atoms at each place with the image less all other defects.
-    norms : two arrays
-        Their squared norms, as far as they are seen.
-    cross : array (…, n, m)
-        Their inner products.
-    odds : two Odds
-    rules : Rules
-    """
-    ones = [offers_of_one(r, n, o, rules) for r, n, o in zip(reach, norms, odds, strict=True)]
-    b1, n1 = reach[0][..., :, None], norms[0][..., :, None]
-    b2, n2 = reach[1][..., None, :], norms[1][..., None, :]
-    determinant = n1 * n2 - cross**2
-    safe = determinant > RIDGE * n1 * n2
-    inverse = np.where(safe, 1 / np.where(safe, determinant, 1), 0)
-    x, y = (n2 * b1 - cross * b2) * inverse, (n1 * b2 - cross * b1) * inverse
-    gain = 0.5 * (x * b1 + y * b2) - rules.price - odds[0].cost(x) - odds[1].cost(y)
-    good = (n1 > SMALLEST_NORM) & (n2 > SMALLEST_NORM)
+def _twos(views: Views, least: Real, odds: Odds, rules: Rules) -> _Better:
+    """Two defects, each at a place around one of the two."""
+    b1, n1 = views.reach[0][:, :, None], views.norms[0][:, :, None]
+    b2, n2 = views.reach[1][:, None], views.norms[1][:, None]
+    cross = views.cross
+    determinant = n1 * n2
+    safe = RIDGE * determinant
+    determinant -= np.square(cross)
+    twice = np.square(b1) * n2
+    twice += np.square(b2) * n1
+    twice -= (2 * cross) * (b1 * b2)
+    # Amplitudes cost something, too, but most places are out of the question before.
+    good = twice > (2 * (least + rules.price))[:, None, None] * determinant
+    good &= determinant > safe
+    group, i, j = np.nonzero(good)
+    b1, b2 = views.reach[0][group, i], views.reach[1][group, j]
+    n1, n2 = views.norms[0][group, i], views.norms[1][group, j]
+    cross, determinant = cross[group, i, j], determinant[group, i, j]
+    x, y = (n2 * b1 - cross * b2) / determinant, (n1 * b2 - cross * b1) / determinant
+    gain = 0.5 * twice[group, i, j] / determinant - rules.price
+    gain -= odds.cost(x, views.kinds[0][group]) + odds.cost(y, views.kinds[1][group])
+    better = (gain > least[group]) & (n1 > SMALLEST_NORM) & (n2 > SMALLEST_NORM)
     if rules.nonnegative:
-        good = good & (x > 0) & (y > 0)
-    gain = np.where(good, gain, -np.inf)
-    return Offers(
-        np.concatenate([ones[0][0], ones[1][0]], -1), np.concatenate([ones[0][1], ones[1][1]], -1), x, y, gain
-    )
+        better &= (x > 0) & (y > 0)
+    sizes, where = np.column_stack([x, y]), np.column_stack([i, j])
+    return _Better(group[better], where[better], sizes[better], gain[better])

@@ -1,32 +1,31 @@
 """Rearrangement: neighbouring defects tried at other places, together, one fewer or one more.
 
 A descent cannot move a defect past a neighbour that overlaps it, so in crowded images it ends with some on
-wrong pixels. Here each close pair is taken out and put back where it explains the image best.
+wrong pixels. Here each close pair is taken out and put back where it explains the image best; pairs that have
+little to do with each other at the same time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import islice, product
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, signal, spatial
+from scipy import ndimage, spatial
 
 from napari_sbd.core.atoms import atoms_of
+from napari_sbd.core.board import REACH, Board, Groups, apart
 from napari_sbd.core.defects import WEAKEST, typical_amplitude
 from napari_sbd.core.descent import Iterate
-from napari_sbd.core.moves import Odds, Rules, offers
+from napari_sbd.core.moves import Moves, Odds, Rules, best_moves
 from napari_sbd.core.objective import Objective
-from napari_sbd.core.support_model import correlations
 
 Real = NDArray[np.floating]
-Group = tuple[int, ...]
+Index = NDArray[np.intp]
 
-REACH = 2  # px, how far a defect may move at a time
-AROUND = np.array(list(product(range(-REACH, REACH + 1), repeat=2)))
 CROWDED = 0.03  # defects per place, above which moves of pairs do not help any more
+DENSE = 0.012  # the same, above which none stands alone
 POWER = 1  # of amplitudes, by which the typical one is told: what is merged must not rule
 TANGLED = 0.1  # close pairs per defect, above which rearranging is worth it
 SUSPICIOUS, HELD = 1.3, 0.2  # of a typical amplitude: what may be several defects, and what is one
@@ -35,11 +34,11 @@ LARGEST, COMPOSED = 3, 0.6
 FREE, LIGHT = 0.2, 0.1  # weights around the former, and of the latter
 NEAR = 0.2  # of the window: neighbours that are tried together
 NEAREST = 4  # px, at least
-SWEEPS = 4
-BATCH = 400  # pairs that are judged together
+ROUNDS = 40
+APART = 0.3  # of the window: groups farther apart are moved at the same time
+BATCH = 128  # pairs that are judged together: they fit into the cache
 # Price of a second defect over ln N σ²: while what is loosened blurs the kernel, and where amplitudes count.
 CAREFUL, FAIR = 4.0, 1.0
-WHOLE = 1 - 1e-3  # squared norm of an atom that is seen whole
 
 
 def tangled(found: Iterate) -> bool:
@@ -61,9 +60,9 @@ def composed(found: Iterate) -> bool:
     return bool(large < COMPOSED * len(_strong(found)))
 
 
-def density(found: Iterate) -> float:
-    """Defects per place of a map that are not much weaker than the typical one."""
-    return len(_strong(found)) / found.maps.size
+def dense(found: Iterate) -> bool:
+    """Whether there are so many defects that nothing can be done to one alone."""
+    return bool(len(_strong(found)) > DENSE * found.maps.size)
 
 
 def _strong(found: Iterate) -> Real:
@@ -101,7 +100,7 @@ def rearranged(
     price: float = CAREFUL,
     alike: bool = False,
 ) -> Iterator[Iterate]:
-    """Try close neighbours at other places; yields the maps after each batch of pairs; kernels stay.
+    """Try close neighbours at other places; yields the maps after each batch of moves; kernels stay.
 
     Parameters
     ----------
@@ -117,207 +116,81 @@ def rearranged(
         Whether an amplitude counts the less likely, the farther it lies from what is usual for its type.
     """
     puzzle = _Puzzle(objective, found, noise, nonnegative, price, alike)
-    for _ in range(SWEEPS):
-        before = puzzle.changes
-        for batch in _batches(puzzle.pairs()):
-            for pair in puzzle.promising(batch):
-                puzzle.improve(pair)
-            yield replace(found, maps=puzzle.maps())
-        if puzzle.changes == before:
+    for _ in range(ROUNDS):
+        if not puzzle.improve():
             return
+        yield replace(found, maps=puzzle.board.maps())
 
 
 class _Puzzle:
-    """Defects on a board: their places and amplitudes, and what they leave of the image."""
+    """The board, the rules, and what was tried already."""
 
     def __init__(
         self, objective: Objective, found: Iterate, noise: float, nonnegative: bool, price: float, alike: bool
     ) -> None:
-        field, model = objective.field, objective.convolution
-        self.kernels, self.like = found.kernels, found.maps
-        self.window = model.kernel_shape
+        self.board = Board(objective, found)
         self.rules = Rules(price * np.log(max(2, objective.mask.sum())) * noise**2, nonnegative)
-        self.seen = (~field.outside).astype(found.kernels.dtype)
-        self.atoms = dict(enumerate(_listed(found.maps)))
-        weight = noise**2 if alike else 0.0
-        self.odds = [Odds(map_[map_ != 0], weight) for map_ in found.maps]
-        self.rest = np.zeros_like(field.target)
-        inside = tuple(slice(k - 1, k - 1 + n) for k, n in zip(self.window, model.image_shape, strict=True))
-        self.rest[:, *inside] = -objective.left(found.kernels, found.maps)
-        share = objective.visible_share(found.kernels)
-        self.norms = np.pad(share, ((0, 0), (REACH, REACH), (REACH, REACH)))
-        far = NEAREST + 2 * REACH + 1
-        self.products = np.pad(correlations(found.kernels), ((0, 0), (0, 0), (far, far), (far, far)))
-        self._next = len(self.atoms)
-        self.changes = 0
-        self._tried: set[tuple[tuple[int, int, int, float], ...]] = set()
+        self.odds = Odds([map_[map_ != 0] for map_ in found.maps], noise**2 if alike else 0.0)
+        self.window = max(found.kernels.shape[-2:])
+        self.near = max(NEAREST, NEAR * self.window)
+        self.fresh = np.ones(found.maps.shape[1:], bool)
+        self.barred: set[bytes] = set()
+        self.cost = self._cost()
 
-    def maps(self) -> Real:
-        maps = np.zeros_like(self.like)
-        for kind, row, col, amplitude in self.atoms.values():
-            maps[kind, row, col] += amplitude
-        return maps
+    def improve(self) -> bool:
+        """Make the moves that gain most, as many as are far enough apart; False where none gains."""
+        good = self._moves()
+        if good is None:
+            return False
+        board, waiting = self.board, self.board.centres[np.append(good.groups.first, good.groups.second)]
+        order = np.argsort(-good.surplus, kind="stable")
+        moves = good.chosen(apart(board.centres, order, good.groups, int(APART * self.window) + REACH))
+        before, made = board.state, False
+        while len(moves.groups) and not made:
+            moves.make(board)
+            cost = self._cost()
+            made = cost < self.cost
+            if made:
+                self.cost = cost
+                break
+            # What the frame cuts off, or neighbours that moved as well, made a gain of what is none.
+            board.state = before
+            if len(moves.groups) == 1:
+                self.barred.add(self._key(moves.groups, 0))
+            moves = moves.chosen(np.arange(len(moves.groups) // 2))
+        if not made:
+            board.refresh()
+        self._look_again(np.concatenate([waiting, moves.places[moves.sizes != 0]]))
+        return True
 
-    def pairs(self) -> list[Group]:
-        """All defects alone, and all that are close two by two."""
-        numbers = list(self.atoms)
-        places = np.array([self.atoms[n][1:3] for n in numbers], float).reshape(-1, 2)
-        near = max(NEAREST, NEAR * max(self.window))
-        close = spatial.KDTree(places).query_pairs(near, p=np.inf) if len(places) else set()
-        alone = [(n,) for n in numbers]
-        return alone + [(numbers[i], numbers[j]) for i, j in sorted(close)]
-
-    def promising(self, groups: list[Group]) -> list[Group]:
-        """Those that may explain more elsewhere; of atoms that are not seen whole only a try tells."""
-        groups = [group for group in groups if all(n in self.atoms for n in group)]
-        shown = np.pad(self._correlation(), ((0, 0), (REACH, REACH), (REACH, REACH)))
-        by_kinds: dict[tuple[int, int], list[Group]] = {}
-        for group in groups:
-            kinds = self.atoms[group[0]][0], self.atoms[group[-1]][0]
-            by_kinds.setdefault(kinds, []).append(group)
-        chosen: set[Group] = set()
-        for kinds, alike in by_kinds.items():
-            worth = self._worth_a_try(alike, kinds, shown)
-            chosen.update(group for group, good in zip(alike, worth, strict=True) if good)
-        return [group for group in groups if group in chosen]
-
-    def _worth_a_try(self, groups: list[Group], kinds: tuple[int, int], shown: Real) -> NDArray[np.bool_]:
-        atoms = [np.array([self.atoms[group[n]][1:] for group in groups]) for n in (0, -1)]
-        atoms[1][:, 2] *= [len(group) > 1 for group in groups]
-        corners = [a[:, :2].astype(int) for a in atoms]
-        sizes = [a[:, 2] for a in atoms]
-        places = [corner[:, None] + AROUND for corner in corners]
-
-        def product(one: int, other: int, lags: NDArray[np.intp]) -> Real:
-            rows, cols = np.moveaxis(lags, -1, 0)
-            middle = [n // 2 for n in self.products.shape[-2:]]
-            return np.asarray(self.products[kinds[one], kinds[other], rows + middle[0], cols + middle[1]])
-
-        reach, norms = [], []
-        for n in range(2):
-            rows, cols = np.moveaxis(places[n] + REACH, -1, 0)
-            here = shown[kinds[n], rows, cols]
-            for m in range(2):
-                here = here + sizes[m][:, None] * product(n, m, places[n] - corners[m][:, None])
-            reach.append(here)
-            norms.append(self.norms[kinds[n], rows, cols])
-        cross = product(0, 1, places[0][:, :, None] - places[1][:, None])
-        odds = self.odds[kinds[0]], self.odds[kinds[1]]
-        found = offers((reach[0], reach[1]), (norms[0], norms[1]), cross, odds, self.rules)
-        two, middle = np.array([len(group) > 1 for group in groups]), len(AROUND) // 2
-        between = product(0, 1, corners[0] - corners[1])
-        now = sum(x * r[:, middle] - 0.5 * x**2 for x, r in zip(sizes, reach, strict=True))
-        now = now - sizes[0] * sizes[1] * between - odds[0].cost(sizes[0])
-        now -= np.where(two, self.rules.price + odds[1].cost(sizes[1]), 0)
-        cut = np.minimum(norms[0].min(1), norms[1].min(1)) < WHOLE
-        return np.asarray(cut | (found.top() > self.rules.threshold(now)))
-
-    def _correlation(self) -> Real:
-        """Of each kernel with what is left of the image, on the extended maps."""
-        maps = [
-            sum(signal.correlate(r, a, "valid", method="fft") for r, a in zip(self.rest, kernel, strict=True))
-            for kernel in self.kernels
-        ]
-        return np.array(maps)
-
-    def improve(self, pair: Group) -> None:
-        """Put the pair where it explains most for its price, unless it was tried as it stands."""
-        old = [self.atoms[n] for n in pair if n in self.atoms]
-        here = tuple(sorted(old))
-        if len(old) < len(pair) or here in self._tried:
-            return
-        self._tried.add(here)
-        box = _Box(self, old)
-        new = box.best()
-        if new is None:
-            return
-        self.changes += 1
-        for number in pair:
-            del self.atoms[number]
-        for atom in new:
-            self.atoms[self._next] = atom
-            self._next += 1
-        box.apply(new)
-
-
-class _Box:
-    """The part of the image that a pair and the places around it can reach."""
-
-    def __init__(self, puzzle: _Puzzle, old: list[tuple[int, int, int, float]]) -> None:
-        self.puzzle, self.old = puzzle, old
-        (rows, cols), (k1, k2) = puzzle.like.shape[1:], puzzle.window
-        groups = [
-            [
-                (kind, row + i, col + j)
-                for i, j in product(range(-REACH, REACH + 1), repeat=2)
-                if 0 <= row + i < rows and 0 <= col + j < cols
-            ]
-            for kind, row, col, _ in old
-        ]
-        if len(groups) == 1:
-            groups = groups * 2
-        self.groups = groups
-        places = np.array(groups[0] + groups[1])
-        self.low = places[:, 1:].min(0)
-        high = places[:, 1:].max(0) + puzzle.window
-        self.part = (slice(None), slice(self.low[0], high[0]), slice(self.low[1], high[1]))
-        self.places = places
-        seen = puzzle.seen[self.part]
-        shape = seen.shape
-        atoms = np.zeros((len(places), *shape), puzzle.kernels.dtype)
-        for number, (kind, row, col) in enumerate(places - [0, *self.low]):
-            atoms[number, :, row : row + k1, col : col + k2] = puzzle.kernels[kind]
-        atoms *= seen
-        self.atoms = atoms.reshape(len(places), -1)
-        self.rest = puzzle.rest[self.part].ravel()
-        self.reach = self.atoms @ self.rest
-
-    def best(self) -> list[tuple[int, int, int, float]] | None:
-        """The best one or two defects, if better than what is there; else None."""
-        first, rules = len(self.groups[0]), self.puzzle.rules
-        gram = self.atoms @ self.atoms.T
-        index = [self._number(n, atom) for n, atom in enumerate(self.old)]
-        amplitudes = np.array([atom[3] for atom in self.old])
-        reach = self.reach + gram[:, index] @ amplitudes
-        norms = np.diagonal(gram)
-        now = float(reach[index] @ amplitudes - 0.5 * amplitudes @ gram[np.ix_(index, index)] @ amplitudes)
-        now -= rules.price * (len(index) - 1)
-        now -= sum(float(self.puzzle.odds[atom[0]].cost(atom[3])) for atom in self.old)
-        one, other = (self.puzzle.odds[group[0][0]] for group in self.groups)
-        halves = (reach[:first], reach[first:]), (norms[:first], norms[first:])
-        found = offers(*halves, gram[:first, first:], (one, other), rules)
-        top = float(found.top())
-        if top <= rules.threshold(np.asarray(now)):
+    def _moves(self) -> Moves | None:
+        """The moves that gain, of groups whose surroundings have changed."""
+        board = self.board
+        close, alone = board.close(self.near), np.arange(len(board))
+        groups = Groups(np.append(alone, close.first), np.append(alone, close.second))
+        fresh = self.fresh[board.rows, board.cols]
+        groups = groups.chosen(fresh[groups.first] | fresh[groups.second])
+        parts = [groups.chosen(slice(n, n + BATCH)) for n in range(0, len(groups), BATCH)]
+        if not parts:
             return None
-        if top == found.gain_of_two.max():
-            i, j = divmod(int(found.gain_of_two.argmax()), len(self.groups[1]))
-            return [self._atom(i, found.first[i, j]), self._atom(first + j, found.second[i, j])]
-        single = int(found.gain_of_one.argmax())
-        return [self._atom(single, found.one[single])]
+        good = Moves.joined([best_moves(board, part, self.odds, self.rules) for part in parts])
+        free = [self._key(good.groups, n) not in self.barred for n in range(len(good.groups))]
+        good = good.chosen(np.array(free, bool))
+        return good if len(good.groups) else None
 
-    def _number(self, group: int, atom: tuple[int, int, int, float]) -> int:
-        return group * len(self.groups[0]) + self.groups[group].index(atom[:3])
+    def _key(self, groups: Groups, number: int) -> bytes:
+        """A group as it stands."""
+        board, which = self.board, [groups.first[number], groups.second[number]]
+        state = (board.kinds[which], board.rows[which], board.cols[which], board.sizes[which])
+        return b"".join(values.tobytes() for values in state)
 
-    def _atom(self, number: int, amplitude: float) -> tuple[int, int, int, float]:
-        kind, row, col = (int(v) for v in self.places[number])
-        return kind, row, col, float(amplitude)
+    def _look_again(self, places: Index) -> None:
+        """Only what these places reach may have changed."""
+        self.fresh[:] = False
+        self.fresh[places[:, 0], places[:, 1]] = True
+        self.fresh = ndimage.maximum_filter(self.fresh, 2 * (self.window + REACH) - 1, mode="constant")
 
-    def apply(self, new: list[tuple[int, int, int, float]]) -> None:
-        """Take the old defects out of the residual's model and put the new ones in."""
-        change = np.zeros(len(self.places), self.atoms.dtype)
-        everywhere = self.groups[0] + self.groups[1]
-        for sign, atoms in ((1, self.old), (-1, new)):
-            for atom in atoms:
-                change[everywhere.index(atom[:3])] += sign * atom[3]
-        self.puzzle.rest[self.part] += (change @ self.atoms).reshape(self.puzzle.rest[self.part].shape)
-
-
-def _listed(maps: Real) -> Iterator[tuple[int, int, int, float]]:
-    for kind, row, col in np.argwhere(maps):
-        yield int(kind), int(row), int(col), float(maps[kind, row, col])
-
-
-def _batches(pairs: list[Group]) -> Iterator[list[Group]]:
-    rest = iter(pairs)
-    while batch := list(islice(rest, BATCH)):
-        yield batch
+    def _cost(self) -> float:
+        board = self.board
+        sizes = self.odds.cost(board.sizes, board.kinds).sum(dtype=float)
+        return board.misfit + float(sizes) + self.rules.price * len(board)

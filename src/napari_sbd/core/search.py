@@ -17,6 +17,7 @@ from napari_sbd.core.objective import Penalty
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.progress import Progress
 from napari_sbd.core.quality import agreement, overlap_similarity, starts_agreeing
+from napari_sbd.core.rearrange import dense
 from napari_sbd.core.sparsity import Levels, largest_penalty, levels
 from napari_sbd.core.start import NO_STARTS, Starts, salient_patches
 from napari_sbd.core.steps import Snapshot, Steps
@@ -90,12 +91,15 @@ class Search:
         )
         for number in self._distinct(order):
             begin, penalty = one_of_alike(self.found[number], self.penalty)
-            one = yield from stages.stage_two(part, begin, self.levels, penalty, number)
+            rough = self.domain.whitened and bool(options.refinements) and penalty.ties is None
+            one = yield from stages.stage_two(part, begin, self.levels, penalty, number, rough)
             one, penalty = one_of_alike(one, penalty)
             penalty = replace(penalty, ties=finer_line(part, one, penalty.at(self.levels.last)))
             self.polished.append(one)
             self.ties.append(penalty.ties)
             progress.finish_phase()
+            if rough and dense(self.polished[-1]):
+                break
         progress.skip(min(options.kept, options.starts) - len(self.polished))
         return self.best_polished()
 

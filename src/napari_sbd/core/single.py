@@ -13,6 +13,7 @@ from napari_sbd.core.domain import Domain, choose_domain
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.progress import Progress
+from napari_sbd.core.rearrange import dense
 from napari_sbd.core.resize import resized
 from napari_sbd.core.search import Search
 from napari_sbd.core.sparsity import Levels, largest_penalty, levels, widened
@@ -120,7 +121,8 @@ class Single:
             begin = replace(best, maps=domain.embed(best.maps))
             self._in_region = False
             best = yield from stages.polish(domain.whole, begin, penalty.at(found.last))
-        if domain.whitened:
+        crowd = bool(rounds) and domain.whitened and penalty.ties is None and dense(best)
+        if domain.whitened and not crowd:
             best = yield from stages.refine(domain.whole, best, found, penalty, rounds)
         raw, self._in_domain = domain.to_raw(best, self.penalty.ties), False
         if self.automatic:
@@ -129,6 +131,8 @@ class Single:
         self.levels = found
         if raw is not best:
             self.levels = found = self._levels_of(seen, raw)
+            if crowd:
+                return (yield from stages.draw(seen, raw, found, penalty, self.parameters.seed))
             best = yield from stages.polish(seen, raw, penalty.at(found.last))
         return (yield from stages.refine(seen, best, found, penalty, rounds))
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_sbd.core.alternation import crowded, fit_kernels_on_sphere, fit_maps, unpenalised
 from napari_sbd.core.descent import Iterate, Schedule, descend
 from napari_sbd.core.objective import Objective, Penalty
-from napari_sbd.core.rearrange import tangled
+from napari_sbd.core.rearrange import dense, tangled
 from napari_sbd.core.resize import recentred
 from napari_sbd.core.sites import Sites
 from napari_sbd.core.sparsity import Levels, penalty_from_residual
@@ -22,7 +22,7 @@ from napari_sbd.core.steps import FORBIDDEN, Snapshot, Steps, follow, frozen
 from napari_sbd.core.subpixel import snap
 from napari_sbd.core.tied import alternate, tied_kernels
 from napari_sbd.core.tied_moves import recentre_tied, snap_tied
-from napari_sbd.core.untangle import untangled
+from napari_sbd.core.untangle import drawn, untangled
 from napari_sbd.core.verdict import residual_of
 from napari_sbd.core.window import crop, lift, recentre
 
@@ -53,10 +53,13 @@ def stage_one(objective: Objective, patch: Real, penalty: Penalty, start: int) -
     return (yield from follow(steps, "stage I", penalty.lam, start, begin))
 
 
-def stage_two(objective: Objective, found: Iterate, levels: Levels, penalty: Penalty, start: int) -> Steps:
+def stage_two(
+    objective: Objective, found: Iterate, levels: Levels, penalty: Penalty, start: int, rough: bool = False
+) -> Steps:
     """Lift the kernel of stage I, lower λ level by level with recentring, crop, and polish at the final λ.
 
-    Where a level changes next to nothing, the next ones are farther apart.
+    Where a level changes next to nothing, the next ones are farther apart. With `rough` it ends as soon as
+    the field turns out to be dense: there sampling does the rest.
     """
     window = objective.convolution.kernel_shape
     margin = (window[0] // 2, window[1] // 2)
@@ -80,6 +83,8 @@ def stage_two(objective: Objective, found: Iterate, levels: Levels, penalty: Pen
                 kernels, maps, moved = _recentred_wide(lifted, kernels, maps, window, penalty)
                 stayed = 0 if moved else stayed + 1
             easy = not moved and turned < EASY
+        if rough and dense(Iterate(kernels, maps, np.inf)):
+            return Iterate(*crop(kernels, maps, window), here.objective)
         if lam <= levels.last:
             break
         stride = 2 * stride if easy else 1
@@ -152,6 +157,11 @@ def untangle(objective: Objective, best: Iterate, levels: Levels, penalty: Penal
         wanted = residual_level(objective, best, levels)
         lam = lam if WORTH < wanted / lam < 1 / WORTH else wanted
     return (yield from untangled(objective, best, penalty.at(lam)))
+
+
+def draw(objective: Objective, begin: Iterate, levels: Levels, penalty: Penalty, seed: int) -> Steps:
+    """In a dense field, instead of refinement: see `drawn`."""
+    return (yield from drawn(objective, begin, penalty.at(levels.last), seed))
 
 
 def _rounds(

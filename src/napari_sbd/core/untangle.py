@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from napari_sbd.core.descent import Iterate, Schedule
 from napari_sbd.core.noise import robust_std
 from napari_sbd.core.objective import Objective, Penalty, misfit
-from napari_sbd.core.rearrange import CAREFUL, FAIR, density, loosened, rearranged, tangled
+from napari_sbd.core.rearrange import CAREFUL, FAIR, dense, loosened, rearranged, tangled
+from napari_sbd.core.sampling import sampled
 from napari_sbd.core.steps import Steps, follow, frozen
 from napari_sbd.core.subpixel import resolved
 from napari_sbd.core.tied import alternate
 from napari_sbd.core.verdict import colour, residual_of
 
 LOOSENINGS, RESOLUTIONS = 3, 4  # rounds
-DENSE = 0.012  # defects per place, above which amplitudes tell from the beginning which are two
 COLOURED = 20.0  # power of the noise that an amplitude meets over a pixel's, above which places are not told
 SETTLED = 0.02  # share of activations, up to which changed ones are not worth another round
 LOOSE = Schedule(20, 1e-4)
@@ -36,13 +36,26 @@ def untangled(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
     First, what may be several defects is loosened, and close ones are tried at other places. Then kernel and
     places are fitted between pixels by turns, brought on to the pixels again, and tried at other places;
     there amplitudes that are unusual for their type tell which defects are two. In dense fields they tell it
-    from the beginning: nothing there can be loosened alone.
+    from the beginning: nothing there can be loosened alone; and where these were sampled, all is done then.
     """
     if not tangled(best) or _coloured(objective, best):
         return best
-    first = _told_apart if density(best) > DENSE else _loosened
-    best = yield from first(objective, best, penalty)
+    if dense(best):
+        before = best.maps != 0
+        best = yield from _told_apart(objective, best, penalty)
+        if _settled(before, best):
+            return best
+    else:
+        best = yield from _loosened(objective, best, penalty)
     best = yield from _resolved(objective, best, penalty)
+    return (yield from _rearranged(objective, best, penalty, FAIR, alike=True))
+
+
+def drawn(objective: Objective, begin: Iterate, penalty: Penalty, seed: int) -> Steps:
+    """Kernels and maps of a dense field, from rough ones: sampled, then each defect at its best place."""
+    best = yield from follow(
+        sampled(objective, begin, penalty.nonnegative, seed), "sampling", penalty.lam, 0, begin
+    )
     return (yield from _rearranged(objective, best, penalty, FAIR, alike=True))
 
 
