@@ -52,6 +52,7 @@ class Search:
     found: list[Iterate] = field(default_factory=list)
     polished: list[Iterate] = field(default_factory=list)
     levels: Levels | None = None
+    _order: list[int] = field(default_factory=list)
 
     def plan(self) -> list[float]:
         """Cost of each phase, steps times pixels: stage I of each start, stage II of each that is kept."""
@@ -82,15 +83,27 @@ class Search:
         self.levels = levels(
             part, best.kernels, self.largest, options.lam_first, options.lam_last, self.domain.noise, rest
         )
-        for number in self._distinct(order):
-            found, rough = self.found[number], self.domain.whitened and bool(options.refinements)
-            one = stages.stage_two(part, found, self.levels, self.penalty, number, rough)
+        self._order = self._distinct(order)
+        yield from self._second(progress, self.domain.whitened and bool(options.refinements))
+        progress.skip(min(options.kept, options.starts) - len(self.polished))
+        return self.best_polished()
+
+    def finished(self, progress: Progress) -> Steps:
+        """Stage II to its end, where it ended early because the field is dense; returns the best."""
+        self.polished = []
+        yield from self._second(progress, rough=False)
+        return self.best_polished()
+
+    def _second(self, progress: Progress, rough: bool) -> Generator[Snapshot, None, None]:
+        """Stage II of the starts that are kept; with `rough` it ends once the field turns out to be dense."""
+        assert self.levels is not None
+        for number in self._order:
+            found = self.found[number]
+            one = stages.stage_two(self.domain.part, found, self.levels, self.penalty, number, rough)
             self.polished.append((yield from one))
             progress.finish_phase()
             if rough and dense(self.polished[-1]):
-                break
-        progress.skip(min(options.kept, options.starts) - len(self.polished))
-        return self.best_polished()
+                return
 
     @property
     def _first_penalty(self) -> Penalty:
