@@ -8,7 +8,7 @@ expectation-maximisation.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,6 +28,8 @@ TEMPERATURE = 2.0
 BEGIN = 0.8  # of the typical amplitude: rather too many defects at first than too few
 LEAST, MOST = 11, 60  # sweeps
 LOOKED_BACK, STILL = 9, 0.035  # sweeps over which kernels that move less than that stay
+# Sweeps after which kernels that have not settled are doubted, and the growth of the spread that is too much.
+DOUBT, ALIKE = 29, 0.02
 MEAN = 6  # sweeps over whose kernels the mean is taken
 # Spread of amplitudes over the typical one: at first, at least, at most, and how fast it follows the draws.
 SPREAD, NARROWEST, WIDEST, SLOWLY = 0.15, 0.03, 0.5, 0.1
@@ -67,10 +69,14 @@ class _Law:
         return np.asarray(constant - 0.5 * np.log(precision) + 0.5 * linear**2 / precision)
 
 
-def sampled(objective: Objective, found: Iterate, nonnegative: bool, seed: int) -> Iterator[Iterate]:
+def sampled(
+    objective: Objective, found: Iterate, nonnegative: bool, seed: int
+) -> Generator[Iterate, None, bool]:
     """Draw places and amplitudes and fit the kernels by turns; yields both after each sweep.
 
-    It ends once the kernels stay, up to what chance does to them; the last iterate's are their mean.
+    It ends once the kernels stay, up to what chance does to them; the last iterate's are their mean. Returns
+    whether it could be done: amplitudes that spread ever farther are not alike, and then no number of
+    defects is likelier than others.
 
     Parameters
     ----------
@@ -83,15 +89,20 @@ def sampled(objective: Objective, found: Iterate, nonnegative: bool, seed: int) 
     """
     chain = Chain.begun(objective, found, nonnegative, np.random.default_rng(seed))
     past: list[Real] = []
+    spreads: list[float] = []
     for number in range(MOST):
         if not chain.sweep():
-            return
+            return False
+        spreads.append(float(chain.spread.max()))
+        if number == DOUBT and spreads[-1] > spreads[LOOKED_BACK] + ALIKE:
+            return False
         yield chain.found
         past = [*past[-LOOKED_BACK:], chain.found.kernels]
         moved = np.linalg.norm((past[-1] - past[0]).reshape(len(past[0]), -1), axis=1).max()
         if number >= LEAST and moved < STILL:
             break
     yield replace(chain.found, kernels=project(np.mean(past[-MEAN:], axis=0)))
+    return True
 
 
 @dataclass

@@ -56,6 +56,7 @@ class Search:
     polished: list[Iterate] = field(default_factory=list)
     ties: list[Ties | None] = field(default_factory=list)
     levels: Levels | None = None
+    _order: list[int] = field(default_factory=list)
 
     def plan(self) -> list[float]:
         """Cost of each phase, steps times pixels: stage I of each start, stage II of each that is kept."""
@@ -89,9 +90,24 @@ class Search:
         self.levels = levels(
             part, best.kernels, self.largest, options.lam_first, options.lam_last, self.domain.noise, rest
         )
-        for number in self._distinct(order):
+        self._order = self._distinct(order)
+        rough = self.domain.whitened and bool(options.refinements) and self.penalty.ties is None
+        yield from self._second(progress, rough)
+        progress.skip(min(options.kept, options.starts) - len(self.polished))
+        return self.best_polished()
+
+    def finished(self, progress: Progress) -> Steps:
+        """Stage II to its end, where it ended early because the field is dense; returns the best."""
+        self.polished, self.ties = [], []
+        yield from self._second(progress, rough=False)
+        return self.best_polished()
+
+    def _second(self, progress: Progress, rough: bool) -> Generator[Snapshot, None, None]:
+        """Stage II of the starts that are kept; with `rough` it ends once the field turns out to be dense."""
+        assert self.levels is not None
+        part = self.domain.part
+        for number in self._order:
             begin, penalty = one_of_alike(self.found[number], self.penalty)
-            rough = self.domain.whitened and bool(options.refinements) and penalty.ties is None
             one = yield from stages.stage_two(part, begin, self.levels, penalty, number, rough)
             one, penalty = one_of_alike(one, penalty)
             penalty = replace(penalty, ties=finer_line(part, one, penalty.at(self.levels.last)))
@@ -99,9 +115,7 @@ class Search:
             self.ties.append(penalty.ties)
             progress.finish_phase()
             if rough and dense(self.polished[-1]):
-                break
-        progress.skip(min(options.kept, options.starts) - len(self.polished))
-        return self.best_polished()
+                return
 
     def _align_mirrors(self) -> Generator[Snapshot, None, None]:
         """Stage I once more where the group's mirror lines run otherwise than rows and columns."""

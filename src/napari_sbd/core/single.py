@@ -90,7 +90,7 @@ class Single:
         self._searching = False
         self.penalty = replace(self.penalty, ties=self.search.ties_of_best)
         assert self.search.levels is not None
-        best = yield from self._end(best, self.search.levels)
+        best = yield from self._end(best, self.search.levels, progress)
         assert self.levels is not None
         best, penalty = one_of_alike(best, self.penalty)
         if penalty is not self.penalty:
@@ -99,12 +99,12 @@ class Single:
         progress.finish_phase()
         return best
 
-    def _end(self, best: Iterate, found: Levels) -> Steps:
+    def _end(self, best: Iterate, found: Levels, progress: Progress) -> Steps:
         """From the search's best on: window, refinement; of a large image first in the region."""
         if self.domain.whitened:
-            return (yield from self._refined(best, found, self.domain))
+            return (yield from self._refined(best, found, self.domain, progress))
         alone = self.domain.alone
-        best = yield from self._refined(best, found, alone)
+        best = yield from self._refined(best, found, alone, progress)
         assert self.levels is not None
         region = alone.raw.with_window(self.raw.convolution.kernel_shape)
         lam = stages.residual_level(region, best, self.levels) if self.parameters.refinements else found.last
@@ -114,15 +114,17 @@ class Single:
         rounds = self.parameters.refinements
         return (yield from stages.widen(self.raw, best, self.levels, self.penalty, rounds))
 
-    def _refined(self, best: Iterate, found: Levels, domain: Domain) -> Steps:
+    def _refined(self, best: Iterate, found: Levels, domain: Domain, progress: Progress) -> Steps:
         """Carry the search's best over to the domain's own image, fit the window, refine."""
         rounds, penalty, seen = self.parameters.refinements, self.penalty, domain.raw
-        if best.maps.shape[1:] != domain.whole.convolution.map_shape:
-            begin = replace(best, maps=domain.embed(best.maps))
-            self._in_region = False
-            best = yield from stages.polish(domain.whole, begin, penalty.at(found.last))
-        crowd = bool(rounds) and domain.whitened and penalty.ties is None and dense(best)
-        if domain.whitened and not crowd:
+        best = yield from self._embedded(best, found, domain)
+        if rounds and domain.whitened and penalty.ties is None and dense(best):
+            drawn = yield from self._drawn(best, domain)
+            if drawn is not None:
+                return drawn
+            best = yield from self.search.finished(progress)
+            best = yield from self._embedded(best, found, domain)
+        if domain.whitened:
             best = yield from stages.refine(domain.whole, best, found, penalty, rounds)
         raw, self._in_domain = domain.to_raw(best, self.penalty.ties), False
         if self.automatic:
@@ -131,10 +133,29 @@ class Single:
         self.levels = found
         if raw is not best:
             self.levels = found = self._levels_of(seen, raw)
-            if crowd:
-                return (yield from stages.draw(seen, raw, found, penalty, self.parameters.seed))
             best = yield from stages.polish(seen, raw, penalty.at(found.last))
         return (yield from stages.refine(seen, best, found, penalty, rounds))
+
+    def _embedded(self, best: Iterate, found: Levels, domain: Domain) -> Steps:
+        """The search's best on the domain's own image, where it was found in a part of it."""
+        if best.maps.shape[1:] == domain.whole.convolution.map_shape:
+            return best
+        begin = replace(best, maps=domain.embed(best.maps))
+        self._in_region = False
+        return (yield from stages.polish(domain.whole, begin, self.penalty.at(found.last)))
+
+    def _drawn(self, best: Iterate, domain: Domain) -> Generator[Snapshot, None, Iterate | None]:
+        """A dense field sampled on the image as given; None where that is not the way."""
+        seen, raw = domain.raw, domain.to_raw(best)
+        if self.automatic:
+            seen, raw = resized(seen, raw, most=self.most)
+        before, levels = (self.raw, self.levels), self._levels_of(seen, raw)
+        self.raw, self.levels = self.raw.with_window(seen.convolution.kernel_shape), levels
+        self._in_domain = False
+        drawn = yield from stages.draw(seen, raw, levels, self.penalty, self.parameters.seed)
+        if drawn is None:
+            (self.raw, self.levels), self._in_domain = before, True
+        return drawn
 
     def _levels_of(self, seen: Objective, found: Iterate) -> Levels:
         """Penalties for a kernel of the image as given."""

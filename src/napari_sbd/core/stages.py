@@ -6,6 +6,7 @@ or stop and keep the last one.
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import replace
 
 import numpy as np
@@ -159,7 +160,9 @@ def untangle(objective: Objective, best: Iterate, levels: Levels, penalty: Penal
     return (yield from untangled(objective, best, penalty.at(lam)))
 
 
-def draw(objective: Objective, begin: Iterate, levels: Levels, penalty: Penalty, seed: int) -> Steps:
+def draw(
+    objective: Objective, begin: Iterate, levels: Levels, penalty: Penalty, seed: int
+) -> Generator[Snapshot, None, Iterate | None]:
     """In a dense field, instead of refinement: see `drawn`."""
     return (yield from drawn(objective, begin, penalty.at(levels.last), seed))
 

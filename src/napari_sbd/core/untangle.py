@@ -5,7 +5,7 @@ Defects on wrong pixels blur the kernel, and a blurred kernel holds them there; 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +16,7 @@ from napari_sbd.core.noise import robust_std
 from napari_sbd.core.objective import Objective, Penalty, misfit
 from napari_sbd.core.rearrange import CAREFUL, FAIR, dense, loosened, rearranged, tangled
 from napari_sbd.core.sampling import sampled
-from napari_sbd.core.steps import Steps, follow, frozen
+from napari_sbd.core.steps import Snapshot, Steps, follow, frozen
 from napari_sbd.core.subpixel import resolved
 from napari_sbd.core.tied import alternate
 from napari_sbd.core.verdict import colour, residual_of
@@ -51,12 +51,22 @@ def untangled(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
     return (yield from _rearranged(objective, best, penalty, FAIR, alike=True))
 
 
-def drawn(objective: Objective, begin: Iterate, penalty: Penalty, seed: int) -> Steps:
-    """Kernels and maps of a dense field, from rough ones: sampled, then each defect at its best place."""
-    best = yield from follow(
-        sampled(objective, begin, penalty.nonnegative, seed), "sampling", penalty.lam, 0, begin
-    )
-    return (yield from _rearranged(objective, best, penalty, FAIR, alike=True))
+def drawn(
+    objective: Objective, begin: Iterate, penalty: Penalty, seed: int
+) -> Generator[Snapshot, None, Iterate | None]:
+    """Kernels and maps of a dense field, from rough ones: sampled, then each defect at its best place.
+
+    None where sampling is not the way, see `sampled`.
+    """
+    steps, best = sampled(objective, begin, penalty.nonnegative, seed), begin
+    while True:
+        try:
+            best = next(steps)
+        except StopIteration as end:
+            if not end.value:
+                return None
+            return (yield from _rearranged(objective, best, penalty, FAIR, alike=True))
+        yield Snapshot("sampling", penalty.lam, best)
 
 
 def _told_apart(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
