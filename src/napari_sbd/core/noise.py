@@ -51,7 +51,7 @@ def sampled(values: Real, mask: NDArray[np.bool_] | None = None) -> Real:
     Examples
     --------
     >>> sampled(np.zeros((2048, 2048))).size, sampled(np.zeros((1, 9, 9))).size
-    (1048576, 81)
+    (262144, 81)
     """
     rows = some_rows(values.shape)
     if rows is None:
