@@ -121,7 +121,7 @@ def test_given_values_are_respected_and_shown_as_fractions():
 
 
 def test_nothing_found_is_said_with_its_reason(rng):
-    found = recover(rng.standard_normal((64, 64)), kernel_size=11)
+    found = recover(rng.standard_normal((64, 64)), kernel_size=9)
     assert found.summary == "no defects: what the best kernel explains is no more than noise"
     assert found.trust.hints == ()
     with pytest.raises(ValueError, match="there is no kernel to judge"):

@@ -23,6 +23,7 @@ Real = NDArray[np.floating]
 FEWEST_DEFECTS = 3
 MISFIT = 10.0  # colour of a first type's residual, up to which it may be a crowded map's own misfit
 PIXEL_PRICE = 3.0
+FITTED = 3  # numbers of a defect: its place and its amplitude
 SAME_PLACE = 1.5  # px
 BRAGG_PEAKS = 6  # pairs of them that are looked at
 FEWEST_IN_A_LATTICE = 16
@@ -85,7 +86,9 @@ def worth(
     if power <= MISFIT and not before.maps.any():
         power = 1.0
     price += 3 * np.log(count) * power * defects
-    return bool(new > 0 and count * np.log(old / new) > share * price)
+    # So many fitted numbers of noise leave it smaller than it is.
+    free = max(count - kernels * after.kernels[0].size - FITTED * defects, 1)
+    return bool(new > 0 and count * np.log(old / new * free / count) > share * price)
 
 
 def description(
