@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sbd.core.descent import Iterate, Schedule
-from napari_sbd.core.noise import robust_std
+from napari_sbd.core.noise import robust_std, whiteness
 from napari_sbd.core.objective import Objective, Penalty, misfit
 from napari_sbd.core.rearrange import CAREFUL, FAIR, dense, loosened, rearranged, tangled
 from napari_sbd.core.sampling import sampled
+from napari_sbd.core.sparsity import STRUCTURED
 from napari_sbd.core.steps import Snapshot, Steps, follow, frozen
 from napari_sbd.core.subpixel import resolved
 from napari_sbd.core.tied import alternate
@@ -56,14 +57,15 @@ def drawn(
 ) -> Generator[Snapshot, None, Iterate | None]:
     """Kernels and maps of a dense field, from rough ones: sampled, then each defect at its best place.
 
-    None where sampling is not the way, see `sampled`.
+    None where sampling is not the way, see `sampled`, or where what it leaves is no noise.
     """
     steps, best = sampled(objective, begin, penalty.nonnegative, seed), begin
     while True:
         try:
             best = next(steps)
         except StopIteration as end:
-            if not end.value:
+            rest = residual_of(objective, best)
+            if not end.value or whiteness(rest, objective.mask) > STRUCTURED:
                 return None
             return (yield from _rearranged(objective, best, penalty, FAIR, alike=True))
         yield Snapshot("sampling", penalty.lam, best)
