@@ -37,6 +37,7 @@ from napari_sbd.core.verdict import (
 
 Real = NDArray[np.floating]
 
+HIGHER_FIRST = 0.5  # of λ_max, in stage I of the second search where starts do not agree
 TOO_LARGE = 2.0  # times the window that the autocorrelation suggests
 
 
@@ -75,7 +76,7 @@ class OneWindow:
         automatic: bool,
         pixel_size: tuple[float, float] = (1.0, 1.0),
     ) -> None:
-        self.parameters = parameters
+        self.parameters, self.begun = parameters, raw
         ties = group_of(parameters.symmetry, pixel_size)
         self.penalty = Penalty(1.0, 0.0, parameters.activations != "signed", ties=ties)
         self.first = self._first(raw, starts, automatic)
@@ -127,6 +128,13 @@ class OneWindow:
             own = with_own_windows(self.raw, more.accepted, self.penalty.at(levels.last))
             self.accepted, self.penalty = yield from own
         self.accepted = yield from stages.debias(self.raw, self.accepted, self.penalty.at(levels.last))
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether most starts ended elsewhere, though defects do not crowd: a higher penalty may tell more."""
+        search = self.first.search
+        few = 2 * search.agreeing() < len(search.found) and not self.first.domain.whitened
+        return few and not self.nothing and self.parameters.lam_first < HIGHER_FIRST
 
     def extent_of_clusters(self) -> tuple[int, int] | None:
         """Extent of the clusters that most defects stand in; None where they stand alone, or all is dense."""
