@@ -24,6 +24,7 @@ from napari_sbd.core.verdict import colour, residual_of
 
 LOOSENINGS, RESOLUTIONS = 3, 4  # rounds
 COLOURED = 20.0  # power of the noise that an amplitude meets over a pixel's, above which places are not told
+SMOOTH = 3.0  # deviation of a residual over its pixels' noise, above which its grains pass for defects, too
 SETTLED = 0.02  # share of activations, up to which changed ones are not worth another round
 LOOSE = Schedule(20, 1e-4)
 SETTLE = Schedule(6, 1e-5)
@@ -127,6 +128,8 @@ def _followed(steps: Iterator[Iterate], penalty: Penalty, begin: Iterate) -> Ste
 
 def _coloured(objective: Objective, found: Iterate) -> bool:
     rest = residual_of(objective, found)
+    if whiteness(rest, objective.mask) > SMOOTH:
+        return True
     return max(colour(objective, rest, kernel) for kernel in found.kernels) > COLOURED
 
 
