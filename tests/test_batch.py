@@ -193,7 +193,7 @@ def test_an_unforeseen_error_is_an_outcome_too(monkeypatch):
 def test_stop_ends_what_runs_and_begins_no_more(scheduler, tmp_path):
     stop = threading.Event()
     hard = {"kernel_size": 21, "starts": 64, "kept": 64}
-    endless = np.random.default_rng(0).standard_normal((400, 400))  # starts on noise do not agree
+    endless = random_field(ldos_kernel(21), (400, 400), density=0.03, snr_db=5, seed=0).image
     images = [endless] + [field(n) for n in range(1, 4)]
     running = sbd.iter_recover_many(images, scheduler=scheduler, workers=1, stop=stop, out=tmp_path, **hard)
     threading.Timer(2.0, stop.set).start()

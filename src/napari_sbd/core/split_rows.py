@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, sparse, spatial, stats
+from scipy import ndimage, sparse, spatial, special
 
 from napari_sbd.core.defects import WEAKEST, Peaks, autocorrelation, core, typical_amplitude
 
@@ -42,7 +42,8 @@ def whole_defects(peaks: Peaks, kernel: Real, places: int) -> Peaks:
     reach = CLOSE * core(kernel)[1]
     likely = peaks.chosen(_likely(peaks.amplitudes))
     by_chance = len(likely.amplitudes) ** 2 / 2 * np.pi * reach**2 / places
-    if by_chance > FEW or stats.poisson.sf(len(_close(likely, reach)) - 1, by_chance) > BY_CHANCE:
+    found = len(_close(likely, reach))
+    if not found or by_chance > FEW or special.pdtrc(found - 1, by_chance) > BY_CHANCE:
         return peaks
     pairs = _close(peaks, reach)
     links = sparse.coo_array((np.ones(len(pairs)), tuple(pairs.T)), (number, number))

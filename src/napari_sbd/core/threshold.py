@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, spatial, stats
+from scipy import optimize, spatial, special
 
 from napari_sbd.core.defects import SPARSE_REACH, WEAKEST, Peaks
 from napari_sbd.core.noise import ENOUGH, robust_std
@@ -96,7 +96,7 @@ class NoiseMaxima:
         1.68
         """
         smooth = self.roughness * (2 * np.pi) ** -1.5 * snr * np.exp(-(snr**2) / 2)
-        return float((1 + self.both_signs) * self.places * min(smooth, stats.norm.sf(snr)))
+        return float((1 + self.both_signs) * self.places * min(smooth, special.ndtr(-snr)))
 
 
 def snr_for(fields: Sequence[NoiseMaxima], wanted: float = FALSE_POSITIVES) -> float:

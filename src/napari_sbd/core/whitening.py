@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, ndimage, signal
+from scipy import fft, ndimage
 
 from napari_sbd.core.noise import white_noise
 
@@ -77,7 +77,9 @@ def _fits(image: Real, window: tuple[int, int]) -> bool:
 
 def _power_on(image: Real, window: tuple[int, int], shape: tuple[int, ...]) -> Real:
     """Smoothed power spectrum per pixel (noise of variance σ² gives σ²), on the frequencies of `shape`."""
-    taper = np.outer(*(signal.windows.tukey(n, TAPER) for n in image.shape))
+    from scipy.signal.windows import tukey  # slow to import, and of use to crowded images only
+
+    taper = np.outer(*(tukey(n, TAPER) for n in image.shape))
     faded = (image - image.mean()) * taper
     power = np.abs(fft.fft2(faded)) ** 2 / np.sum(taper**2)
     widths = [n / (4 * k) for n, k in zip(image.shape, window, strict=True)]
