@@ -2,16 +2,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from napari_sbd.core.amplitude_errors import autocorrelation, standard_errors
 from napari_sbd.core.defects import (
     WEAKEST,
     Peaks,
-    autocorrelation,
     candidate_table,
     chosen_rows,
     find_peaks,
     odd_ones,
     shadowed,
-    standard_errors,
     typical_amplitude,
 )
 from napari_sbd.simulate import ldos_kernel

@@ -5,7 +5,7 @@ from scipy import ndimage, spatial
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.rearrange import composed, dense, loosened, rearranged, tangled
-from napari_sbd.core.sampling import sampled
+from napari_sbd.core.sampling import sample_places
 from napari_sbd.core.sphere import project
 from napari_sbd.core.untangle import drawn, untangled
 from napari_sbd.simulate import ldos_kernel
@@ -118,7 +118,7 @@ def test_a_dense_field_is_recovered_from_a_blurred_kernel_and_lost_defects(crowd
 
 def test_what_is_drawn_depends_on_the_seed_alone(crowd):
     objective, truth = crowd
-    first, again, other = (next(sampled(objective, truth, True, seed)).maps for seed in (0, 0, 1))
+    first, again, other = (next(sample_places(objective, truth, True, seed)).maps for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
 
@@ -129,7 +129,7 @@ def test_both_signs_of_a_dense_field_are_drawn(crowd):
     maps = truth.maps * upside_down
     data = objective.replaced(np.zeros_like(objective.data)).left(truth.kernels, maps)
     noisy = data + np.random.default_rng(5).normal(0, 0.05, data.shape).astype(np.float32)
-    *_, found = sampled(objective.replaced(noisy), Iterate(truth.kernels, maps, np.inf), False, 0)
+    *_, found = sample_places(objective.replaced(noisy), Iterate(truth.kernels, maps, np.inf), False, 0)
     here = (found.maps != 0) & (maps != 0)
     assert here.sum() > 0.8 * np.count_nonzero(maps)
     np.testing.assert_array_equal(np.sign(found.maps[here]), np.sign(maps[here]))

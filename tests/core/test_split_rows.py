@@ -3,7 +3,7 @@
 import numpy as np
 
 from napari_sbd.core.defects import Peaks
-from napari_sbd.core.split_rows import whole_defects
+from napari_sbd.core.split_rows import all_whole, whole_defects
 
 ROWS, COLS = np.mgrid[-10:11, -10:11]
 KERNEL = np.exp(-(ROWS**2 + COLS**2) / 50)[None]
@@ -40,3 +40,10 @@ def test_defects_of_opposite_sign_stay_apart():
 
 def test_nothing_stays_nothing():
     assert len(whole_defects(Peaks(np.empty((0, 2)), np.empty(0)), KERNEL, 100).centres) == 0
+
+
+def test_each_type_is_joined_with_its_own_kernel():
+    pieces = Peaks(np.array([[50.0, 50.0], [52.0, 50.0], [54.0, 50.0]]), np.array([2.0, 3.0, 2.0]))
+    alone = Peaks(np.array([[50.0, 50.0], [90.0, 50.0]]), np.array([1.0, 1.0]))
+    found = all_whole([pieces, alone], np.stack([KERNEL, KERNEL]), np.ones((1, 512, 512), bool))
+    assert [len(peaks.centres) for peaks in found] == [1, 2]

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy import fft, ndimage, spatial
+from scipy import ndimage, spatial
 
+from napari_sbd.core.amplitude_errors import NEIGHBOURS, standard_errors
 from napari_sbd.core.noise import robust_std
 
 Real = NDArray[np.floating]
@@ -27,10 +27,8 @@ FEWEST_ALIKE = 8  # of one sign, to tell whether they are alike
 FEWEST_WHOLE = 3  # defects inside the frame, from which the typical amplitude is theirs
 SHADOW = 2.5  # times as strong is a defect whose misfit passes for weaker ones within its reach
 CORE = 0.9  # of a kernel's energy, that the disc holds in which it is strong
-NEIGHBOURS = 60  # that take part in one amplitude's standard error
 BOXES = 512  # defects that are looked at together: memory stays bounded
 CANDIDATE_COLUMNS = ["odd", "strength", "left_out", "outside"]
-SMALLEST_SHARE = 1e-3  # of a kernel, below which its error is not told from infinite
 
 
 @dataclass(frozen=True)
@@ -231,86 +229,6 @@ def core(kernel: Real) -> tuple[Real, float]:
     apart = np.square(places - centre[:, None, None]).sum(0)
     held = np.cumsum(energy.ravel()[np.argsort(apart, axis=None)])
     return centre, float(np.sqrt(np.sort(apart, axis=None)[np.searchsorted(held, CORE * total)]))
-
-
-def standard_errors(
-    peaks: Peaks, kernel: Real, mask: NDArray[np.bool_], noise: float, neighbours: int = NEIGHBOURS
-) -> Real:
-    """Standard error of each amplitude: pixel noise through the least squares of overlapping atoms.
-
-    `σ √((AᵀA)⁻¹)ᵢᵢ` with the Gram matrix of a defect and its nearest neighbours, and only the part of the
-    kernel that the mask lets through.
-
-    Parameters
-    ----------
-    peaks : Peaks
-    kernel : array (slices, k1, k2)
-        Of unit norm.
-    mask : array of bool (slices, rows, cols)
-    noise : float
-        Standard deviation of the noise of a pixel, in the image's unit.
-    neighbours : int
-        How many defects take part in the error of one.
-    """
-    if not len(peaks.centres):
-        return np.empty(0)
-    visible = _visible_energy(peaks.centres, kernel, mask)
-    overlap = autocorrelation(kernel)
-    count = min(neighbours, len(peaks.centres))
-    tree = spatial.KDTree(peaks.centres / kernel.shape[1:])
-    errors = np.empty(len(peaks.centres))
-    for first in range(0, len(errors), BOXES):
-        some = np.arange(first, min(first + BOXES, len(errors)))
-        # Atoms a window and more away have nothing in common with this one.
-        _, near = tree.query(tree.data[some], count, p=np.inf, distance_upper_bound=1.0)
-        near = near.reshape(len(some), count)
-        near = near[:, : max(1, int((near < len(errors)).sum(1).max()))]
-        inverse = _inverses(peaks.centres, near, visible, overlap)
-        errors[some] = noise * np.sqrt(np.maximum(inverse, 1 / visible[some]))
-    return errors
-
-
-def _inverses(centres: Real, near: NDArray[np.intp], visible: Real, overlap: Real) -> Real:
-    """First element of the inverse of the Gram matrix of each group; numbers too large are no atom."""
-    missing = near == len(centres)
-    group = np.where(missing, near[:, :1], near)
-    points = centres[group]
-    lags = points[:, :, None] - points[:, None] + np.array(overlap.shape) // 2
-    seen = np.sqrt(visible[group])
-    gram = ndimage.map_coordinates(overlap, lags.reshape(-1, 2).T, order=1).reshape(lags.shape[:3])
-    gram *= seen[:, :, None] * seen[:, None]
-    gram[missing] = 0
-    gram.transpose(0, 2, 1)[missing] = 0
-    diagonal = np.arange(near.shape[1])
-    gram[:, diagonal, diagonal] = np.where(missing, 1, visible[group] * (1 + 1e-6))
-    inverse = np.linalg.pinv(gram, rcond=1e-6, hermitian=True)
-    return np.asarray(inverse[:, 0, 0])
-
-
-def autocorrelation(kernel: Real) -> Real:
-    """Autocorrelation of a kernel (slices, k1, k2), summed over slices; zero lag in the middle."""
-    shape = tuple(2 * k - 1 for k in kernel.shape[1:])
-    power = np.abs(fft.rfft2(kernel.astype(float), shape)) ** 2
-    return np.asarray(fft.fftshift(fft.irfft2(power.sum(0), shape)))
-
-
-def _visible_energy(centres: Real, kernel: Real, mask: NDArray[np.bool_]) -> Real:
-    """Share of the kernel's energy that falls on pixels which count, for a defect at each centre."""
-    window = kernel.shape[1:]
-    limits = [n + k - 1 for n, k in zip(mask.shape[1:], window, strict=True)]
-    places = np.rint(centres).astype(int) + [k // 2 for k in window]
-    places = np.clip(places, 0, np.array(limits) - 1)
-    power = np.square(kernel, dtype=float)
-    share = np.full(len(places), power.sum())
-    inside = (places >= np.array(window) - 1) & (places <= np.array(mask.shape[1:]) - 1)
-    cut = np.arange(len(places)) if not mask.all() else np.flatnonzero(~inside.all(1))
-    share[cut] = 0
-    for seen, own in zip(mask, power, strict=True):
-        views = sliding_window_view(np.pad(seen, [(k - 1, k - 1) for k in window]), window)
-        for first in range(0, len(cut), BOXES):
-            some = cut[first : first + BOXES]
-            share[some] += np.tensordot(views[tuple(places[some].T)], own, 2)
-    return np.asarray(np.maximum(share, SMALLEST_SHARE))
 
 
 def chosen_rows(table: pd.DataFrame, snr: float, strength: float, outside: bool = False) -> pd.DataFrame:

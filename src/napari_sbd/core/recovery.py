@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from napari_sbd.core import resolve
+from napari_sbd.core.amplitude_errors import NEIGHBOURS
 from napari_sbd.core.defects import (
-    NEIGHBOURS,
     WEAKEST,
     Peaks,
     candidate_table,

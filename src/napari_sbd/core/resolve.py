@@ -21,6 +21,7 @@ from napari_sbd.core.observation import check_window
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.revisit import Revisit, amplitude_noise, in_image_unit, upright
 from napari_sbd.core.sparsity import largest_penalty
+from napari_sbd.core.split_rows import all_whole
 from napari_sbd.core.stages import reweighting
 from napari_sbd.core.steps import frozen
 from napari_sbd.core.threads import one_thread
@@ -205,7 +206,8 @@ class Resolver:
         objective, found = solved.objective, upright(solved.found, self.recovery.ties)
         kernels, maps, norms = in_image_unit(found, self.scales)
         left = objective.left(found.kernels, found.maps)
-        new = self._changed(solved, kernels, maps, _in_unit(refined_peaks(objective, found), norms))
+        peaks = all_whole(refined_peaks(objective, found), found.kernels, objective.mask)
+        new = self._changed(solved, kernels, maps, _in_unit(peaks, norms))
         levels = amplitude_noise(objective, left, found.kernels, norms)
         new = with_noise(replace(new, status=status, amplitude_noise=levels))
         vars(new)["_past"] = Revisit(objective, found, self.scales, norms)
@@ -226,7 +228,8 @@ class Resolver:
         """
         old, found = self.recovery, upright(solved.found, self.recovery.ties)
         kernels, maps, norms = in_image_unit(found, self.scales)
-        new = self._changed(solved, kernels, maps, _in_unit(atoms_of(found).peaks(found), norms))
+        peaks = all_whole(atoms_of(found).peaks(found), found.kernels, solved.objective.mask)
+        new = self._changed(solved, kernels, maps, _in_unit(peaks, norms))
         if figures:
             new = with_noise(new)
         vars(new)["_past"] = Revisit(solved.objective, found, self.scales, norms)

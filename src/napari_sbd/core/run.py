@@ -27,7 +27,7 @@ from napari_sbd.core.recovery import Recovery, Status
 from napari_sbd.core.revisit import amplitude_noise, in_image_unit, upright
 from napari_sbd.core.single import Single
 from napari_sbd.core.sites import Sites
-from napari_sbd.core.split_rows import whole_defects
+from napari_sbd.core.split_rows import all_whole
 from napari_sbd.core.start import NO_STARTS, Starts
 from napari_sbd.core.steps import Snapshot, shown_as
 from napari_sbd.core.tiles import bands
@@ -189,8 +189,7 @@ class Run:
     def _peaks(self, best: Iterate, norms: Real, refine: bool) -> tuple[Peaks, ...]:
         """Candidates for defects in the image's unit; Σ x ≥ 0 as for the maps."""
         peaks = refined_peaks(self.raw, best) if refine else atoms_of(best).peaks(best)
-        places = int(self.seen.mask.any(0).sum())
-        peaks = [whole_defects(p, kernel, places) for p, kernel in zip(peaks, best.kernels, strict=True)]
+        peaks = all_whole(peaks, best.kernels, self.seen.mask)
         return tuple(Peaks(p.centres, p.amplitudes * norm) for p, norm in zip(peaks, norms, strict=True))
 
     def _quality(self, rest: Real, noise: float) -> dict[str, float]:

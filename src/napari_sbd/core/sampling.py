@@ -69,7 +69,7 @@ class _Law:
         return np.asarray(constant - 0.5 * np.log(precision) + 0.5 * linear**2 / precision)
 
 
-def sampled(
+def sample_places(
     objective: Objective, found: Iterate, nonnegative: bool, seed: int
 ) -> Generator[Iterate, None, bool]:
     """Draw places and amplitudes and fit the kernels by turns; yields both after each sweep.

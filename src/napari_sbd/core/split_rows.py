@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, sparse, spatial, special
 
-from napari_sbd.core.defects import WEAKEST, Peaks, autocorrelation, core, typical_amplitude
+from napari_sbd.core.amplitude_errors import autocorrelation
+from napari_sbd.core.defects import WEAKEST, Peaks, core, typical_amplitude
 
 Real = NDArray[np.floating]
 
@@ -57,6 +58,12 @@ def whole_defects(peaks: Peaks, kernel: Real, places: int) -> Peaks:
     overlap = autocorrelation(kernel)
     share = ndimage.map_coordinates(overlap, lags, order=1)
     return Peaks(centres, np.bincount(member, (peaks.amplitudes * share).astype(float), groups).astype(float))
+
+
+def all_whole(peaks: list[Peaks], kernels: Real, mask: NDArray[np.bool_]) -> list[Peaks]:
+    """`whole_defects` of each type, for kernels (types, slices, k1, k2) and the mask (slices, rows, cols)."""
+    places = int(mask.any(0).sum())
+    return [whole_defects(own, kernel, places) for own, kernel in zip(peaks, kernels, strict=True)]
 
 
 def _likely(amplitudes: Real) -> NDArray[np.bool_]:

@@ -238,21 +238,6 @@ class OverlapSave:
         rows, cols = (t - (k - 1) - 2 * self.halo for t, k in zip(self.size, self.window, strict=True))
         return rows, cols
 
-    def tiles_near(self, rows: Index, cols: Index, reach: int) -> Iterator[Tile]:
-        """Those tiles of the maps in which something lies within some pixels of a place."""
-        spans = [_spans(n, most) for n, most in zip(self.map_shape, self._largest_tile, strict=True)]
-        corners = []
-        for places, length, parts in zip((rows, cols), self.map_shape, spans, strict=True):
-            ends = np.clip([places - reach, places + reach], 0, length - 1)
-            corners.append(ends // (parts[0].stop - parts[0].start))
-        (top, bottom), (left, right) = corners
-        touched = {
-            (int(down), int(across))
-            for one, other in ((top, left), (top, right), (bottom, left), (bottom, right))
-            for down, across in zip(one, other, strict=True)
-        }
-        return (Tile(spans[0][down], spans[1][across]) for down, across in sorted(touched))
-
     def slope(self, tile: Tile, active: Active | None, rest: Rest) -> tuple[Tile, Real]:
         """Correlation of the kernels with what `rest` makes of the maps' prediction.
 

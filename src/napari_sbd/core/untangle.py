@@ -15,7 +15,7 @@ from napari_sbd.core.descent import Iterate, Schedule
 from napari_sbd.core.noise import robust_std, whiteness
 from napari_sbd.core.objective import Objective, Penalty, misfit
 from napari_sbd.core.rearrange import CAREFUL, FAIR, dense, loosened, rearranged, tangled
-from napari_sbd.core.sampling import sampled
+from napari_sbd.core.sampling import sample_places
 from napari_sbd.core.sparsity import STRUCTURED
 from napari_sbd.core.steps import Snapshot, Steps, follow, frozen
 from napari_sbd.core.subpixel import resolved
@@ -58,9 +58,9 @@ def drawn(
 ) -> Generator[Snapshot, None, Iterate | None]:
     """Kernels and maps of a dense field, from rough ones: sampled, then each defect at its best place.
 
-    None where sampling is not the way, see `sampled`, or where what it leaves is no noise.
+    None where sampling is not the way, see `sample_places`, or where what it leaves is no noise.
     """
-    steps, best = sampled(objective, begin, penalty.nonnegative, seed), begin
+    steps, best = sample_places(objective, begin, penalty.nonnegative, seed), begin
     while True:
         try:
             best = next(steps)

@@ -1,0 +1,99 @@
+"""Standard errors of amplitudes: pixel noise through the least squares of atoms that overlap."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+from scipy import fft, ndimage, spatial
+
+if TYPE_CHECKING:
+    from napari_sbd.core.defects import Peaks
+
+Real = NDArray[np.floating]
+
+NEIGHBOURS = 60  # that take part in one amplitude's standard error
+BOXES = 512  # defects that are looked at together: memory stays bounded
+SMALLEST_SHARE = 1e-3  # of a kernel, below which its error is not told from infinite
+
+
+def standard_errors(
+    peaks: Peaks, kernel: Real, mask: NDArray[np.bool_], noise: float, neighbours: int = NEIGHBOURS
+) -> Real:
+    """Standard error of each amplitude: pixel noise through the least squares of overlapping atoms.
+
+    `σ √((AᵀA)⁻¹)ᵢᵢ` with the Gram matrix of a defect and its nearest neighbours, and only the part of the
+    kernel that the mask lets through.
+
+    Parameters
+    ----------
+    peaks : Peaks
+    kernel : array (slices, k1, k2)
+        Of unit norm.
+    mask : array of bool (slices, rows, cols)
+    noise : float
+        Standard deviation of the noise of a pixel, in the image's unit.
+    neighbours : int
+        How many defects take part in the error of one.
+    """
+    if not len(peaks.centres):
+        return np.empty(0)
+    visible = _visible_energy(peaks.centres, kernel, mask)
+    overlap = autocorrelation(kernel)
+    count = min(neighbours, len(peaks.centres))
+    tree = spatial.KDTree(peaks.centres / kernel.shape[1:])
+    errors = np.empty(len(peaks.centres))
+    for first in range(0, len(errors), BOXES):
+        some = np.arange(first, min(first + BOXES, len(errors)))
+        # Atoms a window and more away have nothing in common with this one.
+        _, near = tree.query(tree.data[some], count, p=np.inf, distance_upper_bound=1.0)
+        near = near.reshape(len(some), count)
+        near = near[:, : max(1, int((near < len(errors)).sum(1).max()))]
+        inverse = _inverses(peaks.centres, near, visible, overlap)
+        errors[some] = noise * np.sqrt(np.maximum(inverse, 1 / visible[some]))
+    return errors
+
+
+def _inverses(centres: Real, near: NDArray[np.intp], visible: Real, overlap: Real) -> Real:
+    """First element of the inverse of the Gram matrix of each group; numbers too large are no atom."""
+    missing = near == len(centres)
+    group = np.where(missing, near[:, :1], near)
+    points = centres[group]
+    lags = points[:, :, None] - points[:, None] + np.array(overlap.shape) // 2
+    seen = np.sqrt(visible[group])
+    gram = ndimage.map_coordinates(overlap, lags.reshape(-1, 2).T, order=1).reshape(lags.shape[:3])
+    gram *= seen[:, :, None] * seen[:, None]
+    gram[missing] = 0
+    gram.transpose(0, 2, 1)[missing] = 0
+    diagonal = np.arange(near.shape[1])
+    gram[:, diagonal, diagonal] = np.where(missing, 1, visible[group] * (1 + 1e-6))
+    inverse = np.linalg.pinv(gram, rcond=1e-6, hermitian=True)
+    return np.asarray(inverse[:, 0, 0])
+
+
+def autocorrelation(kernel: Real) -> Real:
+    """Autocorrelation of a kernel (slices, k1, k2), summed over slices; zero lag in the middle."""
+    shape = tuple(2 * k - 1 for k in kernel.shape[1:])
+    power = np.abs(fft.rfft2(kernel.astype(float), shape)) ** 2
+    return np.asarray(fft.fftshift(fft.irfft2(power.sum(0), shape)))
+
+
+def _visible_energy(centres: Real, kernel: Real, mask: NDArray[np.bool_]) -> Real:
+    """Share of the kernel's energy that falls on pixels which count, for a defect at each centre."""
+    window = kernel.shape[1:]
+    limits = [n + k - 1 for n, k in zip(mask.shape[1:], window, strict=True)]
+    places = np.rint(centres).astype(int) + [k // 2 for k in window]
+    places = np.clip(places, 0, np.array(limits) - 1)
+    power = np.square(kernel, dtype=float)
+    share = np.full(len(places), power.sum())
+    inside = (places >= np.array(window) - 1) & (places <= np.array(mask.shape[1:]) - 1)
+    cut = np.arange(len(places)) if not mask.all() else np.flatnonzero(~inside.all(1))
+    share[cut] = 0
+    for seen, own in zip(mask, power, strict=True):
+        views = sliding_window_view(np.pad(seen, [(k - 1, k - 1) for k in window]), window)
+        for first in range(0, len(cut), BOXES):
+            some = cut[first : first + BOXES]
+            share[some] += np.tensordot(views[tuple(places[some].T)], own, 2)
+    return np.asarray(np.maximum(share, SMALLEST_SHARE))
