@@ -28,8 +28,6 @@ TEMPERATURE = 2.0
 BEGIN = 0.8  # of the typical amplitude: rather too many defects at first than too few
 LEAST, MOST = 11, 60  # sweeps
 LOOKED_BACK, STILL = 9, 0.035  # sweeps over which kernels that move less than that stay
-# Sweeps after which kernels that have not settled are doubted, and the growth of the spread that is too much.
-DOUBT, ALIKE = 29, 0.02
 MEAN = 6  # sweeps over whose kernels the mean is taken
 # Spread of amplitudes over the typical one: at first, at least, at most, and how fast it follows the draws.
 SPREAD, NARROWEST, WIDEST, SLOWLY = 0.15, 0.03, 0.5, 0.1
@@ -63,6 +61,12 @@ class _Law:
         constant = np.where(norms > LEAST_SEEN, constant, dtype.type(-np.inf))
         return norms / self.noise + 1 / variance, reach / self.noise + sign * (typical / variance), constant
 
+    def floor(self, kinds: Index) -> Real:
+        """The least amplitude of defects of these kinds."""
+        if not self.nonnegative:
+            return np.full(len(kinds), -np.inf, np.float32)
+        return (WEAK * self.typical).astype(np.float32)[kinds]
+
     def alone(self, reach: Real, norms: Real, kinds: Index) -> Real:
         """Log weight of one defect against none."""
         precision, linear, constant = self.pulls(reach, norms, kinds)
@@ -75,8 +79,7 @@ def sample_places(
     """Draw places and amplitudes and fit the kernels by turns; yields both after each sweep.
 
     It ends once the kernels stay, up to what chance does to them; the last iterate's are their mean. Returns
-    whether it could be done: amplitudes that spread ever farther are not alike, and then no number of
-    defects is likelier than others.
+    whether it could be done: not where no defect of a type is left.
 
     Parameters
     ----------
@@ -89,12 +92,8 @@ def sample_places(
     """
     chain = Chain.begun(objective, found, nonnegative, np.random.default_rng(seed))
     past: list[Real] = []
-    spreads: list[float] = []
     for number in range(MOST):
         if not chain.sweep():
-            return False
-        spreads.append(float(chain.spread.max()))
-        if number == DOUBT and spreads[-1] > spreads[LOOKED_BACK] + ALIKE:
             return False
         yield chain.found
         past = [*past[-LOOKED_BACK:], chain.found.kernels]
@@ -310,16 +309,31 @@ class _Weights:
         self.views, self.law = views, law
         self.pulls = [law.pulls(views.reach[n], views.norms[n], views.kinds[n]) for n in range(2)]
         (a1, b1, c1), (a2, b2, c2) = self.pulls
+        self.floors = [law.floor(kinds) for kinds in views.kinds]
         self.one = c1 - 0.5 * np.log(a1) + 0.5 * b1**2 / a1
         self.cross = views.cross / law.noise
         determinant = a1[:, :, None] * a2[:, None] - self.cross**2
         square = (b1**2)[:, :, None] * a2[:, None] + (b2**2)[:, None] * a1[:, :, None]
         square -= (2 * self.cross) * (b1[:, :, None] * b2[:, None])
         self.two = 0.5 * (square / determinant - np.log(determinant)) + c1[:, :, None] + c2[:, None]
+        if law.nonnegative:
+            self._without_weak(determinant)
         apart = views.places[0][:, 0] - views.places[1][:, 0]
         apart[views.kinds[0] != views.kinds[1]] = 2 * TILE
         near = (np.abs(apart) < TILE).all(1)
         self.two[near] += ONCE[tuple((apart[near] + TILE - 1).T)]
+
+    def _without_weak(self, determinant: Real) -> None:
+        """Less weight where amplitudes would be below the floor: what normal laws have there is not allowed."""
+        (a1, b1, _), (a2, b2, _) = self.pulls
+        low1, low2 = (floor[:, None] for floor in self.floors)
+        self.one -= _short(b1 - low1 * a1, a1)
+        first = a2[:, None] * (b1[:, :, None] - a1[:, :, None] * low1[..., None])
+        first -= self.cross * (b2[:, None] - self.cross * low1[..., None])
+        self.two -= _short(first, determinant * a2[:, None])
+        second = a1[:, :, None] * (b2[:, None] - a2[:, None] * low2[..., None])
+        second -= self.cross * (b1[:, :, None] - self.cross * low2[..., None])
+        self.two -= _short(second, determinant * a1[:, :, None])
 
     def amplitudes(self, at: Index, both: NDArray[np.bool_], rng: np.random.Generator) -> Real:
         """Drawn for defects at these places (groups, 2), both of them or only the first."""
@@ -329,14 +343,21 @@ class _Weights:
         )
         cross = np.where(both, self.cross[row, at[:, 0], at[:, 1]], 0)
         determinant = a1 * a2 - cross**2
+        low1, low2 = self.floors
         first = (a2 * b1 - cross * b2) / determinant
         first += np.sqrt(a2 / determinant) * rng.standard_normal(len(at))
+        first = np.maximum(first, low1)
         second = (b2 - cross * first) / a2 + rng.standard_normal(len(at)) / np.sqrt(a2)
-        sizes = np.column_stack([first, second])
-        if self.law.nonnegative:
-            kinds = np.column_stack(self.views.kinds)
-            sizes = np.maximum(sizes, WEAK * self.law.typical[kinds])
-        return sizes
+        short = second < low2
+        second = np.maximum(second, low2)
+        # Once more for the partner of one at the floor, or both together miss what the image holds.
+        again = (b1 - cross * second) / a1 + rng.standard_normal(len(at)) / np.sqrt(a1)
+        return np.column_stack([np.where(short, np.maximum(again, low1), first), second])
+
+
+def _short(excess: Real, precision: Real) -> Real:
+    """Half the squared deviations by which a mean, times its precision, lies below what is allowed."""
+    return np.asarray(0.5 * np.minimum(excess, 0) ** 2 / precision)
 
 
 # Two places around one defect are the same in either order.

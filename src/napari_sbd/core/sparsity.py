@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sbd.core.noise import robust_std, sampled, white_noise, whiteness
+from napari_sbd.core.noise import noise_floor, robust_std, sampled, white_noise, whiteness
 from napari_sbd.core.objective import Objective
 
 Real = NDArray[np.floating]
@@ -105,8 +105,10 @@ def levels(
     filtered = _filtered_level(objective, kernels)
     if rest is not None and _filtered_level(objective.replaced(-rest), kernels) > COLOURED * filtered:
         return Levels(largest, top, min(CAUTIOUS * filtered, top))
-    grain = _extreme(objective) * (noise or white_noise(objective.data, objective.mask))
-    if filtered <= FILLED * largest:
+    sparse = filtered <= FILLED * largest
+    pixels = white_noise if sparse else noise_floor
+    grain = _extreme(objective) * (noise or pixels(objective.data, objective.mask))
+    if sparse:
         end = min(max(CAUTIOUS * grain, FILTERED_SHARE * filtered), LARGEST_LAST * largest)
         return Levels(largest, top, min(end, top))
     least, most = (fraction * largest for fraction in DENSE_LIMITS)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sbd.core.descent import Iterate, Schedule
-from napari_sbd.core.noise import robust_std, whiteness
+from napari_sbd.core.noise import robust_std, sampled, whiteness
 from napari_sbd.core.objective import Objective, Penalty, misfit
 from napari_sbd.core.rearrange import CAREFUL, FAIR, dense, loosened, rearranged, tangled
 from napari_sbd.core.sampling import sample_places
@@ -25,6 +25,7 @@ from napari_sbd.core.verdict import colour, residual_of
 LOOSENINGS, RESOLUTIONS = 3, 4  # rounds
 COLOURED = 20.0  # power of the noise that an amplitude meets over a pixel's, above which places are not told
 SMOOTH = 3.0  # deviation of a residual over its pixels' noise, above which its grains pass for defects, too
+NOTHING = 0.05  # of the image's deviation: what is left of a noise-free one where all is right
 SETTLED = 0.02  # share of activations, up to which changed ones are not worth another round
 LOOSE = Schedule(20, 1e-4)
 SETTLE = Schedule(6, 1e-5)
@@ -37,18 +38,14 @@ def untangled(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
 
     First, what may be several defects is loosened, and close ones are tried at other places. Then kernel and
     places are fitted between pixels by turns, brought on to the pixels again, and tried at other places;
-    there amplitudes that are unusual for their type tell which defects are two. In dense fields they tell it
-    from the beginning: nothing there can be loosened alone; and where these were sampled, all is done then.
+    there amplitudes that are unusual for their type tell which defects are two. In dense fields, where nothing
+    can be loosened alone, that is all that is done, and of one type nothing: its places were sampled.
     """
     if not tangled(best) or _coloured(objective, best):
         return best
     if dense(best):
-        before = best.maps != 0
-        best = yield from _told_apart(objective, best, penalty)
-        if _settled(before, best):
-            return best
-    else:
-        best = yield from _loosened(objective, best, penalty)
+        return best if len(best.kernels) == 1 else (yield from _told_apart(objective, best, penalty))
+    best = yield from _loosened(objective, best, penalty)
     best = yield from _resolved(objective, best, penalty)
     return (yield from _rearranged(objective, best, penalty, FAIR, alike=True))
 
@@ -65,8 +62,7 @@ def drawn(
         try:
             best = next(steps)
         except StopIteration as end:
-            rest = residual_of(objective, best)
-            if not end.value or whiteness(rest, objective.mask) > STRUCTURED:
+            if not (end.value and _clean(objective, best)):
                 return None
             return (yield from _rearranged(objective, best, penalty, FAIR, alike=True))
         yield Snapshot("sampling", penalty.lam, best)
@@ -131,6 +127,14 @@ def _coloured(objective: Objective, found: Iterate) -> bool:
     if whiteness(rest, objective.mask) > SMOOTH:
         return True
     return max(colour(objective, rest, kernel) for kernel in found.kernels) > COLOURED
+
+
+def _clean(objective: Objective, found: Iterate) -> bool:
+    """Whether only noise is left, or next to nothing, where there is none."""
+    rest, here = residual_of(objective, found), objective.mask
+    if whiteness(rest, here) <= STRUCTURED:
+        return True
+    return robust_std(sampled(rest, here)) <= NOTHING * robust_std(sampled(objective.data, here))
 
 
 def _worse(objective: Objective, other: Iterate, best: Iterate) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from napari_sbd.core.noise import white_noise
+from napari_sbd.core.noise import noise_floor, white_noise
 
 Real = NDArray[np.floating]
 
@@ -43,7 +43,7 @@ def whiten(data: Real, mask: NDArray[np.bool_], window: tuple[int, int]) -> Whit
     filtered = np.empty_like(data)
     power = 0.0
     for number, (image, inside) in enumerate(zip(data, mask, strict=True)):
-        noise = max(white_noise(image[None], inside[None]), SMALLEST_NOISE * float(image[inside].std()))
+        noise = max(noise_floor(image[None], inside[None]), SMALLEST_NOISE * float(image[inside].std()))
         filtered[number], gain = _filter(_filled(image, inside), noise, window)
         power += (noise * gain) ** 2
     scale = float(filtered[mask].std())
