@@ -89,7 +89,7 @@ def levels(
     first, last : float or None
         Fractions of λ_max that the user asks for; None leaves the last one to the data.
     noise : float, optional
-        Deviation of the noise where it is known.
+        Deviation of the noise where it is known: that of an image that was whitened, as defects crowd in it.
     rest : array (slices, rows, cols), optional
         Residual of stage I, its activations debiased. Where the matched filter's output is as large on it as
         on the image, this is not defects but noise with a colour, such as a lattice's rests.
@@ -105,7 +105,7 @@ def levels(
     filtered = _filtered_level(objective, kernels)
     if rest is not None and _filtered_level(objective.replaced(-rest), kernels) > COLOURED * filtered:
         return Levels(largest, top, min(CAUTIOUS * filtered, top))
-    sparse = filtered <= FILLED * largest
+    sparse = noise is None and filtered <= FILLED * largest
     pixels = white_noise if sparse else noise_floor
     grain = _extreme(objective) * (noise or pixels(objective.data, objective.mask))
     if sparse:
