@@ -80,7 +80,8 @@ class MoreTypes:
         """Run; yields after each step, with what is accepted until then; the end is `accepted`."""
         self.accepted = best
         yield from self._sought(progress)
-        if self.domain.overlapping and self.parameters.refinements:
+        sampled = self.domain.sampled and self.accepted is best
+        if self.domain.overlapping and self.parameters.refinements and not sampled:
             before = self.accepted
             self.accepted = yield from stages.untangle(self.raw, before, self.levels, self.penalty)
             if self.accepted is not before:

@@ -210,8 +210,7 @@ def _of_whole(views: Views, least: Real) -> tuple[Index, Index, Index]:
     product = b1[:, :, None] * b2[:, None]
     product *= (2 * views.lags).take(BETWEEN, axis=1)
     twice -= product
-    group, i, j = np.nonzero(twice > limit.take(BETWEEN, axis=1))
-    return group, i, j
+    return _where(twice > limit.take(BETWEEN, axis=1))
 
 
 def _of_cut(views: Views, least: Real) -> tuple[Index, Index, Index]:
@@ -225,5 +224,11 @@ def _of_cut(views: Views, least: Real) -> tuple[Index, Index, Index]:
     twice = np.square(b1) * n2
     twice += np.square(b2) * n1
     twice -= (2 * cross) * (b1 * b2)
-    group, i, j = np.nonzero((twice > least[:, None, None] * determinant) & (determinant > safe))
+    return _where((twice > least[:, None, None] * determinant) & (determinant > safe))
+
+
+def _where(good: NDArray[np.bool_]) -> tuple[Index, Index, Index]:
+    """As `np.nonzero`, which takes longer."""
+    group, places = np.divmod(np.flatnonzero(good), good.shape[1] * good.shape[2])
+    i, j = np.divmod(places, good.shape[2])
     return group, i, j

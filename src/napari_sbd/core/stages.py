@@ -84,8 +84,8 @@ def stage_two(
                 kernels, maps, moved = _recentred_wide(lifted, kernels, maps, window, penalty)
                 stayed = 0 if moved else stayed + 1
             easy = not moved and turned < EASY
-        if rough and dense(Iterate(kernels, maps, np.inf)):
-            return Iterate(*crop(kernels, maps, window), here.objective)
+        if rough and dense(cropped := Iterate(*crop(kernels, maps, window), here.objective)):
+            return cropped
         if lam <= levels.last:
             break
         stride = 2 * stride if easy else 1

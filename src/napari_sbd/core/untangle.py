@@ -68,7 +68,7 @@ def drawn(
             rest = residual_of(objective, best)
             if not end.value or whiteness(rest, objective.mask) > STRUCTURED:
                 return None
-            return (yield from _rearranged(objective, best, penalty, FAIR, alike=True))
+            return (yield from _told_apart(objective, best, penalty))
         yield Snapshot("sampling", penalty.lam, best)
 
 
