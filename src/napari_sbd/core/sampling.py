@@ -28,7 +28,8 @@ Index = NDArray[np.intp]
 TEMPERATURE = 2.0
 BEGIN = 0.8  # of the typical amplitude: rather too many defects at first than too few
 LEAST, MOST = 11, 60  # sweeps
-LOOKED_BACK, STILL = 9, 0.035  # sweeps over which kernels that move less than that stay
+# Sweeps over which kernels stay that move less than that, and which change the number of defects by no more.
+LOOKED_BACK, STILL, STEADY = 9, 0.035, 0.006
 # Sweeps after which kernels that have not settled are doubted, and the growth of the spread that is too much.
 DOUBT, ALIKE = 29, 0.02
 MEAN = 6  # sweeps over whose kernels the mean is taken
@@ -38,7 +39,7 @@ SMALLEST_MISFIT = 1e-6  # of the image's energy, for noise-free images
 INERTIA, DRIFT = 0.6, 2.0  # of the kernels from sweep to sweep, and of their norms
 PARTNERS = 4  # px, within which two defects are drawn together
 CELL = 5  # px: groups that are moved at the same time lie in every other cell
-TILE, STRIDE = 2 * REACH + 1, 2  # px: where their number is drawn, and in every which tile at a time
+TILE, STRIDE = 2 * REACH + 1, 3  # px: where their number is drawn, and in every which tile at a time
 UNLIKELY, LEAST_LIKELY = -8.0, -1e6  # log weights, below which nothing is born, and of staying where one is
 
 
@@ -63,6 +64,7 @@ def sample_places(
     chain = Chain.begun(objective, found, nonnegative, np.random.default_rng(seed))
     past: list[Real] = []
     spreads: list[float] = []
+    counts: list[int] = []
     for number in range(MOST):
         if not chain.sweep():
             return False
@@ -71,8 +73,9 @@ def sample_places(
             return False
         yield chain.found
         past = [*past[-LOOKED_BACK:], chain.found.kernels]
+        counts = [*counts[-LOOKED_BACK:], np.count_nonzero(chain.found.maps)]
         moved = np.linalg.norm((past[-1] - past[0]).reshape(len(past[0]), -1), axis=1).max()
-        if number >= LEAST and moved < STILL:
+        if number >= LEAST and moved < STILL and abs(counts[-1] - counts[0]) <= STEADY * counts[-1]:
             break
     yield replace(chain.found, kernels=project(np.mean(past[-MEAN:], axis=0)))
     return True

@@ -84,14 +84,16 @@ def stage_two(
                 kernels, maps, moved = _recentred_wide(lifted, kernels, maps, window, penalty)
                 stayed = 0 if moved else stayed + 1
             easy = not moved and turned < EASY
-        if rough and dense(cropped := Iterate(*crop(kernels, maps, window), here.objective)):
-            return cropped
+        if rough and dense(Iterate(kernels, maps, np.inf)):
+            return Iterate(*crop(kernels, maps, window), here.objective)
         if lam <= levels.last:
             break
         stride = 2 * stride if easy else 1
         lam = max(lam * DECAY**stride, levels.last)
     kernels, maps = crop(kernels, maps, window)
-    begin = Iterate(kernels, maps, np.inf)
+    begin = Iterate(kernels, maps, here.objective)
+    if rough and dense(begin):
+        return begin
     return (yield from polish(objective, begin, penalty.at(levels.last), start))
 
 
