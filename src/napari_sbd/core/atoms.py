@@ -33,6 +33,7 @@ AT_ONCE = 256  # atoms whose patches are read together: they fit into the cache
 DAMPING = 1e-2  # of the positions, against atoms that overlap almost wholly
 # Several judge one and the same iterate.
 _KNOWN: WeakKeyDictionary[Iterate, Atoms] = WeakKeyDictionary()
+_REFINED: WeakKeyDictionary[Iterate, tuple[Objective, list[Peaks]]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,13 @@ def refined_peaks(objective: Objective, found: Iterate) -> list[Peaks]:
 
     Weak activations take no part.
     """
+    known = _REFINED.get(found)
+    if known is None or known[0] is not objective:
+        known = _REFINED[found] = objective, _refined_peaks(objective, found)
+    return known[1]
+
+
+def _refined_peaks(objective: Objective, found: Iterate) -> list[Peaks]:
     begin = likely_atoms(found)
     fitted = fit_atoms(objective, found.kernels, begin)
     lost = np.linalg.norm(fitted.centres - begin.centres, axis=1) > FARTHEST_MOVE

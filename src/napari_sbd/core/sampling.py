@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, replace
+from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,14 +44,22 @@ TILE, STRIDE = 2 * REACH + 1, 3  # px: where their number is drawn, and in every
 UNLIKELY, LEAST_LIKELY = -8.0, -1e6  # log weights, below which nothing is born, and of staying where one is
 
 
+class Ending(Enum):
+    """How sampling ended: kernels stay, or still move, or amplitudes are not alike."""
+
+    SETTLED = "settled"
+    UNSETTLED = "unsettled"
+    GIVEN_UP = "given up"
+
+
 def sample_places(
     objective: Objective, found: Iterate, nonnegative: bool, seed: int
-) -> Generator[Iterate, None, bool]:
+) -> Generator[Iterate, None, Ending]:
     """Draw places and amplitudes and fit the kernels by turns; yields both after each sweep.
 
-    It ends once the kernels stay, up to what chance does to them; the last iterate's are their mean. Returns
-    whether it could be done: amplitudes that spread ever farther are not alike, and then no number of
-    defects is likelier than others.
+    It ends once the kernels stay, up to what chance does to them; the last iterate's are their mean. It is
+    given up where amplitudes spread ever farther: then they are not alike, and no number of defects is
+    likelier than others.
 
     Parameters
     ----------
@@ -64,21 +73,23 @@ def sample_places(
     chain = Chain.begun(objective, found, nonnegative, np.random.default_rng(seed))
     past: list[Real] = []
     spreads: list[float] = []
+    ending = Ending.UNSETTLED
     counts: list[int] = []
     for number in range(MOST):
         if not chain.sweep():
-            return False
+            return Ending.GIVEN_UP
         spreads.append(float(chain.spread.max()))
         if number == DOUBT and spreads[-1] > spreads[LOOKED_BACK] + ALIKE:
-            return False
+            return Ending.GIVEN_UP
         yield chain.found
         past = [*past[-LOOKED_BACK:], chain.found.kernels]
-        counts = [*counts[-LOOKED_BACK:], np.count_nonzero(chain.found.maps)]
+        counts = [*counts[-LOOKED_BACK:], int(np.count_nonzero(chain.found.maps))]
         moved = np.linalg.norm((past[-1] - past[0]).reshape(len(past[0]), -1), axis=1).max()
         if number >= LEAST and moved < STILL and abs(counts[-1] - counts[0]) <= STEADY * counts[-1]:
+            ending = Ending.SETTLED
             break
     yield replace(chain.found, kernels=project(np.mean(past[-MEAN:], axis=0)))
-    return True
+    return ending
 
 
 @dataclass

@@ -15,7 +15,7 @@ from napari_sbd.core.descent import Iterate, Schedule
 from napari_sbd.core.noise import robust_std, whiteness
 from napari_sbd.core.objective import Objective, Penalty, misfit
 from napari_sbd.core.rearrange import CAREFUL, FAIR, dense, loosened, rearranged, tangled
-from napari_sbd.core.sampling import sample_places
+from napari_sbd.core.sampling import Ending, sample_places
 from napari_sbd.core.sparsity import STRUCTURED
 from napari_sbd.core.steps import Snapshot, Steps, follow, frozen
 from napari_sbd.core.subpixel import resolved
@@ -49,7 +49,7 @@ def untangled(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
             return best
     else:
         best = yield from _loosened(objective, best, penalty)
-    best = yield from _resolved(objective, best, penalty)
+    best = yield from _resolved(objective, best, penalty, RESOLUTIONS)
     return (yield from _rearranged(objective, best, penalty, FAIR, alike=True))
 
 
@@ -57,6 +57,8 @@ def drawn(
     objective: Objective, begin: Iterate, penalty: Penalty, seed: int
 ) -> Generator[Snapshot, None, Iterate | None]:
     """Kernels and maps of a dense field, from rough ones: sampled, then each defect at its best place.
+
+    Kernels that sampling has not brought to rest are fitted between pixels once.
 
     None where sampling is not the way, see `sample_places`, or where what it leaves is no noise.
     """
@@ -66,9 +68,12 @@ def drawn(
             best = next(steps)
         except StopIteration as end:
             rest = residual_of(objective, best)
-            if not end.value or whiteness(rest, objective.mask) > STRUCTURED:
+            if end.value is Ending.GIVEN_UP or whiteness(rest, objective.mask) > STRUCTURED:
                 return None
-            return (yield from _told_apart(objective, best, penalty))
+            best = yield from _told_apart(objective, best, penalty)
+            if end.value is Ending.SETTLED:
+                return best
+            return (yield from _resolved(objective, best, penalty, 1))
         yield Snapshot("sampling", penalty.lam, best)
 
 
@@ -93,8 +98,8 @@ def _loosened(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
     return best
 
 
-def _resolved(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
-    for _ in range(RESOLUTIONS):
+def _resolved(objective: Objective, best: Iterate, penalty: Penalty, rounds: int) -> Steps:
+    for _ in range(rounds):
         begin = resolved(objective, best)
         begin = yield from _settle(objective, begin, penalty)
         other = yield from _rearranged(objective, begin, penalty, FAIR, alike=True)
