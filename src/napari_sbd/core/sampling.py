@@ -29,8 +29,7 @@ Index = NDArray[np.intp]
 TEMPERATURE = 2.0
 BEGIN = 0.8  # of the typical amplitude: rather too many defects at first than too few
 LEAST, MOST = 11, 60  # sweeps
-# Sweeps over which kernels stay that move less than that, and which change the number of defects by no more.
-LOOKED_BACK, STILL, STEADY = 9, 0.035, 0.006
+LOOKED_BACK, STILL = 9, 0.035  # sweeps over which kernels that move less than that stay
 # Sweeps after which kernels that have not settled are doubted, and the growth of the spread that is too much.
 DOUBT, ALIKE = 29, 0.02
 MEAN = 6  # sweeps over whose kernels the mean is taken
@@ -74,7 +73,6 @@ def sample_places(
     past: list[Real] = []
     spreads: list[float] = []
     ending = Ending.UNSETTLED
-    counts: list[int] = []
     for number in range(MOST):
         if not chain.sweep():
             return Ending.GIVEN_UP
@@ -83,9 +81,8 @@ def sample_places(
             return Ending.GIVEN_UP
         yield chain.found
         past = [*past[-LOOKED_BACK:], chain.found.kernels]
-        counts = [*counts[-LOOKED_BACK:], int(np.count_nonzero(chain.found.maps))]
         moved = np.linalg.norm((past[-1] - past[0]).reshape(len(past[0]), -1), axis=1).max()
-        if number >= LEAST and moved < STILL and abs(counts[-1] - counts[0]) <= STEADY * counts[-1]:
+        if number >= LEAST and moved < STILL:
             ending = Ending.SETTLED
             break
     yield replace(chain.found, kernels=project(np.mean(past[-MEAN:], axis=0)))
