@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_sbd.core import moves
-from napari_sbd.core.board import NONE, Board, Spot, Views
+from napari_sbd.core.board import NONE, Board, Views
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.likelihood import Law, Twos, _of_cut, _of_whole, drawn_number, drawn_pair
 from napari_sbd.core.objective import Objective
@@ -64,7 +64,7 @@ def test_two_about_one_centre_are_alike_in_either_order_and_apart(board):
 
 def test_a_spot_shows_the_image_without_its_own_defects(board):
     middle = np.flatnonzero((np.abs(board.centres - 30) < 12).all(1))[:3]
-    spot: Spot = board.spot(board.kinds[middle], board.centres[middle], [middle])
+    spot = board.spot(board.kinds[middle], board.centres[middle], [middle])
     for row, number in enumerate(middle):
         rest = Board(board.objective, Iterate(board.kernels, board.maps(), np.inf))
         rest.sizes[number] = 0
