@@ -6,6 +6,7 @@ each other; only `refresh` touches pixels. What the mask or the frame cuts off a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -28,7 +29,8 @@ AROUND = np.array(list(product(range(-REACH, REACH + 1), repeat=2)))
 MIDDLE = len(AROUND) // 2
 # For each move of one defect and each of another, the number of the lag that this adds to theirs.
 BETWEEN = (AROUND[:, None] - AROUND + 2 * REACH) @ [4 * REACH + 1, 1]
-WHOLE = 1 - 5e-4  # root of the squared norm of an atom that is seen whole
+WHOLE = 1 - 5e-4  # norm of an atom that is seen whole
+NONE = -1  # number of no defect
 
 
 @dataclass(frozen=True)
@@ -52,26 +54,77 @@ class Groups:
 
 
 @dataclass(frozen=True)
-class Views:
-    """What groups see with their own defects taken out, at the places around each of two centres.
+class Spot:
+    """What is seen at the places around centres, the defects that are asked about taken out.
 
     Attributes
     ----------
-    kinds : two arrays (groups,)
-    places : two arrays (groups, places, 2)
-    reach : two arrays (groups, places)
+    kinds : array (centres,)
+    places : array (centres, places, 2)
+    reach : array (centres, places)
         Correlation of the atom at each place with the image less all other defects.
-    norms : two arrays (groups, places)
-        Squared norms of the atoms there, as far as they are seen.
-    cross : array (groups, places, places)
-        Their inner products.
+    roots : array (centres, places)
+        Norms of the atoms there, as far as they are seen.
     """
 
-    kinds: tuple[Index, Index]
-    places: tuple[Index, Index]
-    reach: tuple[Real, Real]
-    norms: tuple[Real, Real]
-    cross: Real
+    kinds: Index
+    places: Index
+    reach: Real
+    roots: Real
+
+    def __len__(self) -> int:
+        return len(self.kinds)
+
+    @cached_property
+    def norms(self) -> Real:
+        """Squared norms of the atoms, as far as they are seen."""
+        return np.square(self.roots)
+
+    @cached_property
+    def whole(self) -> NDArray[np.bool_]:
+        """Where all atoms are seen whole."""
+        return np.asarray(self.roots.min(1, initial=1) >= WHOLE)
+
+    def chosen(self, which: NDArray[np.bool_]) -> Spot:
+        """Some of them."""
+        return Spot(self.kinds[which], self.places[which], self.reach[which], self.roots[which])
+
+
+@dataclass(frozen=True)
+class Views:
+    """What groups see around each of two centres.
+
+    Attributes
+    ----------
+    spots : two Spots
+    lags : array (groups or 1, lags)
+        Inner products of whole atoms at all lags that `BETWEEN` numbers.
+    """
+
+    spots: tuple[Spot, Spot]
+    lags: Real
+
+    def __len__(self) -> int:
+        return len(self.spots[0])
+
+    @cached_property
+    def whole(self) -> NDArray[np.bool_]:
+        """Where all atoms are seen whole."""
+        return self.spots[0].whole & self.spots[1].whole
+
+    @property
+    def cross(self) -> Real:
+        """Inner products of atoms at a place around the first centre and one around the second."""
+        cross = np.take(np.broadcast_to(self.lags, (len(self), self.lags.shape[1])), BETWEEN, axis=1)
+        if not self.whole.all():
+            cross *= self.spots[0].roots[:, :, None]
+            cross *= self.spots[1].roots[:, None]
+        return np.asarray(cross)
+
+    def chosen(self, which: NDArray[np.bool_]) -> Views:
+        """Some of them."""
+        spots = (self.spots[0].chosen(which), self.spots[1].chosen(which))
+        return Views(spots, self.lags[which] if len(self.lags) > 1 else self.lags)
 
 
 class Board:
@@ -92,9 +145,10 @@ class Board:
         self._norms: Real = np.pad(objective.visible_share(found.kernels), edge)
         self._roots = np.sqrt(self._norms)
         self._shown: Real = np.zeros(self._norms.shape, found.kernels.dtype)
-        far = 2 * 2 * REACH + 1
-        table = np.pad(correlations(found.kernels), ((0, 0), (0, 0), (far, far), (far, far)))
-        self._tables = sliding_window_view(table, (4 * REACH + 1, 4 * REACH + 1), axis=(2, 3))
+        wide, narrow = 4 * REACH + 1, 2 * REACH + 1
+        table = np.pad(correlations(found.kernels), ((0, 0), (0, 0), (wide, wide), (wide, wide)))
+        self._tables = sliding_window_view(table, (wide, wide), axis=(2, 3))
+        self._narrow = sliding_window_view(table, (narrow, narrow), axis=(2, 3))
         self._data = objective.correlation(found.kernels)
         self.refresh()
 
@@ -161,44 +215,44 @@ class Board:
         return Groups(pairs[:, 0], pairs[:, 1])
 
     def views(self, groups: Groups) -> Views:
-        """What these groups see around each of their two defects."""
-        kinds = (self.kinds[groups.first], self.kinds[groups.second])
-        corners = (self.centres[groups.first], self.centres[groups.second])
-        return self.around(kinds, corners, groups)
+        """What these groups see around each of their two defects when both are taken out."""
+        own = groups.first, np.where(groups.paired, groups.second, NONE)
+        kinds = self.kinds[groups.first], self.kinds[groups.second]
+        centres = self.centres[groups.first], self.centres[groups.second]
+        spots = (self.spot(kinds[0], centres[0], own), self.spot(kinds[1], centres[1], own))
+        return Views(spots, self._between(kinds, centres[0] - centres[1]))
 
-    def around(self, kinds: tuple[Index, Index], centres: tuple[Index, Index], own: Groups) -> Views:
-        """What is seen around two centres of each group when its `own` defects, if any, are taken out.
+    def twice(self, kind: int, centres: Index, own: tuple[Index, Index]) -> Views:
+        """What is seen around centres for two defects of a kind there, `own` ones taken out."""
+        spot = self.spot(np.full(len(centres), kind), centres, own)
+        here = np.array([kind])
+        return Views((spot, spot), self._between((here, here), np.zeros((1, 2), np.intp)))
 
-        A defect of a group lies within reach of its centre; -1 stands for none.
+    def spot(self, kinds: Index, centres: Index, own: Sequence[Index]) -> Spot:
+        """What is seen around centres when each one's `own` defects are taken out.
+
+        A defect of a group lies within some pixels of its centre; `NONE` stands for none.
         """
-        places = (centres[0][:, None] + AROUND, centres[1][:, None] + AROUND)
-        flat = [self._flat(kinds[n], places[n]) for n in range(2)]
-        roots = [self._roots.ravel()[f] for f in flat]
-        reach = [self._shown.ravel()[f] for f in flat]
-        for number, numbers in enumerate((own.first, own.second)):
-            there = numbers >= 0
-            if number:
-                there = there & own.paired
-            size = np.where(there, self.sizes[numbers], 0)
+        places = centres[:, None] + AROUND
+        flat = self._flat(kinds, places)
+        roots, reach = self._roots.ravel()[flat], self._shown.ravel()[flat]
+        for numbers in own:
             kind, centre = self.kinds[numbers], self.centres[numbers]
+            size = np.where(numbers == NONE, 0, self.sizes[numbers])
             size = size * self._roots[kind, centre[:, 0] + REACH, centre[:, 1] + REACH]
-            for n in range(2):
-                toward = self._between((kinds[n], kind), centres[n] - centre)[:, BETWEEN[:, MIDDLE]]
-                toward *= size[:, None]
-                toward *= roots[n]
-                reach[n] += toward
-        cross = self._between(kinds, centres[0] - centres[1])[:, BETWEEN]
-        if min(float(root.min(initial=1)) for root in roots) < WHOLE:
-            cross *= roots[0][:, :, None]
-            cross *= roots[1][:, None]
-        return Views(kinds, places, (reach[0], reach[1]), (np.square(roots[0]), np.square(roots[1])), cross)
+            toward = self._near((kinds, kind), centres - centre)
+            toward *= size[:, None]
+            toward *= roots
+            reach += toward
+        return Spot(kinds, places, reach, roots)
 
     def explained(self, groups: Groups, views: Views) -> Real:
         """What defects of groups explain where they are, `views` being theirs."""
         sizes = (self.sizes[groups.first], np.where(groups.paired, self.sizes[groups.second], 0))
-        gain = -sizes[0] * sizes[1] * views.cross[:, MIDDLE, MIDDLE]
-        for size, reach, norms in zip(sizes, views.reach, views.norms, strict=True):
-            gain += size * reach[:, MIDDLE] - 0.5 * size**2 * norms[:, MIDDLE]
+        roots = [spot.roots[:, MIDDLE] for spot in views.spots]
+        gain = -sizes[0] * sizes[1] * views.lags[:, BETWEEN[MIDDLE, MIDDLE]] * roots[0] * roots[1]
+        for size, root, spot in zip(sizes, roots, views.spots, strict=True):
+            gain += size * spot.reach[:, MIDDLE] - 0.5 * (size * root) ** 2
         return np.asarray(gain)
 
     def _flat(self, kinds: Index, places: Index) -> Index:
@@ -207,10 +261,18 @@ class Board:
 
     def _between(self, kinds: tuple[Index, Index], lags: Index) -> Real:
         """Inner products of two kernels at all lags that moves of both lead to, (groups, lags)."""
-        tables = self._tables
-        middle = [n // 2 for n in tables.shape[2:4]]
-        rows, cols = (np.clip(lags[:, axis] + middle[axis], 0, 2 * middle[axis]) for axis in range(2))
-        return np.asarray(tables[kinds[0], kinds[1], rows, cols].reshape(len(rows), -1))
+        rows, cols = self._clipped(lags)
+        return np.asarray(self._tables[kinds[0], kinds[1], rows, cols].reshape(len(rows), -1))
+
+    def _near(self, kinds: tuple[Index, Index], lags: Index) -> Real:
+        """The same at the lags that moves of the first lead to, (groups, places)."""
+        rows, cols = (n + REACH for n in self._clipped(lags))
+        return np.asarray(self._narrow[kinds[0], kinds[1], rows, cols].reshape(len(rows), -1))
+
+    def _clipped(self, lags: Index) -> list[Index]:
+        """Where lags stand in the tables, which are zero at their ends."""
+        middle = [n // 2 for n in self._tables.shape[2:4]]
+        return [np.clip(lags[:, axis] + middle[axis], 0, 2 * middle[axis]) for axis in range(2)]
 
     def replace(self, gone: Index, kinds: Index, places: Index, sizes: Real) -> None:
         """Take some defects out and put others in; `refresh` shows what that leaves."""

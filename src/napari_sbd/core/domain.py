@@ -52,6 +52,8 @@ class Domain:
         How much of a matched filter's output defects fill, see `crowding`.
     components : Components or None
         Those of the part; None where it has the slices of the image.
+    sampled : bool
+        Whether the first type's defects were sampled, and so told apart already.
     """
 
     raw: Objective
@@ -63,6 +65,7 @@ class Domain:
     patches: list[Real] = field(default_factory=list)
     crowding: float = 0.0
     components: Components | None = None
+    sampled: bool = False
 
     @property
     def overlapping(self) -> bool:

@@ -16,7 +16,7 @@ from napari_sbd.core.support_model import SupportModel
 Real = NDArray[np.floating]
 
 TOLERANCE, MOST_STEPS = 1e-4, 200
-MOST_PAIRS = 2e5  # of atoms that overlap, or half the pixels, up to which steps on the support pay
+MOST_PAIRS = 1e4  # of atoms that overlap, or half the pixels, up to which steps on the support pay
 
 
 def fit_kernels(objective: Objective, maps: Real) -> Iterate:

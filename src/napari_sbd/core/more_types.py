@@ -80,7 +80,8 @@ class MoreTypes:
         """Run; yields after each step, with what is accepted until then; the end is `accepted`."""
         self.accepted = best
         yield from self._sought(progress)
-        if self.domain.overlapping and self.parameters.refinements:
+        sampled = self.domain.sampled and self.accepted is best
+        if self.domain.overlapping and self.parameters.refinements and not sampled:
             before = self.accepted
             self.accepted = yield from stages.untangle(self.raw, before, self.levels, self.penalty)
             if self.accepted is not before:
@@ -188,7 +189,11 @@ class MoreTypes:
     def _candidate(self, best: Iterate, progress: Progress) -> Attempt:
         """Seek one more kernel in the residual, and refine all together; None where it promises nothing."""
         rest = self.raw.replaced(-residual_of(self.raw, best))
-        options = replace(self.parameters, kernel_size=self.raw.convolution.kernel_shape, refinements=1)
+        # In a crowd what is left is mostly what defects on wrong pixels leave: it is refined if it promises.
+        refinements = 0 if self.domain.sampled else 1
+        options = replace(
+            self.parameters, kernel_size=self.raw.convolution.kernel_shape, refinements=refinements
+        )
         options = replace(options, starts=min(options.starts, FURTHER_STARTS), kept=1)
         if not self.domain.whitened and not self.levels.fixed:
             options = self._above_noise(rest, options)

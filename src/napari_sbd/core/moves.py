@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sbd.core.board import Board, Groups, Views
+from napari_sbd.core.board import BETWEEN, Board, Groups, Views
 from napari_sbd.core.defects import WEAKEST, typical_amplitude
 from napari_sbd.core.noise import robust_std
 
@@ -120,8 +120,8 @@ class Moves:
 def best_moves(board: Board, groups: Groups, odds: Odds, rules: Rules) -> Moves:
     """The best move of each group that gains by one."""
     views = board.views(groups)
-    now = board.explained(groups, views) - odds.cost(board.sizes[groups.first], views.kinds[0])
-    second = rules.price + odds.cost(board.sizes[groups.second], views.kinds[1])
+    now = board.explained(groups, views) - odds.cost(board.sizes[groups.first], views.spots[0].kinds)
+    second = rules.price + odds.cost(board.sizes[groups.second], views.spots[1].kinds)
     least = rules.threshold(now - np.where(groups.paired, second, 0))
     found = [_ones(views, least, slot, odds, rules) for slot in range(2)]
     found.append(_twos(views, least, odds, rules))
@@ -130,8 +130,8 @@ def best_moves(board: Board, groups: Groups, odds: Odds, rules: Rules) -> Moves:
     last = order[np.append(group[order][1:] != group[order][:-1], True)] if len(order) else order
     group = group[last]
     where, sizes = (np.concatenate([getattr(f, name) for f in found])[last] for name in ("where", "sizes"))
-    places = np.stack([views.places[slot][group, where[:, slot]] for slot in range(2)], 1)
-    kinds = np.column_stack([views.kinds[slot][group] for slot in range(2)])
+    places = np.stack([views.spots[slot].places[group, where[:, slot]] for slot in range(2)], 1)
+    kinds = np.column_stack([views.spots[slot].kinds[group] for slot in range(2)])
     return Moves(groups.chosen(group), kinds, places, sizes, gain[last] - least[group])
 
 
@@ -147,23 +147,76 @@ class _Better:
 
 def _ones(views: Views, least: Real, slot: int, odds: Odds, rules: Rules) -> _Better:
     """One defect, at a place around the one of this slot."""
-    reach, norms = views.reach[slot], views.norms[slot]
-    value = np.where(norms > SMALLEST_NORM, reach / np.maximum(norms, RIDGE), 0)
+    spot = views.spots[slot]
+    value = np.where(spot.norms > SMALLEST_NORM, spot.reach / np.maximum(spot.norms, RIDGE), 0)
     if rules.nonnegative:
         value = np.maximum(value, 0)
-    gain = 0.5 * value**2 * norms
+    gain = 0.5 * value**2 * spot.norms
     group, at = np.nonzero(gain > least[:, None])
-    value, gain = value[group, at], gain[group, at] - odds.cost(value[group, at], views.kinds[slot][group])
+    value, gain = value[group, at], gain[group, at]
+    gain -= odds.cost(value, spot.kinds[group])
     better = gain > least[group]
-    sizes = np.zeros((len(group), 2), reach.dtype)
+    sizes = np.zeros((len(group), 2), value.dtype)
     sizes[:, slot] = value
     return _Better(group[better], np.column_stack([at, at])[better], sizes[better], gain[better])
 
 
 def _twos(views: Views, least: Real, odds: Odds, rules: Rules) -> _Better:
     """Two defects, each at a place around one of the two."""
-    b1, n1 = views.reach[0][:, :, None], views.norms[0][:, :, None]
-    b2, n2 = views.reach[1][:, None], views.norms[1][:, None]
+    group, i, j = _promising(views, 2 * (least + rules.price))
+    first, second = views.spots
+    b1, b2, n1, n2 = (
+        first.reach[group, i],
+        second.reach[group, j],
+        first.norms[group, i],
+        second.norms[group, j],
+    )
+    cross = views.lags[group, BETWEEN[i, j]] * first.roots[group, i] * second.roots[group, j]
+    determinant = n1 * n2 - cross**2
+    x, y = (n2 * b1 - cross * b2) / determinant, (n1 * b2 - cross * b1) / determinant
+    gain = 0.5 * (x * b1 + y * b2) - rules.price
+    gain -= odds.cost(x, first.kinds[group]) + odds.cost(y, second.kinds[group])
+    better = (gain > least[group]) & (n1 > SMALLEST_NORM) & (n2 > SMALLEST_NORM)
+    if rules.nonnegative:
+        better &= (x > 0) & (y > 0)
+    sizes, where = np.column_stack([x, y]), np.column_stack([i, j])
+    return _Better(group[better], where[better], sizes[better], gain[better])
+
+
+def _promising(views: Views, least: Real) -> tuple[Index, Index, Index]:
+    """Groups and both places where two defects explain more than half of `least`.
+
+    Amplitudes cost something, too, but most places are out of the question before.
+    """
+    whole = views.whole
+    if whole.all():
+        return _of_whole(views, least)
+    if not whole.any():
+        return _of_cut(views, least)
+    parts = []
+    for which, of in ((whole, _of_whole), (~whole, _of_cut)):
+        group, i, j = of(views.chosen(which), least[which])
+        parts.append((np.flatnonzero(which)[group], i, j))
+    group, i, j = (np.concatenate(same) for same in zip(*parts, strict=True))
+    return group, i, j
+
+
+def _of_whole(views: Views, least: Real) -> tuple[Index, Index, Index]:
+    """Where all atoms are seen whole: what depends on lags alone is computed once per lag."""
+    b1, b2 = (spot.reach for spot in views.spots)
+    determinant = 1 - np.square(views.lags)
+    limit = np.where(determinant > RIDGE, least[:, None] * determinant, np.inf).astype(b1.dtype)
+    twice = np.square(b1)[:, :, None] + np.square(b2)[:, None]
+    product = b1[:, :, None] * b2[:, None]
+    product *= (2 * views.lags).take(BETWEEN, axis=1)
+    twice -= product
+    return _where(twice > limit.take(BETWEEN, axis=1))
+
+
+def _of_cut(views: Views, least: Real) -> tuple[Index, Index, Index]:
+    """Where frame or mask cut some."""
+    b1, n1 = views.spots[0].reach[:, :, None], views.spots[0].norms[:, :, None]
+    b2, n2 = views.spots[1].reach[:, None], views.spots[1].norms[:, None]
     cross = views.cross
     determinant = n1 * n2
     safe = RIDGE * determinant
@@ -171,18 +224,11 @@ def _twos(views: Views, least: Real, odds: Odds, rules: Rules) -> _Better:
     twice = np.square(b1) * n2
     twice += np.square(b2) * n1
     twice -= (2 * cross) * (b1 * b2)
-    # Amplitudes cost something, too, but most places are out of the question before.
-    good = twice > (2 * (least + rules.price))[:, None, None] * determinant
-    good &= determinant > safe
-    group, i, j = np.nonzero(good)
-    b1, b2 = views.reach[0][group, i], views.reach[1][group, j]
-    n1, n2 = views.norms[0][group, i], views.norms[1][group, j]
-    cross, determinant = cross[group, i, j], determinant[group, i, j]
-    x, y = (n2 * b1 - cross * b2) / determinant, (n1 * b2 - cross * b1) / determinant
-    gain = 0.5 * twice[group, i, j] / determinant - rules.price
-    gain -= odds.cost(x, views.kinds[0][group]) + odds.cost(y, views.kinds[1][group])
-    better = (gain > least[group]) & (n1 > SMALLEST_NORM) & (n2 > SMALLEST_NORM)
-    if rules.nonnegative:
-        better &= (x > 0) & (y > 0)
-    sizes, where = np.column_stack([x, y]), np.column_stack([i, j])
-    return _Better(group[better], where[better], sizes[better], gain[better])
+    return _where((twice > least[:, None, None] * determinant) & (determinant > safe))
+
+
+def _where(good: NDArray[np.bool_]) -> tuple[Index, Index, Index]:
+    """As `np.nonzero`, which takes longer."""
+    group, places = np.divmod(np.flatnonzero(good), good.shape[1] * good.shape[2])
+    i, j = np.divmod(places, good.shape[2])
+    return group, i, j

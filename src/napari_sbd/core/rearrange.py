@@ -36,6 +36,8 @@ NEAR = 0.2  # of the window: neighbours that are tried together
 NEAREST = 4  # px, at least
 ROUNDS = 40
 APART = 0.3  # of the window: groups farther apart are moved at the same time
+# Over a second defect's price: change of what a typical defect finds, which is not worth another look.
+SLIGHT = 0.1
 BATCH = 128  # pairs that are judged together: they fit into the cache
 # Price of a second defect over ln N σ²: while what is loosened blurs the kernel, and where amplitudes count.
 CAREFUL, FAIR = 4.0, 1.0
@@ -133,7 +135,8 @@ class _Puzzle:
         self.odds = Odds([map_[map_ != 0] for map_ in found.maps], noise**2 if alike else 0.0)
         self.window = max(found.kernels.shape[-2:])
         self.near = max(NEAREST, NEAR * self.window)
-        self.fresh = np.ones(found.maps.shape[1:], bool)
+        self.slight = SLIGHT * self.rules.price / float(self.odds.typical.max())
+        self._look_everywhere()
         self.barred: set[bytes] = set()
         self.cost = self._cost()
 
@@ -164,7 +167,14 @@ class _Puzzle:
         return True
 
     def _moves(self) -> Moves | None:
-        """The moves that gain, of groups whose surroundings have changed."""
+        """The moves that gain, of groups whose surroundings have changed; once none does, of all."""
+        good = self._fresh_moves()
+        if good is None and not self.everywhere:
+            self._look_everywhere()
+            good = self._fresh_moves()
+        return good
+
+    def _fresh_moves(self) -> Moves | None:
         board = self.board
         close, alone = board.close(self.near), np.arange(len(board))
         groups = Groups(np.append(alone, close.first), np.append(alone, close.second))
@@ -174,8 +184,9 @@ class _Puzzle:
         if not parts:
             return None
         good = Moves.joined([best_moves(board, part, self.odds, self.rules) for part in parts])
-        free = [self._key(good.groups, n) not in self.barred for n in range(len(good.groups))]
-        good = good.chosen(np.array(free, bool))
+        if self.barred:
+            free = [self._key(good.groups, n) not in self.barred for n in range(len(good.groups))]
+            good = good.chosen(np.array(free, bool))
         return good if len(good.groups) else None
 
     def _key(self, groups: Groups, number: int) -> bytes:
@@ -184,11 +195,18 @@ class _Puzzle:
         state = (board.kinds[which], board.rows[which], board.cols[which], board.sizes[which])
         return b"".join(values.tobytes() for values in state)
 
+    def _look_everywhere(self) -> None:
+        self.fresh = np.ones(self.board.shape[1:], bool)
+        self.looked, self.everywhere = self.board.shown.copy(), True
+
     def _look_again(self, places: Index) -> None:
-        """Only what these places reach may have changed."""
-        self.fresh[:] = False
-        self.fresh[places[:, 0], places[:, 1]] = True
-        self.fresh = ndimage.maximum_filter(self.fresh, 2 * (self.window + REACH) - 1, mode="constant")
+        """At these places, and where what is left has changed since the last look."""
+        shown = self.board.shown
+        changed = np.asarray((np.abs(shown - self.looked) > self.slight).any(0))
+        changed[places[:, 0], places[:, 1]] = True
+        self.fresh = ndimage.maximum_filter(changed, 2 * REACH + 1, mode="constant")
+        self.looked[:, self.fresh] = shown[:, self.fresh]
+        self.everywhere = False
 
     def _cost(self) -> float:
         board = self.board

@@ -30,6 +30,9 @@ Real = NDArray[np.floating]
 TYPICAL_LEVELS = 8
 LOOKS = (1, 3, 5, 8, 12)  # steps after which a start is compared with those before
 KNOWN = 0.97  # similarity from which it is one of them
+RARER = (
+    0.1  # of the other sign's power in the maps: .02 to .03 in dense fields of one sign, .7 and more of both
+)
 
 
 @dataclass
@@ -161,11 +164,17 @@ class Search:
                         return known
 
     def gain_of_signs(self) -> Generator[Snapshot, None, float]:
-        """What stage I explains with activations of both signs, from its best start, over what it did."""
+        """What stage I explains with activations of both signs, from its best start, over what it did.
+
+        Nothing more where one sign is rare: what a start then finds more of, another might, too.
+        """
         number = min(range(len(self.found)), key=lambda n: self.found[n].objective)
         free = replace(self._first_penalty, nonnegative=False)
         one = stages.stage_one(self.domain.part, self.patches[number], free, number)
         signed = yield from self._until_known(one)
+        power = [float(np.square(signed.maps[part]).sum()) for part in (signed.maps > 0, signed.maps < 0)]
+        if min(power) < RARER * max(power):
+            return 1.0
         energy = self.domain.part.field.energy
         explained = energy - self.found[number].objective
         return (energy - signed.objective) / explained if explained > 0 else 1.0

@@ -155,6 +155,8 @@ class Single:
         drawn = yield from stages.draw(seen, raw, levels, self.penalty, self.parameters.seed)
         if drawn is None:
             (self.raw, self.levels), self._in_domain = before, True
+        else:
+            self.domain = replace(self.domain, sampled=True)
         return drawn
 
     def _levels_of(self, seen: Objective, found: Iterate) -> Levels:

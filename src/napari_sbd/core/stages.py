@@ -91,7 +91,9 @@ def stage_two(
         stride = 2 * stride if easy else 1
         lam = max(lam * DECAY**stride, levels.last)
     kernels, maps = crop(kernels, maps, window)
-    begin = Iterate(kernels, maps, np.inf)
+    begin = Iterate(kernels, maps, here.objective)
+    if rough and dense(begin):
+        return begin
     return (yield from polish(objective, begin, penalty.at(levels.last), start))
 
 

@@ -15,7 +15,7 @@ from napari_sbd.core.descent import Iterate, Schedule
 from napari_sbd.core.noise import robust_std, sampled, whiteness
 from napari_sbd.core.objective import Objective, Penalty, misfit
 from napari_sbd.core.rearrange import CAREFUL, FAIR, dense, loosened, rearranged, tangled
-from napari_sbd.core.sampling import sample_places
+from napari_sbd.core.sampling import Ending, sample_places
 from napari_sbd.core.sparsity import STRUCTURED
 from napari_sbd.core.steps import Snapshot, Steps, follow, frozen
 from napari_sbd.core.subpixel import resolved
@@ -38,15 +38,16 @@ def untangled(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
 
     First, what may be several defects is loosened, and close ones are tried at other places. Then kernel and
     places are fitted between pixels by turns, brought on to the pixels again, and tried at other places;
-    there amplitudes that are unusual for their type tell which defects are two. In dense fields, where nothing
-    can be loosened alone, that is all that is done, and of one type nothing: its places were sampled.
+    there amplitudes that are unusual for their type tell which defects are two. In dense fields, where
+    nothing can be loosened alone, that is all that is done; and of one type, whose places were sampled or
+    would not be told apart here either, nothing.
     """
     if not tangled(best) or _coloured(objective, best):
         return best
     if dense(best):
         return best if len(best.kernels) == 1 else (yield from _told_apart(objective, best, penalty))
     best = yield from _loosened(objective, best, penalty)
-    best = yield from _resolved(objective, best, penalty)
+    best = yield from _resolved(objective, best, penalty, RESOLUTIONS)
     return (yield from _rearranged(objective, best, penalty, FAIR, alike=True))
 
 
@@ -55,6 +56,8 @@ def drawn(
 ) -> Generator[Snapshot, None, Iterate | None]:
     """Kernels and maps of a dense field, from rough ones: sampled, then each defect at its best place.
 
+    Kernels that sampling has not brought to rest are fitted between pixels once.
+
     None where sampling is not the way, see `sample_places`, or where what it leaves is no noise.
     """
     steps, best = sample_places(objective, begin, penalty.nonnegative, seed), begin
@@ -62,9 +65,12 @@ def drawn(
         try:
             best = next(steps)
         except StopIteration as end:
-            if not (end.value and _clean(objective, best)):
+            if end.value is Ending.GIVEN_UP or not _clean(objective, best):
                 return None
-            return (yield from _rearranged(objective, best, penalty, FAIR, alike=True))
+            best = yield from _told_apart(objective, best, penalty)
+            if end.value is Ending.SETTLED:
+                return best
+            return (yield from _resolved(objective, best, penalty, 1))
         yield Snapshot("sampling", penalty.lam, best)
 
 
@@ -89,8 +95,8 @@ def _loosened(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
     return best
 
 
-def _resolved(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
-    for _ in range(RESOLUTIONS):
+def _resolved(objective: Objective, best: Iterate, penalty: Penalty, rounds: int) -> Steps:
+    for _ in range(rounds):
         begin = resolved(objective, best)
         begin = yield from _settle(objective, begin, penalty)
         other = yield from _rearranged(objective, begin, penalty, FAIR, alike=True)

@@ -1,0 +1,244 @@
+"""Likelihood: log weights of one defect, or of two, at the places around centres, and draws by them.
+
+Amplitudes are normal about what is typical, and integrated out. Where atoms are seen whole, all but their
+reach depends on lags alone and is computed once per lag: few passes over all pairs of places are left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sbd.core.board import BETWEEN, REACH, Spot, Views
+
+Real = NDArray[np.floating]
+Index = NDArray[np.intp]
+
+LEAST_SEEN = 0.1  # of an atom's energy, for one that can be drawn
+WEAK = 0.3  # of the typical amplitude, which no nonnegative one falls below
+
+
+@dataclass(frozen=True)
+class Law:
+    """What is likely: by type the typical amplitude, its variance, the log odds of a defect at a place."""
+
+    noise: float
+    typical: Real
+    variance: Real
+    odds: Real
+    nonnegative: bool
+
+    def pulls(self, spot: Spot) -> Pulls:
+        """What draws the amplitudes of defects at the places of a spot."""
+        dtype = spot.reach.dtype
+        numbers = (self.typical, self.variance, self.odds)
+        typical, variance, odds = (v.astype(dtype)[spot.kinds, None] for v in numbers)
+        constant = odds - 0.5 * typical**2 / variance - 0.5 * np.log(variance)
+        sign = 1.0 if self.nonnegative else np.sign(spot.reach)
+        return Pulls(
+            spot.norms / self.noise + 1 / variance,
+            spot.reach / self.noise + sign * (typical / variance),
+            np.where(spot.norms > LEAST_SEEN, constant, dtype.type(-np.inf)),
+            WEAK * typical if self.nonnegative else None,
+        )
+
+
+@dataclass(frozen=True)
+class Pulls:
+    """Precision and linear term of amplitudes (centres, places), and the log weight of all else.
+
+    The `floor` (centres, 1) is the least amplitude of a defect; None where both signs occur.
+    """
+
+    precision: Real
+    linear: Real
+    constant: Real
+    floor: Real | None = None
+
+    @cached_property
+    def alone(self) -> Real:
+        """Log weight of one defect against none."""
+        a, b = self.precision, self.linear
+        weight = self.constant - 0.5 * np.log(a) + 0.5 * b**2 / a
+        return np.asarray(
+            weight if self.floor is None else weight - 0.5 * np.minimum(self.excess, 0) ** 2 / a
+        )
+
+    @property
+    def excess(self) -> Real:
+        """By how much the mean amplitude, times its precision, exceeds the floor."""
+        assert self.floor is not None
+        return np.asarray(self.linear - self.precision * self.floor)
+
+    def above_floor(self, amplitudes: Real) -> Real:
+        """Amplitudes, one for each centre, those below the floor raised to it."""
+        return amplitudes if self.floor is None else np.maximum(amplitudes, self.floor[:, 0])
+
+    def amplitudes(self, at: Index, rng: np.random.Generator) -> Real:
+        """Drawn for one defect at a place of each centre."""
+        row = np.arange(len(at))
+        a, b = self.precision[row, at], self.linear[row, at]
+        return self.above_floor(b / a + rng.standard_normal(len(at)) / np.sqrt(a))
+
+    def chosen(self, which: NDArray[np.bool_]) -> Pulls:
+        """Those of some centres."""
+        floor = None if self.floor is None else self.floor[which]
+        return Pulls(self.precision[which], self.linear[which], self.constant[which], floor)
+
+
+class Twos:
+    """Two defects, each at a place around one of two centres."""
+
+    def __init__(self, views: Views, law: Law) -> None:
+        self.views, self.law = views, law
+        first = law.pulls(views.spots[0])
+        same = views.spots[1] is views.spots[0]
+        self.pulls = first, first if same else law.pulls(views.spots[1])
+
+    def weights(self) -> Real:
+        """Log weights (groups, places, places) against none; two of one kind are not at one place."""
+        whole = self.views.whole
+        if whole.all():
+            return _of_whole(self.views, self.pulls, self.law.noise)
+        if not whole.any():
+            return _of_cut(self.views, self.pulls, self.law.noise)
+        number = self.pulls[0].linear.shape[1]
+        weights = np.empty((len(whole), number, number), self.pulls[0].linear.dtype)
+        for which, of in ((whole, _of_whole), (~whole, _of_cut)):
+            pulls = (self.pulls[0].chosen(which), self.pulls[1].chosen(which))
+            weights[which] = of(self.views.chosen(which), pulls, self.law.noise)
+        return weights
+
+    def amplitudes(self, at: Index, rng: np.random.Generator) -> Real:
+        """Drawn for two defects at places (groups, 2)."""
+        row, (i, j) = np.arange(len(at)), at.T
+        (a1, b1), (a2, b2) = (
+            (p.precision[row, n], p.linear[row, n]) for p, n in zip(self.pulls, (i, j), strict=True)
+        )
+        spots, lags = self.views.spots, np.broadcast_to(self.views.lags, (len(at), self.views.lags.shape[1]))
+        cross = lags[row, BETWEEN[i, j]] * spots[0].roots[row, i] * spots[1].roots[row, j] / self.law.noise
+        determinant = a1 * a2 - cross**2
+        first = (a2 * b1 - cross * b2) / determinant
+        first += np.sqrt(a2 / determinant) * rng.standard_normal(len(at))
+        first = self.pulls[0].above_floor(first)
+        wanted = (b2 - cross * first) / a2 + rng.standard_normal(len(at)) / np.sqrt(a2)
+        second = self.pulls[1].above_floor(wanted)
+        # Once more for the partner of one at the floor, or both together miss what the image holds.
+        again = (b1 - cross * second) / a1 + rng.standard_normal(len(at)) / np.sqrt(a1)
+        first = np.where(second > wanted, self.pulls[0].above_floor(again), first)
+        return np.column_stack([first, second])
+
+
+def _of_whole(views: Views, pulls: tuple[Pulls, Pulls], noise: float) -> Real:
+    """Where all atoms are seen whole: factors by lag."""
+    rows = slice(0, len(views.lags))  # one, where all groups are of one kind about one centre
+    (a1, c1), (a2, c2) = ((p.precision[rows, :1], p.constant[rows, :1]) for p in pulls)
+    cross = views.lags / noise
+    determinant = a1 * a2 - cross**2
+    constant = c1 + c2 - 0.5 * np.log(determinant) + _once(views)
+    b1, b2 = (p.linear for p in pulls)
+    weights = (b1**2 * a2)[:, :, None] + (b2**2 * a1)[:, None]
+    weights *= (0.5 / determinant).take(BETWEEN, axis=1)
+    product = b1[:, :, None] * b2[:, None]
+    product *= (cross / determinant).take(BETWEEN, axis=1)
+    weights -= product
+    weights += constant.take(BETWEEN, axis=1)
+    if pulls[0].floor is not None:
+        weights -= _unlikely(cross.take(BETWEEN, axis=1), determinant.take(BETWEEN, axis=1), pulls)
+    return weights
+
+
+def _of_cut(views: Views, pulls: tuple[Pulls, Pulls], noise: float) -> Real:
+    """Where frame or mask cut some."""
+    (a1, b1, c1), (a2, b2, c2) = ((p.precision, p.linear, p.constant) for p in pulls)
+    cross = views.cross
+    cross *= cross.dtype.type(1 / noise)
+    determinant = a1[:, :, None] * a2[:, None]
+    determinant -= np.square(cross)
+    cross *= b1[:, :, None] * b2[:, None]
+    weights = (0.5 * b1**2)[:, :, None] * a2[:, None]
+    weights += a1[:, :, None] * (0.5 * b2**2)[:, None]
+    weights -= cross
+    weights /= determinant
+    if pulls[0].floor is not None:
+        weights -= _unlikely(views.cross / noise, determinant, pulls)
+    np.log(determinant, out=determinant)
+    determinant *= determinant.dtype.type(0.5)
+    weights -= determinant
+    weights += c1[:, :, None]
+    weights += c2[:, None]
+    weights += _once(views).take(BETWEEN, axis=1)
+    return weights
+
+
+def _unlikely(cross: Real, determinant: Real, pulls: tuple[Pulls, Pulls]) -> Real:
+    """Half the squared deviations by which the mean amplitudes of two lie below their floors.
+
+    A normal law has that little there; without it, pairs whose difference the image hardly tells take
+    amplitudes that are not allowed, and what they are cut to does not explain the image.
+    """
+    one, two = pulls
+    assert one.floor is not None
+    assert two.floor is not None
+    first = (two.precision[:, None] * one.excess[:, :, None]) - cross * two.linear[:, None]
+    first += np.square(cross) * one.floor[:, :, None]
+    np.minimum(first, 0, out=first)
+    second = one.precision[:, :, None] * two.excess[:, None] - cross * one.linear[:, :, None]
+    second += np.square(cross) * two.floor[:, :, None]
+    np.minimum(second, 0, out=second)
+    total = np.square(first) / two.precision[:, None] + np.square(second) / one.precision[:, :, None]
+    return np.asarray(0.5 * total / determinant)
+
+
+def _once(views: Views) -> Real:
+    """By group and lag, what forbids two defects of one kind at one place."""
+    first, second = views.spots
+    rows, side = len(views.lags), 4 * REACH + 1
+    lag = first.places[:rows, 0] - second.places[:rows, 0] + 2 * REACH
+    meet = (first.kinds[:rows] == second.kinds[:rows]) & ((lag >= 0) & (lag < side)).all(1)
+    forbidden = np.zeros(views.lags.shape, views.lags.dtype)
+    forbidden[meet, side**2 - 1 - lag[meet] @ [side, 1]] = -np.inf
+    return forbidden
+
+
+def drawn(weights: Real, rng: np.random.Generator) -> Index:
+    """One option of each row, by its log weight."""
+    return _picked(np.exp(weights - weights.max(1, keepdims=True)), rng)
+
+
+def drawn_pair(weights: Real, rng: np.random.Generator) -> Index:
+    """Two places (groups, 2) by the log weight of both; overwrites the weights."""
+    weights -= weights.max((1, 2), keepdims=True)
+    np.exp(weights, out=weights)
+    return _pair_in(weights, _picked(weights.sum(2), rng), rng)
+
+
+def drawn_number(one: Real, two: Real, rng: np.random.Generator) -> tuple[Index, Index]:
+    """None, one or two defects of one kind around centres: their number, and places (centres, 2).
+
+    Of the weights of two, both orders are one; they are overwritten.
+    """
+    top = np.maximum(np.maximum(two.max((1, 2)), one.max(1)), 0)[:, None]
+    two -= top[:, :, None]
+    np.exp(two, out=two)
+    chance = np.column_stack([np.exp(-top), np.exp(one - top), 0.5 * two.sum(2)])
+    choice = _picked(chance, rng) - 1
+    places = one.shape[1]
+    number = (choice >= 0).astype(int) + (choice >= places)
+    pair = _pair_in(two, np.maximum(choice - places, 0), rng)
+    pair[number == 1, 0] = choice[number == 1]
+    return number, pair
+
+
+def _pair_in(chance: Real, first: Index, rng: np.random.Generator) -> Index:
+    """The first places, each with a second one drawn beside it."""
+    return np.column_stack([first, _picked(chance[np.arange(len(first)), first], rng)])
+
+
+def _picked(chance: Real, rng: np.random.Generator) -> Index:
+    """One option of each row, as likely as its share."""
+    held = chance.cumsum(1)
+    return np.asarray((held < rng.random(len(held))[:, None] * held[:, -1:]).sum(1))
