@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sbd.core.descent import Iterate, Schedule
-from napari_sbd.core.noise import robust_std, sampled, whiteness
+from napari_sbd.core.noise import robust_std, whiteness
 from napari_sbd.core.objective import Objective, Penalty, misfit
 from napari_sbd.core.rearrange import CAREFUL, FAIR, dense, loosened, rearranged, tangled
 from napari_sbd.core.sampling import Ending, sample_places
-from napari_sbd.core.sparsity import STRUCTURED
 from napari_sbd.core.steps import Snapshot, Steps, follow, frozen
 from napari_sbd.core.subpixel import resolved
 from napari_sbd.core.tied import alternate
@@ -25,7 +24,6 @@ from napari_sbd.core.verdict import colour, residual_of
 LOOSENINGS, RESOLUTIONS = 3, 4  # rounds
 COLOURED = 20.0  # power of the noise that an amplitude meets over a pixel's, above which places are not told
 SMOOTH = 3.0  # deviation of a residual over its pixels' noise, above which its grains pass for defects, too
-NOTHING = 0.05  # of the image's deviation: what is left of a noise-free one where all is right
 SETTLED = 0.02  # share of activations, up to which changed ones are not worth another round
 LOOSE = Schedule(20, 1e-4)
 SETTLE = Schedule(6, 1e-5)
@@ -58,16 +56,16 @@ def drawn(
 
     Kernels that sampling has not brought to rest are fitted between pixels once.
 
-    None where sampling is not the way, see `sample_places`, or where what it leaves is no noise.
+    None where sampling is given up, see `sample_places`.
     """
     steps, best = sample_places(objective, begin, penalty.nonnegative, seed), begin
     while True:
         try:
             best = next(steps)
         except StopIteration as end:
-            if end.value is Ending.GIVEN_UP or not _clean(objective, best):
+            if end.value is Ending.GIVEN_UP:
                 return None
-            best = yield from _told_apart(objective, best, penalty)
+            best = yield from _rearranged(objective, best, penalty, FAIR, alike=True)
             if end.value is Ending.SETTLED:
                 return best
             return (yield from _resolved(objective, best, penalty, 1))
@@ -133,14 +131,6 @@ def _coloured(objective: Objective, found: Iterate) -> bool:
     if whiteness(rest, objective.mask) > SMOOTH:
         return True
     return max(colour(objective, rest, kernel) for kernel in found.kernels) > COLOURED
-
-
-def _clean(objective: Objective, found: Iterate) -> bool:
-    """Whether only noise is left, or next to nothing, where there is none."""
-    rest, here = residual_of(objective, found), objective.mask
-    if whiteness(rest, here) <= STRUCTURED:
-        return True
-    return robust_std(sampled(rest, here)) <= NOTHING * robust_std(sampled(objective.data, here))
 
 
 def _worse(objective: Objective, other: Iterate, best: Iterate) -> bool:
