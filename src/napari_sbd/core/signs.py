@@ -42,7 +42,9 @@ def both_signs(first: Single, best: Iterate, progress: Progress) -> Verdict:
             return best, first.penalty
         signed, free = yield from shown_as(best, _anew(first, free, progress))
     count = sum(_upside_down(p) for p in refined_peaks(objective, signed))
-    if count < FEWEST_DEFECTS or not worth(objective, best, signed, 0, count):
+    # In a crowd the other sign may make up for misplaced defects, and bring others of both.
+    more = int(np.count_nonzero(signed.maps) - np.count_nonzero(best.maps))
+    if count < FEWEST_DEFECTS or not worth(objective, best, signed, 0, max(count, more)):
         return best, first.penalty
     return signed, free
 
