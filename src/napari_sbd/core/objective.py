@@ -185,16 +185,16 @@ class Objective:
         """`W ⊙ (y - b - a ∗ x)` inside the frame of an image in one piece, the bias in closed form."""
         model = self.convolution
         if active is None or not len(active.values):
-            return self._centred
+            return self.centred
         if len(active.values) * int(np.prod(model.kernel_shape)) <= int(np.prod(model.canvas_shape)):
             shown = painted(kernels, active, model.map_shape)
         else:
             maps = active.dense((len(kernels), *model.map_shape))
             shown = model.predict(model.kernel_spectra(kernels), model.map_spectra(maps))
-        return self._without_mean(self._centred - model.frame(shown))
+        return self._without_mean(self.centred - model.frame(shown))
 
     @cached_property
-    def _centred(self) -> Real:
+    def centred(self) -> Real:
         """The data inside the mask less their mean there, zero elsewhere."""
         return self._without_mean(self.data)
 
@@ -306,7 +306,7 @@ class Objective:
 
     @cached_property
     def _data_spectra(self) -> Complex:
-        return self.convolution.map_spectra(self.convolution.to_canvas(self._centred))
+        return self.convolution.map_spectra(self.convolution.to_canvas(self.centred))
 
     def filtered(self, kernels: Real) -> Real:
         """Correlation of the kernels with the data less its mean, (types, places): at the frame's pixels.

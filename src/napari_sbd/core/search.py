@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_sbd.core import stages
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.domain import Domain
+from napari_sbd.core.explained import Explained
 from napari_sbd.core.mirror_line import finer_line, mirror_line
 from napari_sbd.core.objective import Penalty
 from napari_sbd.core.parameters import Parameters
@@ -19,7 +20,7 @@ from napari_sbd.core.progress import Progress
 from napari_sbd.core.quality import agreement, overlap_similarity, starts_agreeing
 from napari_sbd.core.rearrange import dense
 from napari_sbd.core.sparsity import Levels, largest_penalty, levels
-from napari_sbd.core.start import NO_STARTS, Starts, salient_patches
+from napari_sbd.core.start import NO_STARTS, Starts, patches_at, salient_places
 from napari_sbd.core.steps import Snapshot, Steps
 from napari_sbd.core.symmetry import Ties
 from napari_sbd.core.tied_moves import one_of_alike
@@ -55,6 +56,8 @@ class Search:
     found: list[Iterate] = field(default_factory=list)
     polished: list[Iterate] = field(default_factory=list)
     ties: list[Ties | None] = field(default_factory=list)
+    places: list[tuple[int, int]] = field(default_factory=list)
+    explained: dict[Iterate, Explained] = field(default_factory=dict)
     levels: Levels | None = None
     _order: list[int] = field(default_factory=list)
 
@@ -76,7 +79,10 @@ class Search:
         self.largest = float(np.median(tops))
         first = self._first_penalty
         for number, patch in enumerate(patches):
-            self.found.append((yield from self._until_known(stages.stage_one(part, patch, first, number))))
+            known = self._explaining(number)
+            if known is None:
+                known = yield from self._until_known(stages.stage_one(part, patch, first, number))
+            self.found.append(known)
             if number < options.starts:
                 progress.finish_phase()
         progress.skip(max(0, options.starts - len(patches)))
@@ -85,8 +91,8 @@ class Search:
         best = self.found[order[0]]
         rest = None
         if not self.domain.whitened:
-            debiased = yield from stages.debias(part, best, first)
-            rest = residual_of(part, debiased)
+            known = self.explained[best].debiased if best in self.explained else None
+            rest = residual_of(part, known or (yield from stages.debias(part, best, first)))
         self.levels = levels(
             part, best.kernels, self.largest, options.lam_first, options.lam_last, self.domain.noise, rest
         )
@@ -139,10 +145,23 @@ class Search:
 
     def _salient_patches(self) -> list[Real]:
         part, options = self.domain.part, self.parameters
-        rng = np.random.default_rng(options.seed)
-        return self.domain.patches or salient_patches(
-            part.data, part.mask, part.convolution.kernel_shape, options.starts, rng
+        seen = part.data, part.mask, part.convolution.kernel_shape
+        self.places = self.domain.places or salient_places(
+            *seen, options.starts, np.random.default_rng(options.seed)
         )
+        return patches_at(*seen, self.places)
+
+    def _explaining(self, number: int) -> Iterate | None:
+        """What another start ended in, if that explains all that this one's patch shows."""
+        if self.penalty.ties is not None or not self.places:
+            return None
+        for known in self.found:
+            if known not in self.explained:
+                noise = self.domain.noise
+                self.explained[known] = Explained(self.domain.part, known, noise, self.penalty.nonnegative)
+            if self.explained[known].at(self.places[number]):
+                return known
+        return None
 
     def _until_known(self, steps: Steps) -> Steps:
         """Stage I from one start; where it comes to what another start ended in, that one's end."""
