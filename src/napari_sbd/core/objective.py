@@ -313,9 +313,10 @@ class Objective:
 
         Only where a pixel counts; of a large image in some tiles only, which is enough for its statistics.
         """
-        seen = np.asarray(self.mask.any(0))
         if self.in_one_piece:
-            return self.convolution.on_frame(self.correlation(kernels))[:, seen]
+            framed = self.convolution.on_frame(self.correlation(kernels))
+            return framed.reshape(len(kernels), -1) if self._whole else framed[:, self.mask.any(0)]
+        seen = np.asarray(self.mask.any(0))
         window = self.convolution.kernel_shape
         lens = OverlapSave(kernels, self.convolution.map_shape)
         tiles = list(lens.map_tiles())

@@ -35,6 +35,7 @@ LEVEL = Schedule(25)
 EXACT = Schedule(8, 1e-3, thorough=False)
 STAYED = 3
 EASY = 0.05  # change of a kernel of unit norm within a level, below which the next one may be farther
+LEAP = 1000  # factors of λ at once: to the last level
 MAPS = Schedule(60, 1e-3)
 POLISH = Schedule(30, 1e-4)
 REFINE = Schedule(20, 1e-4)
@@ -59,17 +60,19 @@ def stage_two(
 ) -> Steps:
     """Lift the kernel of stage I, lower λ level by level with recentring, crop, and polish at the final λ.
 
-    Where a level changes next to nothing, the next ones are farther apart. With `rough` it ends as soon as
-    the field turns out to be dense: there sampling does the rest.
+    Where a level changes next to nothing, the next ones are farther apart; where defects do not crowd, the
+    next is the last, unless that turns out to be too far. With `rough` it ends as soon as the field turns
+    out to be dense: there sampling does the rest.
     """
     window = objective.convolution.kernel_shape
     margin = (window[0] // 2, window[1] // 2)
     lifted = objective.with_window((window[0] + 2 * margin[0], window[1] + 2 * margin[1]))
     kernels, maps = lift(found.kernels, found.maps, margin)
-    stayed, lam, stride = 0, levels.first, 1
+    stayed, lam, stride, leap = 0, levels.first, 1, not levels.dense
+    before, high = (kernels, maps), lam
     while True:
-        before, moved = int(np.count_nonzero(maps != 0)), False
-        if crowded(before, maps) and penalty.ties is None:
+        sites, moved = int(np.count_nonzero(maps != 0)), False
+        if crowded(sites, maps) and penalty.ties is None:
             steps = descend(lifted, kernels, maps, penalty.at(lam), LEVEL)
             here = yield from follow(steps, "stage II", lam, start, found)
             kernels, maps, _ = recentre(here.kernels, here.maps, window)
@@ -80,15 +83,19 @@ def stage_two(
             here = yield from follow(steps, "stage II", lam, start, found)
             turned = np.linalg.norm((here.kernels - kernels).reshape(len(kernels), -1), axis=1).max()
             kernels, maps = lift(here.kernels, here.maps, margin)
-            if stayed < STAYED:
+            # What has stayed until the last level is seen by refinement, if it leaves the window there.
+            if stayed < STAYED and not (stayed and lam <= levels.last):
                 kernels, maps, moved = _recentred_wide(lifted, kernels, maps, window, penalty)
                 stayed = 0 if moved else stayed + 1
             easy = not moved and turned < EASY
+        if stride == LEAP and not easy:
+            (kernels, maps), lam, leap = before, high, False
         if rough and dense(Iterate(kernels, maps, np.inf)):
             return Iterate(*crop(kernels, maps, window), here.objective)
         if lam <= levels.last:
             break
-        stride = 2 * stride if easy else 1
+        before, high = (kernels, maps), lam
+        stride = (LEAP if leap else 2 * stride) if easy else 1
         lam = max(lam * DECAY**stride, levels.last)
     kernels, maps = crop(kernels, maps, window)
     begin = Iterate(kernels, maps, np.inf)
