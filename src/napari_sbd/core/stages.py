@@ -25,7 +25,7 @@ from napari_sbd.core.tied import alternate, tied_kernels
 from napari_sbd.core.tied_moves import recentre_tied, snap_tied
 from napari_sbd.core.untangle import drawn, untangled
 from napari_sbd.core.verdict import residual_of
-from napari_sbd.core.window import crop, lift, recentre
+from napari_sbd.core.window import EQUAL_ENERGY, crop, energy_gained, lift, recentre
 
 Real = NDArray[np.floating]
 
@@ -35,7 +35,7 @@ LEVEL = Schedule(25)
 EXACT = Schedule(8, 1e-3, thorough=False)
 STAYED = 3
 EASY = 0.05  # change of a kernel of unit norm within a level, below which the next one may be farther
-LEAP = 1000  # factors of λ at once: to the last level
+LEAP, FAR = 1000, 0.2  # factors of λ at once, to the last level; change, above which that is too far
 MAPS = Schedule(60, 1e-3)
 POLISH = Schedule(30, 1e-4)
 REFINE = Schedule(20, 1e-4)
@@ -76,7 +76,7 @@ def stage_two(
             steps = descend(lifted, kernels, maps, penalty.at(lam), LEVEL)
             here = yield from follow(steps, "stage II", lam, start, found)
             kernels, maps, _ = recentre(here.kernels, here.maps, window)
-            easy = False
+            turned = np.inf
         else:
             kernels, maps = crop(kernels, maps, window)
             steps = alternate(objective, kernels, maps, penalty.at(lam), EXACT)
@@ -87,15 +87,17 @@ def stage_two(
             if stayed < STAYED and not (stayed and lam <= levels.last):
                 kernels, maps, moved = _recentred_wide(lifted, kernels, maps, window, penalty)
                 stayed = 0 if moved else stayed + 1
-            easy = not moved and turned < EASY
-        if stride == LEAP and not easy:
+        if stride == LEAP and (moved or turned > FAR):
             (kernels, maps), lam, leap = before, high, False
         if rough and dense(Iterate(kernels, maps, np.inf)):
             return Iterate(*crop(kernels, maps, window), here.objective)
         if lam <= levels.last:
             break
         before, high = (kernels, maps), lam
-        stride = (LEAP if leap else 2 * stride) if easy else 1
+        if leap and turned < EASY:
+            stride = LEAP
+        else:
+            stride = 2 * stride if turned < EASY and not moved else 1
         lam = max(lam * DECAY**stride, levels.last)
     kernels, maps = crop(kernels, maps, window)
     begin = Iterate(kernels, maps, np.inf)
@@ -105,11 +107,15 @@ def stage_two(
 def _recentred_wide(
     lifted: Objective, kernels: Real, maps: Real, window: tuple[int, int], penalty: Penalty
 ) -> tuple[Real, Real, bool]:
-    """Kernels seen in the larger window, by one exact step, and moved to the middle."""
+    """Kernels seen in the larger window, by one exact step, and moved to the middle; whether that gained."""
     if penalty.ties is None:
-        return recentre(fit_kernels_on_sphere(lifted, kernels, maps), maps, window)
-    seen = tied_kernels(lifted, Iterate(kernels, maps, np.inf), penalty.ties)
-    return recentre_tied(seen.kernels, seen.maps, window, penalty.ties)
+        seen = fit_kernels_on_sphere(lifted, kernels, maps)
+        kernels, maps, moved = recentre(seen, maps, window)
+    else:
+        tied = tied_kernels(lifted, Iterate(kernels, maps, np.inf), penalty.ties)
+        seen = tied.kernels
+        kernels, maps, moved = recentre_tied(seen, tied.maps, window, penalty.ties)
+    return kernels, maps, moved and energy_gained(seen, kernels, window) > EQUAL_ENERGY
 
 
 def polish(objective: Objective, begin: Iterate, penalty: Penalty, start: int = 0) -> Steps:
