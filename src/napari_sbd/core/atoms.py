@@ -26,10 +26,11 @@ CG_STEPS, CG_TOLERANCE = 50, 1e-4
 SMALLEST_DAMPING = 1e-4  # of the amplitudes
 LONGEST_MOVE = 0.5  # px in one Newton step
 FARTHEST_MOVE = 1.5  # px in all, for an atom that is to stay a defect
-SETTLED, NEARLY_ALL = 3e-3, 0.99  # px, within which steps end once so many atoms move no farther
+SETTLED, NEARLY_ALL = 0.02, 0.99  # px, within which steps end once so many atoms move no farther
 FAR = 0.1  # px, by which so many atoms must have moved for the Hessian to be another
 AT_ONCE = 256  # atoms whose patches are read together: they fit into the cache
 DAMPING = 1e-2  # of the positions, against atoms that overlap almost wholly
+ROUNDING = 1e-12
 # Several judge one and the same iterate.
 _KNOWN: WeakKeyDictionary[Iterate, Atoms] = WeakKeyDictionary()
 
@@ -143,10 +144,12 @@ class Taps:
 
 def _sinc(distance: Real) -> Real:
     inside = np.clip(1 - (distance / (TAPS / 2)) ** 2, 0, None)
-    return np.asarray(np.sinc(distance) * special.i0(KAISER * np.sqrt(inside)) / special.i0(KAISER))
+    weights = np.sinc(distance) * special.i0(KAISER * np.sqrt(inside)) / special.i0(KAISER)
+    # On a pixel the other taps are zero but for rounding, and maps of such atoms are sparse.
+    return np.where(np.abs(weights) > ROUNDING, weights, 0)
 
 
-def fit_atoms(objective: Objective, kernels: Real, atoms: Atoms) -> Atoms:
+def fit_atoms(objective: Objective, kernels: Real, atoms: Atoms, settled: float = SETTLED) -> Atoms:
     """Move atoms and change their amplitudes until they explain the image best, by Gauss-Newton steps.
 
     Each step is a linear least squares in amplitude and displacement of all atoms together: a kernel
@@ -159,6 +162,8 @@ def fit_atoms(objective: Objective, kernels: Real, atoms: Atoms) -> Atoms:
     kernels : array (types, slices, k1, k2)
     atoms : Atoms
         Where to begin, within about a pixel.
+    settled : float
+        Steps in px, up to which the next is not taken: it would be a seventh as long.
     """
     if not len(atoms.centres):
         return atoms
@@ -178,7 +183,7 @@ def fit_atoms(objective: Objective, kernels: Real, atoms: Atoms) -> Atoms:
         moves = np.clip(step[1:] / size, -LONGEST_MOVE, LONGEST_MOVE)
         here = Atoms(atoms.centres + moves.T, atoms.amplitudes + step[0], atoms.kinds)
         moved = np.quantile(np.abs(moves).max(0), NEARLY_ALL, method="higher")
-        if moved < SETTLED:
+        if moved < settled:
             return here
         if moved > FAR:
             hessian = _hessian(objective, basis, here)
@@ -240,8 +245,8 @@ def _read(around: Real, basis: Real, taps: Taps) -> Real:
     for number, image in enumerate(around):
         views = sliding_window_view(image, (k1 + TAPS - 1, k2 + TAPS - 1))
         patches = views[corner[:, 0], corner[:, 1]]
-        rows = sum(down[:, tap] * patches[:, tap : tap + k1] for tap in range(TAPS))
-        read = sum(right[:, tap] * rows[:, :, tap : tap + k2] for tap in range(TAPS))
+        rows = sum(down[:, tap] * patches[:, tap : tap + k1] for tap in range(TAPS) if down[:, tap].any())
+        read = sum(right[:, tap] * rows[:, :, tap : tap + k2] for tap in range(TAPS) if right[:, tap].any())
         total += basis[:, number].reshape(len(basis), -1) @ read.reshape(len(corner), -1).T
     return total
 

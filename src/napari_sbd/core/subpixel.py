@@ -21,6 +21,7 @@ BY_CHANCE = 3.0  # n of the probability exp(-n), above which it is taken for cha
 HEAVIEST = 1.3  # weight over the median's, for what may be several defects
 SMALLEST = 0.03  # px
 TURNS = 2
+ROUGH = 0.1  # px: steps of single defects, after which the offset they share is known
 
 
 def common_offset(centres: Real, amplitudes: Real) -> Real:
@@ -50,7 +51,7 @@ def snap(objective: Objective, found: Iterate) -> Iterate:
     A kernel between two pixels is as good an answer as one on a pixel, but defects that sit on pixels are
     then split over neighbours.
     """
-    fitted = fit_atoms(objective, found.kernels, atoms_of(found))
+    fitted = fit_atoms(objective, found.kernels, atoms_of(found), ROUGH)
     return _on_the_grid(found, found.kernels, fitted, only_moved=True)
 
 

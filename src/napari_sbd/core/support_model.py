@@ -94,7 +94,7 @@ class SupportModel:
         """Entries of correlation tables (types, types, lags) for all pairs of sites."""
         kinds, pairs = self.sites.kinds, self.pairs
         pick = kinds[pairs.first] * self.types + kinds[pairs.second]
-        if offsets is None:
+        if offsets is None or not offsets.any():
             return np.asarray(table.ravel()[pick * self._lags + pairs.lag])
         places = np.array(np.divmod(pairs.lag, table.shape[-1]), float)
         places += (offsets[pairs.first] - offsets[pairs.second]).T
