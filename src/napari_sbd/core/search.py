@@ -157,8 +157,9 @@ class Search:
             return None
         for known in self.found:
             if known not in self.explained:
-                noise = self.domain.noise
-                self.explained[known] = Explained(self.domain.part, known, noise, self.penalty.nonnegative)
+                self.explained[known] = Explained(
+                    self.domain.part, known, self._first_penalty, self.domain.noise
+                )
             if self.explained[known].at(self.places[number]):
                 return known
         return None
