@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,7 @@ DEBIAS = Schedule(60, 1e-4)
 REWEIGHT = 0.1  # ε of the weights over the largest activation
 WORTH = 0.8  # ratio of penalties nearer to 1 than which another round is not worth it
 SMALLEST_SHARE = 0.02  # of an atom's energy inside the frame, below which it cannot be known
+_ASKED: WeakKeyDictionary[Iterate, tuple[Objective, Levels, float]] = WeakKeyDictionary()
 
 
 def stage_one(objective: Objective, patch: Real, penalty: Penalty, start: int) -> Steps:
@@ -242,5 +244,9 @@ def debias(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
 
 
 def residual_level(objective: Objective, found: Iterate, levels: Levels) -> float:
-    """Penalty that the residual of an iterate asks for, see `penalty_from_residual`."""
-    return penalty_from_residual(residual_of(objective, found), objective, found.kernels, levels)
+    """Penalty that the residual of an iterate asks for (`penalty_from_residual`); kept with the iterate."""
+    known = _ASKED.get(found)
+    if known is None or known[:2] != (objective, levels):
+        wanted = penalty_from_residual(residual_of(objective, found), objective, found.kernels, levels)
+        known = _ASKED[found] = objective, levels, wanted
+    return known[2]

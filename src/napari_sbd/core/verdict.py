@@ -15,7 +15,7 @@ from napari_sbd.core.kernel_size import support
 from napari_sbd.core.noise import grain, median, robust_std, sampled, whiteness
 from napari_sbd.core.objective import Objective, misfit
 from napari_sbd.core.sparsity import matched_noise
-from napari_sbd.core.start import coarse_energy, salience
+from napari_sbd.core.start import coarse_energy
 from napari_sbd.core.tiles import in_one_piece
 
 Real = NDArray[np.floating]
@@ -34,6 +34,7 @@ OUTSTANDING = 7.0  # deviations of the local energy of a residual that noise doe
 
 # What one iterate leaves of one image is judged more than once; it goes with the iterate.
 _LEFT: WeakKeyDictionary[Iterate, tuple[Objective, Real]] = WeakKeyDictionary()
+_NOISE: WeakKeyDictionary[Iterate, tuple[Objective, bool]] = WeakKeyDictionary()
 
 
 def residual_of(objective: Objective, found: Iterate) -> Real:
@@ -189,20 +190,27 @@ def looks_like_noise(residual: Real, mask: NDArray[np.bool_], window: tuple[int,
     return len(set(map(tuple, places // apart))) < FEWEST_DEFECTS
 
 
+def leaves_noise(objective: Objective, found: Iterate) -> bool:
+    """Whether what an iterate leaves of an image looks like noise; kept with the iterate."""
+    known = _NOISE.get(found)
+    if known is None or known[0] is not objective:
+        rest, window = residual_of(objective, found), objective.convolution.kernel_shape
+        known = _NOISE[found] = objective, looks_like_noise(rest, objective.mask, window)
+    return known[1]
+
+
 def _energies(
     residual: Real, mask: NDArray[np.bool_], window: tuple[int, int]
 ) -> tuple[Real, NDArray[np.bool_], int]:
     """Energy of windows, which of them lie inside the mask, and how far apart they have nothing in common.
 
-    Of a large image not around every pixel; of others the distance is given as 0.
+    Not around every pixel. Of an image in one piece the distance is given as 0.
     """
-    if in_one_piece(len(residual), (residual.shape[1], residual.shape[2])):
-        energy, seen, step = salience(residual, mask, window), mask.all(0), 1
-    else:
-        energy, step = coarse_energy(residual, mask, window)
-        rows, cols = energy.shape
-        blocks = mask[:, : rows * step, : cols * step].reshape(len(mask), rows, step, cols, step)
-        seen = blocks.all((0, 2, 4))
+    energy, step = coarse_energy(residual, mask, window)
+    rows, cols = energy.shape
+    blocks = mask[:, : rows * step, : cols * step].reshape(len(mask), rows, step, cols, step)
+    seen = blocks.all((0, 2, 4))
     size = [max(1, k // step) for k in window]
     whole = ndimage.uniform_filter(seen.astype(float), size=size, mode="constant") > 0.99
-    return energy, whole, 0 if step == 1 else max(size)
+    small = in_one_piece(len(residual), (residual.shape[1], residual.shape[2]))
+    return energy, whole, 0 if small else max(size)
