@@ -14,6 +14,7 @@ from napari_sbd.core.convolution import Complex, Convolution
 from napari_sbd.core.noise import ENOUGH
 from napari_sbd.core.penalty import huber, prox_huber
 from napari_sbd.core.sites import Field, Sites
+from napari_sbd.core.support_model import DENSE, SupportModel
 from napari_sbd.core.tiles import Active, OverlapSave, Tile, cut, in_one_piece, painted
 
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ class Objective:
         self.convolution = Convolution((data.shape[1], data.shape[2]), kernel_shape)
         self.in_one_piece = in_one_piece(len(data), self.convolution.map_shape)
         self._known: dict[bytes, Real] = {}
+        self._model: SupportModel | None = None
+        self._other: Objective | None = None
 
     @cached_property
     def _weight(self) -> Real:
@@ -104,11 +107,23 @@ class Objective:
         """The same data laid out for atoms."""
         return Field(self.data, self.mask, self.convolution.kernel_shape)
 
+    def model_of(self, sites: Sites, types: int) -> SupportModel:
+        """The objective seen from sites; of few ones the last model is kept, for many ask for the same."""
+        if self._model is not None and self._model.types == types and self._model.sites.same_as(sites):
+            return self._model
+        model = SupportModel(self.field, sites, types)
+        self._model = model if len(sites) <= DENSE else None
+        return model
+
     def with_window(self, kernel_shape: tuple[int, int]) -> Objective:
-        """The same data seen with kernels of another window."""
+        """The same data seen with kernels of another window; of small images the last one is kept."""
         if kernel_shape == self.convolution.kernel_shape:
             return self
-        return Objective(self.data, self.mask, kernel_shape)
+        other = self._other
+        if other is None or other.convolution.kernel_shape != kernel_shape:
+            other = Objective(self.data, self.mask, kernel_shape)
+            self._other = other if self.in_one_piece else None
+        return other
 
     def replaced(self, data: Real) -> Objective:
         """Other data of the same shape, seen with the same mask and window."""

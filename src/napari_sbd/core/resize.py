@@ -88,4 +88,4 @@ def _seen_wide(
     margin = (margins[0], margins[1])
     wide = objective.with_window((window[0] + 2 * margin[0], window[1] + 2 * margin[1]))
     kernels, maps = lift(found.kernels, found.maps, margin)
-    return wide, fit_kernels(wide, maps) if ties is None else fit_tied(wide, maps, ties, kernels)
+    return wide, fit_kernels(wide, maps, kernels) if ties is None else fit_tied(wide, maps, ties, kernels)

@@ -112,9 +112,11 @@ class Search:
         """Stage II of the starts that are kept; with `rough` it ends once the field turns out to be dense."""
         assert self.levels is not None
         part = self.domain.part
+        refined = bool(self.parameters.refinements) and not self.domain.whitened and self.penalty.ties is None
+        alone = refined and len(self._order) == 1
         for number in self._order:
             begin, penalty = one_of_alike(self.found[number], self.penalty)
-            one = yield from stages.stage_two(part, begin, self.levels, penalty, number, rough)
+            one = yield from stages.stage_two(part, begin, self.levels, penalty, number, rough, alone)
             one, penalty = one_of_alike(one, penalty)
             penalty = replace(penalty, ties=finer_line(part, one, penalty.at(self.levels.last)))
             self.polished.append(one)

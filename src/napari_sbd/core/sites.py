@@ -58,9 +58,19 @@ class Sites:
         inside &= (self.cols >= tile.cols.start) & (self.cols < tile.cols.stop)
         return np.asarray(inside)
 
-    def chosen(self, which: NDArray[np.bool_]) -> Sites:
-        """Those where `which` is true."""
+    def chosen(self, which: NDArray[np.bool_] | Index) -> Sites:
+        """Those where `which` is true, or with these numbers."""
         return Sites(self.kinds[which], self.rows[which], self.cols[which])
+
+    def same_as(self, other: Sites) -> bool:
+        """Whether these are the same places in the same order."""
+        pairs = (self.rows, other.rows), (self.cols, other.cols), (self.kinds, other.kinds)
+        return all(np.array_equal(own, its) for own, its in pairs)
+
+    @property
+    def order(self) -> Index:
+        """Their order on the maps, in which `of` gives them."""
+        return np.lexsort((self.cols, self.rows, self.kinds))
 
     def joined(self, other: Sites) -> Sites:
         """These and the others behind them."""

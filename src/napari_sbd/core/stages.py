@@ -40,7 +40,7 @@ LEAP, FAR = 1000, 0.2  # factors of λ at once, to the last level; change, above
 MAPS = Schedule(60, 1e-3)
 POLISH = Schedule(30, 1e-4)
 REFINE = Schedule(20, 1e-4)
-STILL = 1e-5  # change of a kernel of unit norm in a round of reweighting, below which no other follows
+STILL = 1e-4  # change of a kernel of unit norm in a round of reweighting, below which no other follows
 WIDE_MAPS, WIDE = Schedule(12, 1e-2), Schedule(8, 1e-3)
 DEBIAS = Schedule(60, 1e-4)
 REWEIGHT = 0.1  # ε of the weights over the largest activation
@@ -58,13 +58,19 @@ def stage_one(objective: Objective, patch: Real, penalty: Penalty, start: int) -
 
 
 def stage_two(
-    objective: Objective, found: Iterate, levels: Levels, penalty: Penalty, start: int, rough: bool = False
+    objective: Objective,
+    found: Iterate,
+    levels: Levels,
+    penalty: Penalty,
+    start: int,
+    rough: bool = False,
+    alone: bool = False,
 ) -> Steps:
     """Lift the kernel of stage I, lower λ level by level with recentring, crop, and polish at the final λ.
 
     Where a level changes next to nothing, the next ones are farther apart; where defects do not crowd, the
     next is the last, unless that turns out to be too far. With `rough` it ends as soon as the field turns
-    out to be dense: there sampling does the rest.
+    out to be dense: there sampling does the rest. What is `alone` need not be polished to be compared.
     """
     window = objective.convolution.kernel_shape
     margin = (window[0] // 2, window[1] // 2)
@@ -81,7 +87,7 @@ def stage_two(
             turned = np.inf
         else:
             kernels, maps = crop(kernels, maps, window)
-            steps = alternate(objective, kernels, maps, penalty.at(lam), EXACT)
+            steps = alternate(objective, kernels, maps, penalty.at(lam), EXACT, screened=lam == levels.first)
             here = yield from follow(steps, "stage II", lam, start, found)
             turned = np.linalg.norm((here.kernels - kernels).reshape(len(kernels), -1), axis=1).max()
             kernels, maps = lift(here.kernels, here.maps, margin)
@@ -102,6 +108,8 @@ def stage_two(
             stride = 2 * stride if turned < EASY and not moved else 1
         lam = max(lam * DECAY**stride, levels.last)
     kernels, maps = crop(kernels, maps, window)
+    if alone:
+        return Iterate(kernels, maps, here.objective)
     begin = Iterate(kernels, maps, np.inf)
     return (yield from polish(objective, begin, penalty.at(levels.last), start))
 
