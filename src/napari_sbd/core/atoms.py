@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from scipy import linalg, special
 from scipy.sparse.linalg import LinearOperator, cg
 
+from napari_sbd.core.atom_gram import gram_with_slopes
 from napari_sbd.core.defects import WEAKEST, Peaks, find_peaks, typical_amplitude
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.objective import Objective, misfit
 from napari_sbd.core.sites import Sites
-from napari_sbd.core.support_model import Gram, SupportModel
+from napari_sbd.core.support_model import Gram
 
 Real = NDArray[np.floating]
 
@@ -26,7 +27,7 @@ CG_STEPS, CG_TOLERANCE = 50, 1e-4
 SMALLEST_DAMPING = 1e-4  # of the amplitudes
 LONGEST_MOVE = 0.5  # px in one Newton step
 FARTHEST_MOVE = 1.5  # px in all, for an atom that is to stay a defect
-SETTLED, NEARLY_ALL = 0.02, 0.99  # px, within which steps end once so many atoms move no farther
+SETTLED, NEARLY_ALL = 0.02, 0.95  # px, within which steps end once so many atoms move no farther
 FAR = 0.1  # px, by which so many atoms must have moved for the Hessian to be another
 AT_ONCE = 256  # atoms whose patches are read together: they fit into the cache
 DAMPING = 1e-2  # of the positions, against atoms that overlap almost wholly
@@ -192,16 +193,15 @@ def fit_atoms(objective: Objective, kernels: Real, atoms: Atoms, settled: float 
 
 def _hessian(objective: Objective, basis: Real, atoms: Atoms) -> tuple[Gram, Real]:
     """Gram matrix of atoms between pixels and of their slopes, but for what the mask hides; its diagonal."""
-    types, number = len(basis) // 3, len(atoms.kinds)
+    types = len(basis) // 3
     rows, cols = (
         np.clip(np.rint(atoms.centres[:, axis]).astype(int), 0, objective.convolution.map_shape[axis] - 1)
         for axis in range(2)
     )
-    part = np.repeat(np.arange(3), number) * types
-    sites = Sites(part + np.tile(atoms.kinds, 3), np.tile(rows, 3), np.tile(cols, 3))
-    offsets = np.tile(atoms.centres - np.column_stack([rows, cols]), (3, 1))
-    gram = SupportModel(objective.field, sites, 3 * types).gram(basis, offsets)
-    return gram, np.sum(np.square(basis, dtype=float), axis=(1, 2, 3))[sites.kinds]
+    model = objective.model_of(Sites(atoms.kinds, rows, cols), types)
+    gram = gram_with_slopes(model, basis, atoms.centres - np.column_stack([rows, cols]))
+    energies = np.sum(np.square(basis, dtype=float), axis=(1, 2, 3)).reshape(3, types)
+    return gram, energies[:, atoms.kinds].ravel()
 
 
 def _newton_step(hessian: tuple[Gram, Real], number: int, slope: Real, damping: float) -> Real:

@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, ndimage, sparse
+from scipy import fft, sparse
 
 from napari_sbd.core.pairs import overlapping
 from napari_sbd.core.sites import Field, Patches, Sites
@@ -64,25 +64,26 @@ class SupportModel:
                 reach[some] += own if self.types == 1 else np.where(self.sites.kinds[some] == kind, own, 0)
         return reach
 
-    def gram(self, kernels: Real, offsets: Real | None = None) -> Gram:
-        """Inner products of the sites' atoms as far as they are seen, less their means.
-
-        With `offsets` (sites, 2) in pixels the atoms lie that far off their sites; what of them is hidden is
-        taken from the sites.
-        """
-        kinds, hidden = self.sites.kinds, self.hidden
-        values = self._products(correlations(kernels), offsets)
+    def gram(self, kernels: Real) -> Gram:
+        """Inner products of the sites' atoms as far as they are seen, less their means."""
+        kinds, hidden, pairs = self.sites.kinds, self.hidden, self.pairs
+        table = correlations(kernels).ravel()
+        if self.types == 1:
+            values = table[pairs.lag]
+        else:
+            pick = kinds[pairs.first] * self.types + kinds[pairs.second]
+            values = table[pick * self._lags + pairs.lag]
         unseen = hidden.atoms(kernels, kinds)
-        means = self._sums(kernels)
+        means = self.sums(kernels)
         shape = (len(self.sites),) * 2
         if len(self.sites) <= DENSE:
             full = np.zeros(shape, kernels.dtype)
-            full[self.pairs.first, self.pairs.second] = values
+            full[pairs.first, pairs.second] = values
             full[np.ix_(hidden.numbers, hidden.numbers)] -= (unseen @ unseen.T.tocsr()).toarray()
             full -= means @ means.T
             return Gram(full, None)
-        bounds = np.searchsorted(self.pairs.first, np.arange(len(self.sites) + 1))
-        thin = sparse.csr_matrix((values, self.pairs.second, bounds), shape=shape)
+        bounds = np.searchsorted(pairs.first, np.arange(len(self.sites) + 1))
+        thin = sparse.csr_matrix((values, pairs.second, bounds), shape=shape)
         place = sparse.csr_matrix(
             (np.ones(len(hidden.numbers), kernels.dtype), (hidden.numbers, np.arange(len(hidden.numbers)))),
             shape=(len(self.sites), len(hidden.numbers)),
@@ -90,22 +91,7 @@ class SupportModel:
         covered = place @ unseen
         return Gram((thin - covered @ covered.T.tocsr()).tocsr(), means)
 
-    def _products(self, table: Real, offsets: Real | None) -> Real:
-        """Entries of correlation tables (types, types, lags) for all pairs of sites."""
-        kinds, pairs = self.sites.kinds, self.pairs
-        pick = kinds[pairs.first] * self.types + kinds[pairs.second]
-        if offsets is None or not offsets.any():
-            return np.asarray(table.ravel()[pick * self._lags + pairs.lag])
-        places = np.array(np.divmod(pairs.lag, table.shape[-1]), float)
-        places += (offsets[pairs.first] - offsets[pairs.second]).T
-        values = np.empty(len(pick), table.dtype)
-        flat = table.reshape(-1, *table.shape[-2:])
-        for number in np.unique(pick):
-            here = pick == number
-            values[here] = ndimage.map_coordinates(flat[number], places[:, here], order=3)
-        return values
-
-    def _sums(self, kernels: Real) -> Real:
+    def sums(self, kernels: Real) -> Real:
         """Sum of each site's seen atom over the root of the number of pixels that count, (sites, slices)."""
         sums = self.field.seen_sums(kernels, self.sites, self.hidden)
         return np.asarray((sums / np.sqrt(self.field.count)).astype(kernels.dtype))
