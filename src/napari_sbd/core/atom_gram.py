@@ -38,17 +38,17 @@ def gram_with_slopes(model: SupportModel, basis: Real, offsets: Real) -> Gram:
     where = (np.arange(PARTS)[:, None] * number + hidden.numbers).ravel()
     lost = unseen @ unseen.T.tocsr()
     if PARTS * number <= DENSE:
-        full = sparse.block_array(blocks).toarray()
+        full = sparse.bmat(blocks).toarray()
         full[np.ix_(where, where)] -= lost.toarray()
         full -= means @ means.T
         return Gram(full, None)
     lost = lost.tocoo()
     there = (where[lost.row], where[lost.col])
     shape = (PARTS * number,) * 2
-    return Gram((sparse.block_array(blocks) - sparse.csr_array((lost.data, there), shape)).tocsr(), means)
+    return Gram((sparse.bmat(blocks) - sparse.csr_matrix((lost.data, there), shape)).tocsr(), means)
 
 
-def _blocks(model: SupportModel, basis: Real, offsets: Real) -> list[list[sparse.csr_array]]:
+def _blocks(model: SupportModel, basis: Real, offsets: Real) -> list[list[sparse.csr_matrix]]:
     """Inner products of whole atoms, by parts; those of part i with j are those of j with i turned over."""
     types, pairs = model.types, model.pairs
     tables = correlations(basis)
@@ -59,13 +59,13 @@ def _blocks(model: SupportModel, basis: Real, offsets: Real) -> list[list[sparse
     tables = tables.reshape(PARTS, types, PARTS, types, *tables.shape[2:])
     pick = model.sites.kinds[pairs.first] * types + model.sites.kinds[pairs.second]
     between = bool(offsets.any())
-    rows: list[list[sparse.csr_array]] = [[] for _ in range(PARTS)]
+    rows: list[list[sparse.csr_matrix]] = [[] for _ in range(PARTS)]
     for i in range(PARTS):
-        rows[i] += [rows[j][i].T for j in range(i)]
+        rows[i] += [rows[j][i].T.tocsr() for j in range(i)]
         for j in range(i, PARTS):
             own = tables[i, :, j].reshape(-1, *tables.shape[-2:])
             values = _read(own, pick, places) if between else own.reshape(-1)[pick * own[0].size + pairs.lag]
-            rows[i].append(sparse.csr_array((values, pairs.second, bounds), shape=shape))
+            rows[i].append(sparse.csr_matrix((values, pairs.second, bounds), shape=shape))
     return rows
 
 

@@ -11,13 +11,12 @@ from napari_sbd.core import stages
 from napari_sbd.core.atoms import refined_peaks
 from napari_sbd.core.defects import WEAKEST, Peaks
 from napari_sbd.core.descent import Iterate
-from napari_sbd.core.noise import white_noise
-from napari_sbd.core.objective import Objective, Penalty, misfit
+from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.progress import Progress
 from napari_sbd.core.single import Single
 from napari_sbd.core.sites import Sites
 from napari_sbd.core.steps import Snapshot, shown_as
-from napari_sbd.core.verdict import FEWEST_DEFECTS, leaves_noise, residual_of, strong_peaks, worth
+from napari_sbd.core.verdict import FEWEST_DEFECTS, all_explained, strong_peaks, worth
 
 TELLING = 1.02  # ratio of what stage I explains with both signs and with one, above which both are tried
 LEAST_SHARE = 0.5  # of an atom's energy inside the frame, that is taken for its share
@@ -38,7 +37,7 @@ def both_signs(first: Single, best: Iterate, progress: Progress) -> Verdict:
     objective, free = first.raw, replace(first.penalty, nonnegative=False)
     if _asked_for(objective, best):
         signed = yield from _from_here(first, best, free)
-    elif _all_explained(objective, best):
+    elif all_explained(objective, best, TELLING - 1):
         return best, first.penalty
     else:
         gain = yield from shown_as(best, first.search.gain_of_signs())
@@ -73,15 +72,6 @@ def _anew(first: Single, free: Penalty, progress: Progress) -> Verdict:
     progress.extend(single.plan())
     signed = yield from single.steps(progress)
     return signed, single.penalty
-
-
-def _all_explained(objective: Objective, best: Iterate) -> bool:
-    """Whether noise is all that is left, and what is above it less than a telling share of the explained."""
-    rest = residual_of(objective, best)
-    left = misfit(rest)
-    noise = 0.5 * int(objective.mask.sum()) * white_noise(rest, objective.mask) ** 2
-    telling = (TELLING - 1) * (objective.field.energy - left)
-    return left - noise < telling and leaves_noise(objective, best)
 
 
 def _asked_for(objective: Objective, best: Iterate) -> bool:

@@ -25,7 +25,7 @@ from napari_sbd.core.subpixel import snap
 from napari_sbd.core.tied import alternate, tied_kernels
 from napari_sbd.core.tied_moves import recentre_tied, snap_tied
 from napari_sbd.core.untangle import drawn, untangled
-from napari_sbd.core.verdict import residual_of
+from napari_sbd.core.verdict import all_explained, residual_of
 from napari_sbd.core.window import EQUAL_ENERGY, crop, energy_gained, lift, recentre
 
 Real = NDArray[np.floating]
@@ -44,6 +44,7 @@ STILL = 1e-4  # change of a kernel of unit norm in a round of reweighting, below
 WIDE_MAPS, WIDE = Schedule(12, 1e-2), Schedule(8, 1e-3)
 DEBIAS = Schedule(60, 1e-4)
 REWEIGHT = 0.1  # ε of the weights over the largest activation
+BLURRED = 2e-4  # of what kernels explain, that is left where defects on wrong pixels blur them
 WORTH = 0.8  # ratio of penalties nearer to 1 than which another round is not worth it
 SMALLEST_SHARE = 0.02  # of an atom's energy inside the frame, below which it cannot be known
 _ASKED: WeakKeyDictionary[Iterate, tuple[Objective, Levels, float]] = WeakKeyDictionary()
@@ -173,9 +174,12 @@ def widen(objective: Objective, begin: Iterate, levels: Levels, penalty: Penalty
 
 
 def untangle(objective: Objective, best: Iterate, levels: Levels, penalty: Penalty) -> Steps:
-    """Close defects are told apart and rearranged, at the penalty that what is left asks for."""
+    """Close defects are told apart and rearranged, at the penalty that what is left asks for.
+
+    Where next to nothing is left there are no defects on wrong pixels, and no kernel is blurred.
+    """
     lam = levels.last
-    if not tangled(best):
+    if not tangled(best) or all_explained(objective, best, BLURRED):
         return best
     if not levels.fixed:
         wanted = residual_level(objective, best, levels)

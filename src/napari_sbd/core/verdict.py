@@ -12,7 +12,7 @@ from scipy import fft, ndimage, spatial
 from napari_sbd.core.defects import WEAKEST, Peaks, typical_amplitude
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_size import support
-from napari_sbd.core.noise import grain, median, robust_std, sampled, whiteness
+from napari_sbd.core.noise import grain, median, robust_std, sampled, white_noise, whiteness
 from napari_sbd.core.objective import Objective, misfit
 from napari_sbd.core.sparsity import matched_noise
 from napari_sbd.core.start import coarse_energy
@@ -28,6 +28,7 @@ SAME_PLACE = 1.5  # px
 BRAGG_PEAKS = 6  # pairs of them that are looked at
 FEWEST_IN_A_LATTICE = 16
 PERIODIC = 0.85  # share of the power in them, above which a lattice was found
+UNSURE = 0.01  # of a residual's energy, up to which noise may be mistaken
 WHITE = 1.1  # deviation over that of the pixel noise, up to which a residual may be noise
 OUTSTANDING = 7.0  # deviations of the local energy of a residual that noise does not reach
 
@@ -197,6 +198,18 @@ def leaves_noise(objective: Objective, found: Iterate) -> bool:
         rest, window = residual_of(objective, found), objective.convolution.kernel_shape
         known = _NOISE[found] = objective, looks_like_noise(rest, objective.mask, window)
     return known[1]
+
+
+def all_explained(objective: Objective, found: Iterate, share: float) -> bool:
+    """Whether only noise is left, and what may be above it is less than a share of what is explained.
+
+    That tells in images with little noise only: noise is known to a hundredth of its energy.
+    """
+    rest = residual_of(objective, found)
+    left = misfit(rest)
+    noise = 0.5 * int(objective.mask.sum()) * white_noise(rest, objective.mask) ** 2
+    above = left - noise + UNSURE * noise
+    return above < share * (objective.field.energy - left) and leaves_noise(objective, found)
 
 
 def _energies(
