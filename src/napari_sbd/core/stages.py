@@ -38,7 +38,7 @@ STAYED = 3
 EASY = 0.05  # change of a kernel of unit norm within a level, below which the next one may be farther
 LEAP, FAR = 1000, 0.2  # factors of λ at once, to the last level; change, above which that is too far
 MAPS = Schedule(60, 1e-3)
-POLISH = Schedule(30, 1e-4)
+POLISH, ROUGH = Schedule(30, 1e-4), Schedule(30, 1e-3)
 REFINE = Schedule(20, 1e-4)
 STILL = 1e-4  # change of a kernel of unit norm in a round of reweighting, below which no other follows
 WIDE_MAPS, WIDE = Schedule(12, 1e-2), Schedule(8, 1e-3)
@@ -129,13 +129,15 @@ def _recentred_wide(
     return kernels, maps, moved and energy_gained(seen, kernels, window) > EQUAL_ENERGY
 
 
-def polish(objective: Objective, begin: Iterate, penalty: Penalty, start: int = 0) -> Steps:
+def polish(
+    objective: Objective, begin: Iterate, penalty: Penalty, start: int = 0, schedule: Schedule = POLISH
+) -> Steps:
     """Descend on maps and kernels; where defects crowd, the maps are solved for these kernels first."""
     solved = begin
     if crowded(int(np.count_nonzero(begin.maps != 0)), begin.maps):
         steps = fit_maps(objective, begin.kernels, begin.maps, penalty, MAPS)
         solved = yield from follow(steps, "polish", penalty.lam, start, begin)
-    steps = alternate(objective, solved.kernels, solved.maps, penalty, POLISH)
+    steps = alternate(objective, solved.kernels, solved.maps, penalty, schedule)
     return (yield from follow(steps, "polish", penalty.lam, start, solved))
 
 
@@ -158,6 +160,11 @@ def refine(objective: Objective, best: Iterate, levels: Levels, penalty: Penalty
         if not WORTH < wanted / lam < 1 / WORTH:
             best = yield from _rounds(objective, best, penalty.at(wanted), rounds, placed=True)
     return best
+
+
+def refine_once(objective: Objective, best: Iterate, levels: Levels, penalty: Penalty) -> Steps:
+    """One round, kernels on window and pixels: for a whitened image, of which the given one is refined."""
+    return (yield from _rounds(objective, best, penalty.at(levels.last), 1))
 
 
 def widen(objective: Objective, begin: Iterate, levels: Levels, penalty: Penalty, rounds: int) -> Steps:
