@@ -224,6 +224,9 @@ class Search:
         if not self.found:
             return 0
         chosen = self.best_polished() if self.polished else min(self.found, key=lambda it: it.objective)
-        # Each start counts in the orientation in which it agrees best.
-        begun = [it.kernels[0] for it in self.found]
-        return sum(max(starts_agreeing([kernel], one) for one in chosen.kernels) for kernel in begun)
+        # Each start counts in the orientation in which it agrees best; many have one and the same end.
+        ends = {id(it): it.kernels[0] for it in self.found}
+        agrees = {
+            key: max(starts_agreeing([kernel], one) for one in chosen.kernels) for key, kernel in ends.items()
+        }
+        return sum(agrees[id(it)] for it in self.found)

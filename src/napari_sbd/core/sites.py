@@ -17,6 +17,7 @@ Real = NDArray[np.floating]
 Index = NDArray[np.intp]
 
 HELD = 2**24  # numbers in patches, up to which they are kept
+FEW = 2**22  # products of hidden pixels, up to which they need no sparse matrix
 
 
 @dataclass(frozen=True)
@@ -265,6 +266,16 @@ class Hidden:
         if len(kernels) == 1:
             return self.places
         return np.asarray(kinds[self.numbers][self.at] * kernels[0].size + self.places)
+
+    def products(self, kernels: Real, kinds: Index) -> Real:
+        """Inner products (numbers, numbers) of what of each atom is hidden."""
+        number = len(self.numbers)
+        if number * number * self.size > FEW:
+            atoms = self.atoms(kernels, kinds)
+            return np.asarray((atoms @ atoms.T.tocsr()).toarray())
+        painted = np.zeros((number, self.size), kernels.dtype)
+        painted[self.at, self.pixels] = kernels.take(self.labels(kinds, kernels))
+        return painted @ painted.T
 
     def atoms(self, kernels: Real, kinds: Index) -> sparse.csr_matrix:
         """Matrix (numbers, pixels) of what of each atom is hidden."""

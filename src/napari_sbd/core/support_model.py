@@ -67,19 +67,18 @@ class SupportModel:
     def gram(self, kernels: Real) -> Gram:
         """Inner products of the sites' atoms as far as they are seen, less their means."""
         kinds, hidden, pairs = self.sites.kinds, self.hidden, self.pairs
-        table = correlations(kernels).ravel()
         if self.types == 1:
-            values = table[pairs.lag]
+            power = np.square(np.abs(fft.rfft2(kernels[0], self._size))).sum(0)
+            values = fft.irfft2(power, self._size).take(self.circular_lags)
         else:
             pick = kinds[pairs.first] * self.types + kinds[pairs.second]
-            values = table[pick * self._lags + pairs.lag]
-        unseen = hidden.atoms(kernels, kinds)
+            values = correlations(kernels).take(pick * self._lags + pairs.lag)
         means = self.sums(kernels)
         shape = (len(self.sites),) * 2
         if len(self.sites) <= DENSE:
             full = np.zeros(shape, kernels.dtype)
             full[pairs.first, pairs.second] = values
-            full[np.ix_(hidden.numbers, hidden.numbers)] -= (unseen @ unseen.T.tocsr()).toarray()
+            full[np.ix_(hidden.numbers, hidden.numbers)] -= hidden.products(kernels, kinds)
             full -= means @ means.T
             return Gram(full, None)
         bounds = np.searchsorted(pairs.first, np.arange(len(self.sites) + 1))
@@ -88,7 +87,7 @@ class SupportModel:
             (np.ones(len(hidden.numbers), kernels.dtype), (hidden.numbers, np.arange(len(hidden.numbers)))),
             shape=(len(self.sites), len(hidden.numbers)),
         )
-        covered = place @ unseen
+        covered = place @ hidden.atoms(kernels, kinds)
         return Gram((thin - covered @ covered.T.tocsr()).tocsr(), means)
 
     def sums(self, kernels: Real) -> Real:
@@ -157,8 +156,12 @@ class KernelQuadratic:
     def product(self, kernels: Real) -> Real:
         """G A."""
         model, (k1, k2) = self.model, self.model.field.window
-        spectra = np.einsum("kluv,lsuv->ksuv", self._spectra, fft.rfft2(kernels, model._size))
-        image = fft.irfft2(spectra, model._size)[..., :k1, :k2]
+        spectra = fft.rfft2(kernels, model._size)
+        if model.types == 1:
+            spectra *= self._spectra[0]
+        else:
+            spectra = np.einsum("kluv,lsuv->ksuv", self._spectra, spectra)
+        image = fft.irfft2(spectra, model._size, overwrite_x=True)[..., :k1, :k2]
         return image - self._unseen(kernels) - self._of_means(kernels)
 
     def _unseen(self, kernels: Real) -> Real:
