@@ -127,8 +127,6 @@ class Single:
             best = yield from self._embedded(best, found, domain)
         if crowd:
             best = yield from stages.refine(domain.whole, best, found, penalty, rounds)
-        elif rounds and domain.whitened:
-            best = yield from stages.refine_once(domain.whole, best, found, penalty)
         raw, self._in_domain = domain.to_raw(best, self.penalty.ties), False
         if self.automatic:
             seen, raw = resized(seen, raw, self.penalty.ties, self.most)

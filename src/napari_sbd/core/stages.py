@@ -162,11 +162,6 @@ def refine(objective: Objective, best: Iterate, levels: Levels, penalty: Penalty
     return best
 
 
-def refine_once(objective: Objective, best: Iterate, levels: Levels, penalty: Penalty) -> Steps:
-    """One round, kernels on window and pixels: for a whitened image, of which the given one is refined."""
-    return (yield from _rounds(objective, best, penalty.at(levels.last), 1))
-
-
 def widen(objective: Objective, begin: Iterate, levels: Levels, penalty: Penalty, rounds: int) -> Steps:
     """From a region whose kernels were refined to the whole image: its maps, then both, reweighted once.
 
