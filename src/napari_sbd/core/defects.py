@@ -386,5 +386,5 @@ def _columns(
         "odd": np.zeros(len(size), bool),
         "strength": size / typical if typical > 0 else np.zeros(len(size)),
         "left_out": left_out[order],
-        "outside": ((centres < -0.5) | (centres > np.array(shape) - 0.5)).any(1),
+        "outside": np.any((centres < -0.5) | (centres > np.array(shape) - 0.5), axis=1),
     }

@@ -109,6 +109,8 @@ class Single:
         region = alone.raw.with_window(self.raw.convolution.kernel_shape)
         lam = stages.residual_level(region, best, self.levels) if self.parameters.refinements else found.last
         self.levels = widened(self.levels, lam, region, self.raw)
+        if region is self.raw and not stages.in_pieces(best):
+            return best
         kernels, maps = self.domain.in_slices(best.kernels), self.domain.embed(best.maps, self.raw)
         best, self._in_region = replace(best, kernels=kernels, maps=maps), False
         rounds = self.parameters.refinements

@@ -92,14 +92,18 @@ class Sites:
 def largest_of_neighbours(above: NDArray[np.bool_], excess: Real) -> Sites:
     """Places (types, rows, cols) that are above and exceed all eight neighbours."""
     here = Sites.of(above)
-    kinds, rows, cols = here.kinds, here.rows, here.cols
-    best = np.ones(len(kinds), bool)
-    (last_row, last_col) = (n - 1 for n in excess.shape[1:])
-    own = excess[kinds, rows, cols]
-    for down in (-1, 0, 1):
-        for right in (-1, 0, 1):
-            beside = np.clip(rows + down, 0, last_row), np.clip(cols + right, 0, last_col)
-            best &= own >= excess[kinds, *beside]
+    flat, (_, height, width) = excess.reshape(-1), excess.shape
+    down, right = (
+        (np.maximum(at - 1, 0), at, np.minimum(at + 1, n - 1))
+        for at, n in ((here.rows, height), (here.cols, width))
+    )
+    first = here.kinds * (height * width)
+    own = flat.take(first + here.rows * width + here.cols)
+    best = np.ones(len(own), bool)
+    for row in down:
+        line = first + row * width
+        for col in right:
+            best &= own >= flat.take(line + col)
     return here.chosen(best)
 
 

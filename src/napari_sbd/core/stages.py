@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import spatial
 
 from napari_sbd.core.alternation import crowded, fit_kernels_on_sphere, fit_maps, unpenalised
 from napari_sbd.core.descent import Iterate, Schedule, descend
@@ -46,6 +47,7 @@ DEBIAS = Schedule(60, 1e-4)
 REWEIGHT = 0.1  # ε of the weights over the largest activation
 BLURRED = 2e-4  # of what kernels explain, that is left where defects on wrong pixels blur them
 WORTH = 0.8  # ratio of penalties nearer to 1 than which another round is not worth it
+PIECES = 3  # px, within which two activations may be one defect
 SMALLEST_SHARE = 0.02  # of an atom's energy inside the frame, below which it cannot be known
 _ASKED: WeakKeyDictionary[Iterate, tuple[Objective, Levels, float]] = WeakKeyDictionary()
 
@@ -173,6 +175,13 @@ def widen(objective: Objective, begin: Iterate, levels: Levels, penalty: Penalty
     if rounds:
         best = yield from _reweighted(objective, best, here, WIDE, screened=True)
     return best
+
+
+def in_pieces(found: Iterate) -> bool:
+    """Whether activations stand so close that weights may hold defects split."""
+    sites = Sites.of(found.maps)
+    places = np.column_stack([sites.rows, sites.cols])
+    return bool(len(places) > 1 and spatial.KDTree(places).query_pairs(PIECES, p=np.inf))
 
 
 def untangle(objective: Objective, best: Iterate, levels: Levels, penalty: Penalty) -> Steps:
