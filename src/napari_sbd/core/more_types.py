@@ -121,7 +121,8 @@ class MoreTypes:
 
     def _composed(self, best: Iterate) -> bool:
         """Whether weak activations explain more than noise: a kernel may compose smaller defects of them."""
-        if len(best.kernels) > 1 or self.domain.whitened:
+        size = np.abs(atoms_of(best).amplitudes)
+        if len(best.kernels) > 1 or self.domain.whitened or (size >= WEAKEST * size.max(initial=0)).all():
             return False
         strong = self._strong(best)
         weak = len(atoms_of(best).amplitudes) - len(atoms_of(strong).amplitudes)
