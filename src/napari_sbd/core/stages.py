@@ -79,56 +79,68 @@ def stage_two(
     margin = (window[0] // 2, window[1] // 2)
     lifted = objective.with_window((window[0] + 2 * margin[0], window[1] + 2 * margin[1]))
     kernels, maps = lift(found.kernels, found.maps, margin)
+    here = Iterate(kernels, maps, found.objective)
     stayed, lam, stride, leap = 0, levels.first, 1, not levels.dense
-    before, high = (kernels, maps), lam
+    before, high = here, lam
     while True:
-        sites, moved = int(np.count_nonzero(maps != 0)), False
-        if crowded(sites, maps) and penalty.ties is None:
-            steps = descend(lifted, kernels, maps, penalty.at(lam), LEVEL)
-            here = yield from follow(steps, "stage II", lam, start, found)
-            kernels, maps, _ = recentre(here.kernels, here.maps, window)
-            turned = np.inf
-        else:
-            kernels, maps = crop(kernels, maps, window)
-            steps = alternate(objective, kernels, maps, penalty.at(lam), EXACT, screened=lam == levels.first)
-            here = yield from follow(steps, "stage II", lam, start, found)
-            turned = np.linalg.norm((here.kernels - kernels).reshape(len(kernels), -1), axis=1).max()
-            kernels, maps = lift(here.kernels, here.maps, margin)
-            # What has stayed until the last level is seen by refinement, if it leaves the window there.
-            if stayed < STAYED and not (stayed and lam <= levels.last):
-                kernels, maps, moved = _recentred_wide(lifted, kernels, maps, window, penalty)
-                stayed = 0 if moved else stayed + 1
+        here, turned = yield from _level(objective, lifted, here, penalty.at(lam), start, lam == levels.first)
+        moved = False
+        # What has stayed until the last level is seen by refinement, if it leaves the window there.
+        if turned < np.inf and stayed < STAYED and not (stayed and lam <= levels.last):
+            here, moved = _recentred_wide(lifted, here, window, penalty)
+            stayed = 0 if moved else stayed + 1
         if stride == LEAP and (moved or turned > FAR):
-            (kernels, maps), lam, leap = before, high, False
-        if rough and dense(Iterate(kernels, maps, np.inf)):
-            return Iterate(*crop(kernels, maps, window), here.objective)
+            here, lam, leap = before, high, False
+        if rough and dense(here):
+            return _cropped(here, window)
         if lam <= levels.last:
             break
-        before, high = (kernels, maps), lam
+        before, high = here, lam
         if leap and turned < EASY:
             stride = LEAP
         else:
             stride = 2 * stride if turned < EASY and not moved else 1
         lam = max(lam * DECAY**stride, levels.last)
-    kernels, maps = crop(kernels, maps, window)
-    if alone:
-        return Iterate(kernels, maps, here.objective)
-    begin = Iterate(kernels, maps, np.inf)
-    return (yield from polish(objective, begin, penalty.at(levels.last), start))
+    here = _cropped(here, window)
+    return here if alone else (yield from polish(objective, here, penalty.at(levels.last), start))
+
+
+def _level(
+    objective: Objective, lifted: Objective, begin: Iterate, penalty: Penalty, start: int, screened: bool
+) -> Generator[Snapshot, None, tuple[Iterate, float]]:
+    """One λ of stage II, in lifted windows, and how far a kernel has turned: infinitely where sites crowd."""
+    window, wide = objective.convolution.kernel_shape, lifted.convolution.kernel_shape
+    if crowded(int(np.count_nonzero(begin.maps != 0)), begin.maps) and penalty.ties is None:
+        steps = descend(lifted, begin.kernels, begin.maps, penalty, LEVEL)
+        here = yield from follow(steps, "stage II", penalty.lam, start, begin)
+        kernels, maps, _ = recentre(here.kernels, here.maps, window)
+        return replace(here, kernels=kernels, maps=maps), np.inf
+    cropped = _cropped(begin, window)
+    steps = alternate(objective, cropped.kernels, cropped.maps, penalty, EXACT, screened)
+    here = yield from follow(steps, "stage II", penalty.lam, start, cropped)
+    turned = np.linalg.norm((here.kernels - cropped.kernels).reshape(len(here.kernels), -1), axis=1).max()
+    kernels, maps = lift(here.kernels, here.maps, ((wide[0] - window[0]) // 2, (wide[1] - window[1]) // 2))
+    return replace(here, kernels=kernels, maps=maps), float(turned)
+
+
+def _cropped(found: Iterate, window: tuple[int, int]) -> Iterate:
+    kernels, maps = crop(found.kernels, found.maps, window)
+    return replace(found, kernels=kernels, maps=maps)
 
 
 def _recentred_wide(
-    lifted: Objective, kernels: Real, maps: Real, window: tuple[int, int], penalty: Penalty
-) -> tuple[Real, Real, bool]:
+    lifted: Objective, found: Iterate, window: tuple[int, int], penalty: Penalty
+) -> tuple[Iterate, bool]:
     """Kernels seen in the larger window, by one exact step, and moved to the middle; whether that gained."""
     if penalty.ties is None:
-        seen = fit_kernels_on_sphere(lifted, kernels, maps)
-        kernels, maps, moved = recentre(seen, maps, window)
+        seen = fit_kernels_on_sphere(lifted, found.kernels, found.maps)
+        kernels, maps, moved = recentre(seen, found.maps, window)
     else:
-        tied = tied_kernels(lifted, Iterate(kernels, maps, np.inf), penalty.ties)
+        tied = tied_kernels(lifted, found, penalty.ties)
         seen = tied.kernels
         kernels, maps, moved = recentre_tied(seen, tied.maps, window, penalty.ties)
-    return kernels, maps, moved and energy_gained(seen, kernels, window) > EQUAL_ENERGY
+    gained = moved and energy_gained(seen, kernels, window) > EQUAL_ENERGY
+    return replace(found, kernels=kernels, maps=maps), gained
 
 
 def polish(
