@@ -208,7 +208,7 @@ def all_explained(objective: Objective, found: Iterate, share: float) -> bool:
     rest = residual_of(objective, found)
     left = misfit(rest)
     noise = 0.5 * int(objective.mask.sum()) * white_noise(rest, objective.mask) ** 2
-    above = left - noise + UNSURE * noise
+    above = max(left - noise, 0.0) + UNSURE * noise
     return above < share * (objective.field.energy - left) and leaves_noise(objective, found)
 
 
