@@ -53,7 +53,7 @@ def test_noise_is_not_taken_for_explained():
     data = field.image[None].astype(np.float32)
     objective = Objective(data, np.ones(data.shape, bool), (21, 21))
     kernel = project(np.random.default_rng(0).standard_normal((1, 1, 21, 21)).astype(np.float32))
-    penalty = Penalty(0.8 * largest_penalty(objective, kernel, nonnegative=True))
+    penalty = Penalty(0.5 * largest_penalty(objective, kernel, nonnegative=True))
     maps = np.zeros((1, *objective.convolution.map_shape), np.float32)
     *_, found = alternate(objective, kernel, maps, penalty, Schedule(3, 1e-2))
     explained = Explained(objective, found, penalty, None)
