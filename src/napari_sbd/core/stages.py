@@ -27,7 +27,7 @@ from napari_sbd.core.tied import alternate, tied_kernels
 from napari_sbd.core.tied_moves import recentre_tied, snap_tied
 from napari_sbd.core.untangle import drawn, untangled
 from napari_sbd.core.verdict import all_explained, residual_of
-from napari_sbd.core.window import EQUAL_ENERGY, crop, energy_gained, lift, recentre
+from napari_sbd.core.window import crop, energy_gained, lift, recentre
 
 Real = NDArray[np.floating]
 
@@ -35,7 +35,7 @@ DECAY = 0.8  # of λ from level to level of the continuation
 FIRST = Schedule(60, 1e-2)
 LEVEL = Schedule(25)
 EXACT = Schedule(8, 1e-3, thorough=False)
-STAYED = 3
+STAYED, GAINED = 3, 1e-4  # levels; of a kernel's energy, for which a window has moved
 EASY = 0.05  # change of a kernel of unit norm within a level, below which the next one may be farther
 LEAP, FAR = 1000, 0.2  # factors of λ at once, to the last level; change, above which that is too far
 MAPS = Schedule(60, 1e-3)
@@ -85,8 +85,7 @@ def stage_two(
     while True:
         here, turned = yield from _level(objective, lifted, here, penalty.at(lam), start, lam == levels.first)
         moved = False
-        # What has stayed until the last level is seen by refinement, if it leaves the window there.
-        if turned < np.inf and stayed < STAYED and not (stayed and lam <= levels.last):
+        if turned < np.inf and stayed < STAYED:
             here, moved = _recentred_wide(lifted, here, window, penalty)
             stayed = 0 if moved else stayed + 1
         if stride == LEAP and (moved or turned > FAR):
@@ -139,7 +138,7 @@ def _recentred_wide(
         tied = tied_kernels(lifted, found, penalty.ties)
         seen = tied.kernels
         kernels, maps, moved = recentre_tied(seen, tied.maps, window, penalty.ties)
-    gained = moved and energy_gained(seen, kernels, window) > EQUAL_ENERGY
+    gained = moved and energy_gained(seen, kernels, window) > GAINED
     return replace(found, kernels=kernels, maps=maps), gained
 
 
