@@ -27,7 +27,8 @@ CG_STEPS, CG_TOLERANCE = 50, 1e-4
 SMALLEST_DAMPING = 1e-4  # of the amplitudes
 LONGEST_MOVE = 0.5  # px in one Newton step
 FARTHEST_MOVE = 1.5  # px in all, for an atom that is to stay a defect
-SETTLED, NEARLY_ALL = 0.02, 0.95  # px, within which steps end once so many atoms move no farther
+SETTLED, MOST = 0.02, 0.95  # px, within which steps end once so many atoms move no farther
+NEARLY_ALL = 0.99  # the same of what is reported
 FAR = 0.1  # px, by which so many atoms must have moved for the Hessian to be another
 AT_ONCE = 256  # atoms whose patches are read together: they fit into the cache
 DAMPING = 1e-2  # of the positions, against atoms that overlap almost wholly
@@ -97,7 +98,7 @@ def refined_peaks(objective: Objective, found: Iterate) -> list[Peaks]:
     Weak activations take no part.
     """
     begin = likely_atoms(found)
-    fitted = fit_atoms(objective, found.kernels, begin)
+    fitted = fit_atoms(objective, found.kernels, begin, share=NEARLY_ALL)
     lost = np.linalg.norm(fitted.centres - begin.centres, axis=1) > FARTHEST_MOVE
     lost |= fitted.amplitudes * begin.amplitudes <= 0
     centres = np.where(lost[:, None], begin.centres, fitted.centres)
@@ -150,7 +151,9 @@ def _sinc(distance: Real) -> Real:
     return np.where(np.abs(weights) > ROUNDING, weights, 0)
 
 
-def fit_atoms(objective: Objective, kernels: Real, atoms: Atoms, settled: float = SETTLED) -> Atoms:
+def fit_atoms(
+    objective: Objective, kernels: Real, atoms: Atoms, settled: float = SETTLED, share: float = MOST
+) -> Atoms:
     """Move atoms and change their amplitudes until they explain the image best, by Gauss-Newton steps.
 
     Each step is a linear least squares in amplitude and displacement of all atoms together: a kernel
@@ -165,6 +168,8 @@ def fit_atoms(objective: Objective, kernels: Real, atoms: Atoms, settled: float 
         Where to begin, within about a pixel.
     settled : float
         Steps in px, up to which the next is not taken: it would be a seventh as long.
+    share : float
+        Of the atoms, that must have settled.
     """
     if not len(atoms.centres):
         return atoms
@@ -183,7 +188,7 @@ def fit_atoms(objective: Objective, kernels: Real, atoms: Atoms, settled: float 
         size = np.where(np.abs(atoms.amplitudes) > 0, atoms.amplitudes, 1)
         moves = np.clip(step[1:] / size, -LONGEST_MOVE, LONGEST_MOVE)
         here = Atoms(atoms.centres + moves.T, atoms.amplitudes + step[0], atoms.kinds)
-        moved = np.quantile(np.abs(moves).max(0), NEARLY_ALL, method="higher")
+        moved = np.quantile(np.abs(moves).max(0), share, method="higher")
         if moved < settled:
             return here
         if moved > FAR:

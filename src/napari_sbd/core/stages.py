@@ -73,7 +73,7 @@ def stage_two(
 
     Where a level changes next to nothing, the next ones are farther apart; where defects do not crowd, the
     next is the last, unless that turns out to be too far. With `rough` it ends as soon as the field turns
-    out to be dense: there sampling does the rest. What is `alone` need not be polished to be compared.
+    out to be dense: there sampling does the rest. What is `alone` is polished roughly: it is not compared.
     """
     window = objective.convolution.kernel_shape
     margin = (window[0] // 2, window[1] // 2)
@@ -100,8 +100,8 @@ def stage_two(
         else:
             stride = 2 * stride if turned < EASY and not moved else 1
         lam = max(lam * DECAY**stride, levels.last)
-    here = _cropped(here, window)
-    return here if alone else (yield from polish(objective, here, penalty.at(levels.last), start))
+    last, schedule = penalty.at(levels.last), ROUGH if alone else POLISH
+    return (yield from polish(objective, _cropped(here, window), last, start, schedule))
 
 
 def _level(
