@@ -81,14 +81,17 @@ class SupportModel:
             full[np.ix_(hidden.numbers, hidden.numbers)] -= hidden.products(kernels, kinds)
             full -= means @ means.T
             return Gram(full, None)
-        bounds = np.searchsorted(pairs.first, np.arange(len(self.sites) + 1))
-        thin = sparse.csr_matrix((values, pairs.second, bounds), shape=shape)
-        place = sparse.csr_matrix(
-            (np.ones(len(hidden.numbers), kernels.dtype), (hidden.numbers, np.arange(len(hidden.numbers)))),
-            shape=(len(self.sites), len(hidden.numbers)),
-        )
-        covered = place @ hidden.atoms(kernels, kinds)
-        return Gram((thin - covered @ covered.T.tocsr()).tocsr(), means)
+        starts, unseen = self._starts, kernels.take(hidden.labels(kinds, kernels))
+        thin = sparse.csr_matrix((values, pairs.second, starts[0]), shape=shape)
+        lost = sparse.csr_matrix((unseen, hidden.pixels, starts[1]), shape=(len(kinds), hidden.size))
+        return Gram((thin - lost @ lost.T.tocsr()).tocsr(), means)
+
+    @cached_property
+    def _starts(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Where each site's pairs begin, and its hidden pixels."""
+        sites = np.arange(len(self.sites) + 1)
+        owners = self.hidden.numbers[self.hidden.at]
+        return np.searchsorted(self.pairs.first, sites), np.searchsorted(owners, sites)
 
     def sums(self, kernels: Real) -> Real:
         """Sum of each site's seen atom over the root of the number of pixels that count, (sites, slices)."""
