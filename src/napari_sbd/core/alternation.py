@@ -27,7 +27,7 @@ LARGEST_SHARE = 0.04  # of the map's places that may be sites
 SCREENING = 3  # steps from one screening to the next, at most
 TINY = 1e-30
 MOST_SOLVES, SOLVED = 20, 1e-4  # of the amplitudes on a support that stays
-SLIGHT = 2e-3  # of the sites: so many fresh ones are not worth another round
+SLIGHT = 0.01  # of the sites: so many fresh ones are not worth another round
 LEADING = 0.5  # of the best candidate's excess over λ nearby, below which another may be its side lobe
 SLACK = 1e-3  # of λ, by which a correlation must exceed it to be a candidate
 LARGE = 400 * 400  # places, from which a look at all of them costs more than following what has changed
@@ -68,7 +68,7 @@ def fit_kernels_on_sphere(objective: Objective, kernels: Real, maps: Real) -> Re
     sites = Sites.of(maps)
     if not len(sites):
         return kernels
-    quadratic = SupportModel(objective.field, sites, len(kernels)).quadratic(sites.read(maps))
+    quadratic = objective.model_of(sites, len(kernels)).quadratic(sites.read(maps))
     return quadratic.minimised(kernels, ROUGH)[0]
 
 
@@ -77,7 +77,7 @@ def unpenalised(objective: Objective, kernels: Real, maps: Real, nonnegative: bo
     sites = Sites.of(maps)
     if not len(sites) or crowded(len(sites), maps):
         return None
-    model = SupportModel(objective.field, sites, len(kernels))
+    model = objective.model_of(sites, len(kernels))
     reach, gram = model.reach(kernels), model.gram(kernels)
     found = sites.read(maps)
     free = np.zeros_like(found)
@@ -132,11 +132,12 @@ class _Alternation:
         """Go on with the sites that are active and with fresh ones."""
         kept = self.amplitudes != 0
         if self.model is None or len(fresh) or not kept.all():
-            self.sites = self.sites.chosen(kept).joined(fresh)
             none = np.zeros(len(fresh), self.amplitudes.dtype)
-            self.amplitudes = np.append(self.amplitudes[kept], none)
+            sites, amplitudes = self.sites.chosen(kept).joined(fresh), np.append(self.amplitudes[kept], none)
+            order = sites.order
+            self.sites, self.amplitudes = sites.chosen(order), amplitudes[order]
             if len(self.sites) and not crowded(len(self.sites), self.like):
-                self.model = SupportModel(self.objective.field, self.sites, len(self.kernels))
+                self.model = self.objective.model_of(self.sites, len(self.kernels))
         self.screened = self.kernels, self.amplitudes
 
     def _may_have_risen(self) -> bool:

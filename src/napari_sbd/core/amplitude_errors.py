@@ -69,8 +69,12 @@ def _inverses(centres: Real, near: NDArray[np.intp], visible: Real, overlap: Rea
     gram.transpose(0, 2, 1)[missing] = 0
     diagonal = np.arange(near.shape[1])
     gram[:, diagonal, diagonal] = np.where(missing, 1, visible[group] * (1 + 1e-6))
-    inverse = np.linalg.pinv(gram, rcond=1e-6, hermitian=True)
-    return np.asarray(inverse[:, 0, 0])
+    first = np.zeros((*near.shape, 1))
+    first[:, 0] = 1
+    try:
+        return np.asarray(np.linalg.solve(gram, first)[:, 0, 0])
+    except np.linalg.LinAlgError:
+        return np.asarray(np.linalg.pinv(gram, rcond=1e-6, hermitian=True)[:, 0, 0])
 
 
 def autocorrelation(kernel: Real) -> Real:

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from scipy import linalg, special
 from scipy.sparse.linalg import LinearOperator, cg
 
+from napari_sbd.core.atom_gram import gram_with_slopes
 from napari_sbd.core.defects import WEAKEST, Peaks, find_peaks, typical_amplitude
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.objective import Objective, misfit
 from napari_sbd.core.pair_blocks import PairBlocks
 from napari_sbd.core.sites import Sites
-from napari_sbd.core.support_model import Gram, SupportModel
+from napari_sbd.core.support_model import Gram
 
 Real = NDArray[np.floating]
 
@@ -27,11 +28,13 @@ CG_STEPS, CG_TOLERANCE = 50, 1e-4
 SMALLEST_DAMPING = 1e-4  # of the amplitudes
 LONGEST_MOVE = 0.5  # px in one Newton step
 FARTHEST_MOVE = 1.5  # px in all, for an atom that is to stay a defect
-SETTLED, NEARLY_ALL = 3e-3, 0.99  # px, within which steps end once so many atoms move no farther
+SETTLED, MOST = 0.02, 0.95  # px, within which steps end once so many atoms move no farther
+NEARLY_ALL = 0.99  # the same of what is reported
 FAR = 0.1  # px, by which so many atoms must have moved for the Hessian to be another
 CROWD = 0.01  # atoms per place, above which nearly all overlap and few are cut
 AT_ONCE = 256  # atoms whose patches are read together: they fit into the cache
 DAMPING = 1e-2  # of the positions, against atoms that overlap almost wholly
+ROUNDING = 1e-12
 # Several judge one and the same iterate.
 _KNOWN: WeakKeyDictionary[Iterate, Atoms] = WeakKeyDictionary()
 _REFINED: WeakKeyDictionary[Iterate, tuple[Objective, list[Peaks]]] = WeakKeyDictionary()
@@ -105,7 +108,7 @@ def refined_peaks(objective: Objective, found: Iterate) -> list[Peaks]:
 
 def _refined_peaks(objective: Objective, found: Iterate) -> list[Peaks]:
     begin = likely_atoms(found)
-    fitted = fit_atoms(objective, found.kernels, begin)
+    fitted = fit_atoms(objective, found.kernels, begin, share=NEARLY_ALL)
     lost = np.linalg.norm(fitted.centres - begin.centres, axis=1) > FARTHEST_MOVE
     lost |= fitted.amplitudes * begin.amplitudes <= 0
     centres = np.where(lost[:, None], begin.centres, fitted.centres)
@@ -153,10 +156,14 @@ class Taps:
 
 def _sinc(distance: Real) -> Real:
     inside = np.clip(1 - (distance / (TAPS / 2)) ** 2, 0, None)
-    return np.asarray(np.sinc(distance) * special.i0(KAISER * np.sqrt(inside)) / special.i0(KAISER))
+    weights = np.sinc(distance) * special.i0(KAISER * np.sqrt(inside)) / special.i0(KAISER)
+    # On a pixel the other taps are zero but for rounding, and maps of such atoms are sparse.
+    return np.where(np.abs(weights) > ROUNDING, weights, 0)
 
 
-def fit_atoms(objective: Objective, kernels: Real, atoms: Atoms) -> Atoms:
+def fit_atoms(
+    objective: Objective, kernels: Real, atoms: Atoms, settled: float = SETTLED, share: float = MOST
+) -> Atoms:
     """Move atoms and change their amplitudes until they explain the image best, by Gauss-Newton steps.
 
     Each step is a linear least squares in amplitude and displacement of all atoms together: a kernel
@@ -169,6 +176,10 @@ def fit_atoms(objective: Objective, kernels: Real, atoms: Atoms) -> Atoms:
     kernels : array (types, slices, k1, k2)
     atoms : Atoms
         Where to begin, within about a pixel.
+    settled : float
+        Steps in px, up to which the next is not taken: it would be a seventh as long.
+    share : float
+        Of the atoms, that must have settled.
     """
     if not len(atoms.centres):
         return atoms
@@ -187,8 +198,8 @@ def fit_atoms(objective: Objective, kernels: Real, atoms: Atoms) -> Atoms:
         size = np.where(np.abs(atoms.amplitudes) > 0, atoms.amplitudes, 1)
         moves = np.clip(step[1:] / size, -LONGEST_MOVE, LONGEST_MOVE)
         here = Atoms(atoms.centres + moves.T, atoms.amplitudes + step[0], atoms.kinds)
-        moved = np.quantile(np.abs(moves).max(0), NEARLY_ALL, method="higher")
-        if moved < SETTLED:
+        moved = np.quantile(np.abs(moves).max(0), share, method="higher")
+        if moved < settled:
             return here
         if moved > FAR:
             hessian = _hessian(objective, basis, here)
@@ -196,23 +207,22 @@ def fit_atoms(objective: Objective, kernels: Real, atoms: Atoms) -> Atoms:
 
 
 def _hessian(objective: Objective, basis: Real, atoms: Atoms) -> tuple[Gram | PairBlocks, Real]:
-    """Gram matrix of atoms between pixels and of their slopes, and its diagonal.
+    """Gram matrix of atoms between pixels and of their slopes, and its diagonal but for what the mask hides.
 
     In a crowd blocks of pairs, in a third of the time; else what the mask hides is exact.
     """
-    types, number = len(basis) // 3, len(atoms.kinds)
+    types, shape = len(basis) // 3, objective.convolution.map_shape
     rows, cols = (
         np.clip(np.rint(atoms.centres[:, axis]).astype(int), 0, objective.convolution.map_shape[axis] - 1)
         for axis in range(2)
     )
-    part = np.repeat(np.arange(3), number) * types
-    sites = Sites(part + np.tile(atoms.kinds, 3), np.tile(rows, 3), np.tile(cols, 3))
-    norms = np.sum(np.square(basis, dtype=float), axis=(1, 2, 3))[sites.kinds]
-    if number > CROWD * objective.convolution.map_shape[0] * objective.convolution.map_shape[1]:
+    energies = np.sum(np.square(basis, dtype=float), axis=(1, 2, 3)).reshape(3, types)
+    norms = energies[:, atoms.kinds].ravel()
+    if len(atoms.kinds) > CROWD * shape[0] * shape[1]:
         roots = np.sqrt(objective.visible_share(basis[:types])[atoms.kinds, rows, cols])
         return PairBlocks(basis, atoms.centres, atoms.kinds, roots), norms
-    offsets = np.tile(atoms.centres - np.column_stack([rows, cols]), (3, 1))
-    return SupportModel(objective.field, sites, 3 * types).gram(basis, offsets), norms
+    model = objective.model_of(Sites(atoms.kinds, rows, cols), types)
+    return gram_with_slopes(model, basis, atoms.centres - np.column_stack([rows, cols])), norms
 
 
 def _newton_step(hessian: tuple[Gram | PairBlocks, Real], number: int, slope: Real, damping: float) -> Real:
@@ -256,8 +266,8 @@ def _read(around: Real, basis: Real, taps: Taps) -> Real:
     for number, image in enumerate(around):
         views = sliding_window_view(image, (k1 + TAPS - 1, k2 + TAPS - 1))
         patches = views[corner[:, 0], corner[:, 1]]
-        rows = sum(down[:, tap] * patches[:, tap : tap + k1] for tap in range(TAPS))
-        read = sum(right[:, tap] * rows[:, :, tap : tap + k2] for tap in range(TAPS))
+        rows = sum(down[:, tap] * patches[:, tap : tap + k1] for tap in range(TAPS) if down[:, tap].any())
+        read = sum(right[:, tap] * rows[:, :, tap : tap + k2] for tap in range(TAPS) if right[:, tap].any())
         total += basis[:, number].reshape(len(basis), -1) @ read.reshape(len(corner), -1).T
     return total
 

@@ -16,6 +16,7 @@ from napari_sbd.core.amplitude_errors import NEIGHBOURS, standard_errors
 from napari_sbd.core.noise import robust_std
 
 Real = NDArray[np.floating]
+Columns = pd.DataFrame | dict[str, NDArray[Any]]
 
 SMOOTHING = 0.7  # px, of the map in which peaks are sought: joins what one defect split over neighbours
 REACH = 1.5  # px around a peak whose activations are one defect
@@ -190,22 +191,22 @@ def odd_ones(amplitudes: Real) -> NDArray[np.bool_]:
     return odd
 
 
-def shadowed(table: pd.DataFrame, cores: Sequence[tuple[Real, float]]) -> NDArray[np.bool_]:
+def shadowed(table: Columns, cores: Sequence[tuple[Real, float]]) -> NDArray[np.bool_]:
     """Which rows sit on a defect much stronger: they correct what the model leaves of it.
 
     No two defects are wholly alike, so that the strongest leave a misfit which passes for weak ones. `cores`
     are centre and radius of each type's kernel, see `core`.
     """
-    hidden = np.zeros(len(table), bool)
-    if not len(table):
+    kinds, size = np.asarray(table["type"], int), np.abs(np.asarray(table["amplitude"], float))
+    hidden = np.zeros(len(kinds), bool)
+    if not len(kinds):
         return hidden
-    kinds, size = table["type"].to_numpy(int), table["amplitude"].abs().to_numpy(float)
-    places = table[["row", "col"]].to_numpy(float) + np.array([centre for centre, _ in cores])[kinds]
+    places = np.column_stack([table["row"], table["col"]]) + np.array([centre for centre, _ in cores])[kinds]
     reach = np.array([radius for _, radius in cores])[kinds]
-    near = spatial.KDTree(places).query_ball_point(places, reach)
-    for strong, rows in zip(size, near, strict=True):
-        here = np.array(rows, int)
-        hidden[here[SHADOW * size[here] <= strong]] = True
+    near = spatial.KDTree(places).query_pairs(reach.max(), output_type="ndarray")
+    for strong, weak in (near.T, near.T[::-1]):
+        inside = np.linalg.norm(places[strong] - places[weak], axis=1) <= reach[strong]
+        hidden[weak[inside & (SHADOW * size[weak] <= size[strong])]] = True
     return hidden
 
 
@@ -244,11 +245,12 @@ def chosen_rows(table: pd.DataFrame, snr: float, strength: float, outside: bool 
     outside : bool
         Whether those outside the frame are listed, too; they have a column of their own then.
     """
-    real = (table["snr"] >= snr) & (table["strength"] >= strength) & (outside | ~table["outside"])
+    column = {name: table[name].to_numpy() for name in ("snr", *CANDIDATE_COLUMNS)}
+    real = (column["snr"] >= snr) & (column["strength"] >= strength) & (outside | ~column["outside"])
     if strength >= WEAKEST:
-        real &= ~table["odd"]
-    chosen = table[real].reset_index(drop=True)
-    return chosen.drop(columns=CANDIDATE_COLUMNS if not outside else CANDIDATE_COLUMNS[:-1])
+        real &= ~column["odd"]
+    left_out = CANDIDATE_COLUMNS if not outside else CANDIDATE_COLUMNS[:-1]
+    return table.loc[real, [name for name in table if name not in left_out]].reset_index(drop=True)
 
 
 def candidate_table(
@@ -293,7 +295,7 @@ def candidate_table(
         `odd_ones` and `shadowed`), strength (amplitude over the typical one of the type), left_out (not part
         of the model) and outside (of the frame).
     """
-    tables = []
+    parts = []
     levels = np.broadcast_to(np.asarray(noise, float), len(kernels))
     groups = np.asarray(types, int) if len(types) else np.arange(len(kernels))
     for kind, (found, kernel) in enumerate(zip(peaks, kernels, strict=True)):
@@ -309,18 +311,32 @@ def candidate_table(
         if left:
             found, errors, in_model = _joined(found, errors, *left[kind])
         window = windows[kind] if len(windows) else kernels.shape[-2:]
-        tables.append(_table(kind, found, errors, mask.shape[1:], window, typical, ~in_model))
-    table = pd.concat(tables, ignore_index=True)
-    table["odd"] = shadowed(table, [core(kernel) for kernel in kernels])
-    kinds = groups[table["type"].to_numpy(int)]
+        parts.append(_columns(kind, found, errors, mask.shape[1:], window, typical, ~in_model))
+    table = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    table["odd"] = _odd(table, kernels, groups)
+    lengths = (pixel_size[0] * table["row"], pixel_size[1] * table["col"])
+    return _laid_out(table, {f"y_{unit}": lengths[0], f"x_{unit}": lengths[1]})
+
+
+def _odd(table: dict[str, NDArray[Any]], kernels: Real, groups: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Which rows are shadowed or far weaker than all others of their type, which are alike."""
+    odd = shadowed(table, [core(kernel) for kernel in kernels])
+    kinds = groups[table["type"]]
     for kind in np.unique(groups):
-        listed = ~(table["odd"] | table["left_out"] | table["outside"])
-        here = table.index[(kinds == kind) & listed]
-        table.loc[here, "odd"] = odd_ones(table.loc[here, "amplitude"].to_numpy(float))
-    length_row, length_col = pixel_size
-    table.insert(3, f"y_{unit}", table["row"] * length_row)
-    table.insert(4, f"x_{unit}", table["col"] * length_col)
-    return table
+        here = np.flatnonzero((kinds == kind) & ~(odd | table["left_out"] | table["outside"]))
+        odd[here] = odd_ones(table["amplitude"][here])
+    return odd
+
+
+def _laid_out(table: dict[str, NDArray[Any]], lengths: dict[str, Real]) -> pd.DataFrame:
+    """Columns as a table, positions in lengths behind those in pixels."""
+    names = list(table)
+    behind = names.index("col") + 1
+    return pd.DataFrame(
+        {name: table[name] for name in names[:behind]}
+        | lengths
+        | {name: table[name] for name in names[behind:]}
+    )
 
 
 def _typical_of_whole(peaks: list[Peaks], shape: tuple[int, ...], window: tuple[int, ...]) -> float:
@@ -346,7 +362,7 @@ def _joined(
     return joined, np.concatenate([errors, left_errors]), in_model
 
 
-def _table(
+def _columns(
     kind: int,
     peaks: Peaks,
     errors: Real,
@@ -354,22 +370,21 @@ def _table(
     window: tuple[int, ...],
     typical: float,
     left_out: NDArray[np.bool_],
-) -> pd.DataFrame:
-    centres, limit = peaks.centres, np.array(shape)
+) -> dict[str, NDArray[Any]]:
+    """Those of one type, by falling amplitude."""
     size = np.abs(peaks.amplitudes)
-    table = pd.DataFrame(
-        {
-            "type": kind,
-            "row": centres[:, 0],
-            "col": centres[:, 1],
-            "amplitude": peaks.amplitudes,
-            "amplitude_error": errors,
-            "snr": size / errors if len(errors) else errors,
-            "near_border": _cut_by_frame(centres, shape, window),
-            "odd": False,
-            "strength": size / typical if typical > 0 else np.zeros(len(size)),
-            "left_out": left_out,
-            "outside": (centres < -0.5).any(1) | (centres > limit - 0.5).any(1),
-        }
-    )
-    return table.sort_values("amplitude", key=np.abs, ascending=False, ignore_index=True)
+    order = np.argsort(-size, kind="stable")
+    centres, size, errors = peaks.centres[order], size[order], errors[order]
+    return {
+        "type": np.full(len(size), kind),
+        "row": centres[:, 0],
+        "col": centres[:, 1],
+        "amplitude": peaks.amplitudes[order],
+        "amplitude_error": errors,
+        "snr": size / errors,
+        "near_border": _cut_by_frame(centres, shape, window),
+        "odd": np.zeros(len(size), bool),
+        "strength": size / typical if typical > 0 else np.zeros(len(size)),
+        "left_out": left_out[order],
+        "outside": np.any((centres < -0.5) | (centres > np.array(shape) - 0.5), axis=1),
+    }

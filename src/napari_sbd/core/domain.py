@@ -17,7 +17,7 @@ from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.region import Region, search_region
 from napari_sbd.core.sparsity import crowding, largest_penalty
 from napari_sbd.core.sphere import project
-from napari_sbd.core.start import salient_patches
+from napari_sbd.core.start import patches_at, salient_places
 from napari_sbd.core.symmetry import Ties
 from napari_sbd.core.tied import fit_tied
 from napari_sbd.core.whitening import whiten
@@ -46,8 +46,8 @@ class Domain:
     whitened : bool
     noise : float or None
         Deviation of the whitened noise; None where the data themselves tell.
-    patches : list of array
-        Salient patches of `part` to start from, if they are known.
+    places : list of tuple
+        Pixels of `part` (row, col) around which salient patches lie, if they are known.
     crowding : float
         How much of a matched filter's output defects fill, see `crowding`.
     components : Components or None
@@ -62,7 +62,7 @@ class Domain:
     region: Region
     whitened: bool = False
     noise: float | None = None
-    patches: list[Real] = field(default_factory=list)
+    places: list[tuple[int, int]] = field(default_factory=list)
     crowding: float = 0.0
     components: Components | None = None
     sampled: bool = False
@@ -128,14 +128,14 @@ def choose_domain(
     components = Components.of(part)
     part = part if components is None else components.seen(part)
     window = raw.convolution.kernel_shape
-    patches: list[Real] = []
+    places: list[tuple[int, int]] = []
     if like is None:
-        patches = salient_patches(part.data, part.mask, window, starts, np.random.default_rng(seed))
-        filled = crowding(part, patches, nonnegative)
+        places = salient_places(part.data, part.mask, window, starts, np.random.default_rng(seed))
+        filled = crowding(part, patches_at(part.data, part.mask, window, places), nonnegative)
     else:
         filled = like.crowding
     if filled <= CROWDED:
-        return Domain(raw, raw, part, region, patches=patches, crowding=filled, components=components)
+        return Domain(raw, raw, part, region, places=places, crowding=filled, components=components)
     check(len(raw.data), raw.convolution.image_shape, crowded=True)
     flat = whiten(raw.data, raw.mask, window)
     whole = Objective(flat.data, raw.mask, window)

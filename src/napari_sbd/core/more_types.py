@@ -26,7 +26,7 @@ from napari_sbd.core.steps import Snapshot, shown_as
 from napari_sbd.core.verdict import (
     FEWEST_DEFECTS,
     coincidence,
-    looks_like_noise,
+    leaves_noise,
     residual_of,
     strong_peaks,
     worth,
@@ -105,7 +105,7 @@ class MoreTypes:
         return (open_ended or self._signs_open()) and (
             self._composed(self.accepted)
             or self._shared(self.accepted) > SHARED
-            or not self._nothing_left(self.accepted)
+            or not leaves_noise(self.raw, self.accepted)
         )
 
     def _attempt(self, best: Iterate, progress: Progress) -> Attempt:
@@ -122,7 +122,8 @@ class MoreTypes:
 
     def _composed(self, best: Iterate) -> bool:
         """Whether weak activations explain more than noise: a kernel may compose smaller defects of them."""
-        if len(best.kernels) > 1 or self.domain.whitened:
+        size = np.abs(atoms_of(best).amplitudes)
+        if len(best.kernels) > 1 or self.domain.whitened or (size >= WEAKEST * size.max(initial=0)).all():
             return False
         strong = self._strong(best)
         weak = len(atoms_of(best).amplitudes) - len(atoms_of(strong).amplitudes)
@@ -266,10 +267,6 @@ class MoreTypes:
     def _refined(self, begin: Iterate, penalty: Penalty) -> Steps:
         rounds = self.parameters.refinements
         return (yield from stages.refine(self.raw, begin, self.levels, penalty, rounds))
-
-    def _nothing_left(self, best: Iterate) -> bool:
-        window = self.raw.convolution.kernel_shape
-        return looks_like_noise(residual_of(self.raw, best), self.raw.mask, window)
 
     def _promising(self, rest: Objective, new: Iterate) -> bool:
         """Whether a kernel found in the residual alone reaches part of its price."""

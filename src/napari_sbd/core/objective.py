@@ -14,6 +14,7 @@ from napari_sbd.core.convolution import Complex, Convolution
 from napari_sbd.core.noise import ENOUGH
 from napari_sbd.core.penalty import huber, prox_huber
 from napari_sbd.core.sites import Field, Sites
+from napari_sbd.core.support_model import DENSE, SupportModel
 from napari_sbd.core.tiles import Active, OverlapSave, Tile, cut, in_one_piece, painted
 
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ class Objective:
         self.convolution = Convolution((data.shape[1], data.shape[2]), kernel_shape)
         self.in_one_piece = in_one_piece(len(data), self.convolution.map_shape)
         self._known: dict[bytes, Real] = {}
+        self._model: SupportModel | None = None
+        self._other: Objective | None = None
 
     @cached_property
     def _weight(self) -> Real:
@@ -104,11 +107,23 @@ class Objective:
         """The same data laid out for atoms."""
         return Field(self.data, self.mask, self.convolution.kernel_shape)
 
+    def model_of(self, sites: Sites, types: int) -> SupportModel:
+        """The objective seen from sites; of few ones the last model is kept, for many ask for the same."""
+        if self._model is not None and self._model.types == types and self._model.sites.same_as(sites):
+            return self._model
+        model = SupportModel(self.field, sites, types)
+        self._model = model if len(sites) <= DENSE else None
+        return model
+
     def with_window(self, kernel_shape: tuple[int, int]) -> Objective:
-        """The same data seen with kernels of another window."""
+        """The same data seen with kernels of another window; of small images the last one is kept."""
         if kernel_shape == self.convolution.kernel_shape:
             return self
-        return Objective(self.data, self.mask, kernel_shape)
+        other = self._other
+        if other is None or other.convolution.kernel_shape != kernel_shape:
+            other = Objective(self.data, self.mask, kernel_shape)
+            self._other = other if self.in_one_piece else None
+        return other
 
     def replaced(self, data: Real) -> Objective:
         """Other data of the same shape, seen with the same mask and window."""
@@ -185,16 +200,16 @@ class Objective:
         """`W ⊙ (y - b - a ∗ x)` inside the frame of an image in one piece, the bias in closed form."""
         model = self.convolution
         if active is None or not len(active.values):
-            return self._centred
+            return self.centred
         if len(active.values) * int(np.prod(model.kernel_shape)) <= int(np.prod(model.canvas_shape)):
             shown = painted(kernels, active, model.map_shape)
         else:
             maps = active.dense((len(kernels), *model.map_shape))
             shown = model.predict(model.kernel_spectra(kernels), model.map_spectra(maps))
-        return self._without_mean(self._centred - model.frame(shown))
+        return self._without_mean(self.centred - model.frame(shown))
 
     @cached_property
-    def _centred(self) -> Real:
+    def centred(self) -> Real:
         """The data inside the mask less their mean there, zero elsewhere."""
         return self._without_mean(self.data)
 
@@ -306,16 +321,17 @@ class Objective:
 
     @cached_property
     def _data_spectra(self) -> Complex:
-        return self.convolution.map_spectra(self.convolution.to_canvas(self._centred))
+        return self.convolution.map_spectra(self.convolution.to_canvas(self.centred))
 
     def filtered(self, kernels: Real) -> Real:
         """Correlation of the kernels with the data less its mean, (types, places): at the frame's pixels.
 
         Only where a pixel counts; of a large image in some tiles only, which is enough for its statistics.
         """
-        seen = np.asarray(self.mask.any(0))
         if self.in_one_piece:
-            return self.convolution.on_frame(self.correlation(kernels))[:, seen]
+            framed = self.convolution.on_frame(self.correlation(kernels))
+            return framed.reshape(len(kernels), -1) if self._whole else framed[:, self.mask.any(0)]
+        seen = np.asarray(self.mask.any(0))
         window = self.convolution.kernel_shape
         lens = OverlapSave(kernels, self.convolution.map_shape)
         tiles = list(lens.map_tiles())

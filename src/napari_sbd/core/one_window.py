@@ -112,8 +112,9 @@ class OneWindow:
             best, self.penalty = yield from both_signs(self.first, best, progress)
             self.accepted = best
         # What may be composed of several types is judged when they were sought.
-        mixed = composed(best) or self._pays_in_white_noise(best)
-        if not mixed and self._nothing_but(best):
+        pays = self._pays(best)
+        mixed = composed(best) or (not pays and self._pays(best, white=True))
+        if not mixed and self._nothing_but(best, pays):
             return
         given = self.raw, self.parameters, self.penalty, levels, self.first.domain
         group = self.first.search.penalty.ties
@@ -122,7 +123,7 @@ class OneWindow:
             self.accepted = snapshot.iterate
             yield snapshot
         self.accepted, self.penalty = more.accepted, more.penalty
-        if mixed and self._nothing_but(more.accepted):
+        if mixed and self._nothing_but(more.accepted, self._pays(more.accepted)):
             return
         if len(more.accepted.kernels) > 1:
             own = with_own_windows(self.raw, more.accepted, self.penalty.at(levels.last))
@@ -163,17 +164,17 @@ class OneWindow:
         defects = sum(len(strong_peaks(p).amplitudes) for p in types)
         return description(self.raw, self.accepted, defects, power, len(types))
 
-    def _nothing_but(self, best: Iterate) -> bool:
+    def _nothing_but(self, best: Iterate, pays: bool) -> bool:
         """Whether what was found is nothing; then it is let go."""
-        self.nothing = self._nothing_in(best)
+        self.nothing = self._nothing_in(best, pays)
         if self.nothing:
             self.accepted = replace(best, maps=np.zeros_like(best.maps))
         return bool(self.nothing)
 
-    def _nothing_in(self, best: Iterate) -> str:
+    def _nothing_in(self, best: Iterate, pays: bool) -> str:
         """Why what was found is nothing; empty where it is something."""
         peaks = by_type(likely_atoms(best).peaks(best), self.penalty.ties)
-        if not self._pays(best):
+        if not pays:
             return "what the best kernel explains is no more than noise"
         many = min(len(strong_peaks(p).amplitudes) for p in peaks) >= FEWEST_IN_A_LATTICE
         if many and fills_a_lattice(self._model_in_part(best)):
@@ -181,14 +182,11 @@ class OneWindow:
         return ""
 
     def _pays(self, best: Iterate, white: bool = False) -> bool:
+        """Whether it explains more than its price; what is left of other types gives noise a colour, too."""
         empty = replace(best, maps=np.zeros_like(best.maps))
         peaks = by_type(likely_atoms(best).peaks(best), self.penalty.ties)
         defects = sum(len(p.amplitudes) for p in peaks)
         return worth(self.raw, empty, best, len(peaks), defects, white=white)
-
-    def _pays_in_white_noise(self, best: Iterate) -> bool:
-        """Whether only its residual's colour makes it nothing: what is left of other types has one, too."""
-        return self._pays(best, white=True) and not self._pays(best)
 
     def _model_in_part(self, best: Iterate) -> Real:
         """What the model shows, of a large image in the region of the search: what repeats does so there."""

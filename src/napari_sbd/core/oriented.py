@@ -34,7 +34,14 @@ from napari_sbd.core.start import NO_STARTS
 from napari_sbd.core.steps import Snapshot, shown_as
 from napari_sbd.core.symmetry import Ties, by_type
 from napari_sbd.core.tied_moves import one_of_alike
-from napari_sbd.core.verdict import FEWEST_DEFECTS, coincidence, residual_of, strong_peaks, worth
+from napari_sbd.core.verdict import (
+    FEWEST_DEFECTS,
+    coincidence,
+    leaves_noise,
+    residual_of,
+    strong_peaks,
+    worth,
+)
 
 LARGE = 0.6  # of the largest amplitudes, below which defects may compose another shape
 
@@ -87,7 +94,7 @@ class OrientedTypes(MoreTypes):
             return self._types < wanted
         if self._types >= MOST_TYPES:
             return False
-        return self._composed(self.accepted) or not self._nothing_left(self.accepted)
+        return self._composed(self.accepted) or not leaves_noise(self.raw, self.accepted)
 
     def _composed(self, best: Iterate) -> bool:
         """Whether weak activations of one shape explain more than noise: they may compose another one."""

@@ -12,7 +12,7 @@ from napari_sbd.core.sites import Sites
 
 Index = NDArray[np.intp]
 
-FEW = 300  # sites up to which all pairs are tried
+FEW = 100  # sites up to which all pairs are tried
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from napari_sbd.core.parameters import SMALLEST_WINDOW
 from napari_sbd.core.symmetry import Ties
 from napari_sbd.core.tied import fit_tied
 from napari_sbd.core.tied_moves import recentre_tied
-from napari_sbd.core.window import crop, lift, recentre
+from napari_sbd.core.window import crop, energy_gained, lift, recentre
 
 Real = NDArray[np.floating]
 
@@ -67,18 +67,10 @@ def recentred(objective: Objective, found: Iterate, ties: Ties | None = None) ->
     window = objective.convolution.kernel_shape
     _, seen = _seen_wide(objective, found, 2, ties)
     kernels, maps, moved = _recentre(seen, window, ties)
-    if not moved or _energy_gained(seen.kernels, kernels, window) < WORTH_MOVING:
+    if not moved or energy_gained(seen.kernels, kernels, window) < WORTH_MOVING:
         return found
     kernels, maps = crop(kernels, maps, window)
     return Iterate(kernels, maps, np.inf)
-
-
-def _energy_gained(before: Real, after: Real, window: tuple[int, int]) -> float:
-    """Largest gain of a kernel's energy inside the middle window, as a share of all of it."""
-    first = [(n - k) // 2 for n, k in zip(before.shape[-2:], window, strict=True)]
-    inside = (..., slice(first[0], first[0] + window[0]), slice(first[1], first[1] + window[1]))
-    energies = [np.square(kernels[inside], dtype=float).sum((1, 2, 3)) for kernels in (before, after)]
-    return float((energies[1] - energies[0]).max())
 
 
 def _recentre(seen: Iterate, window: tuple[int, int], ties: Ties | None) -> tuple[Real, Real, bool]:
@@ -96,4 +88,4 @@ def _seen_wide(
     margin = (margins[0], margins[1])
     wide = objective.with_window((window[0] + 2 * margin[0], window[1] + 2 * margin[1]))
     kernels, maps = lift(found.kernels, found.maps, margin)
-    return wide, fit_kernels(wide, maps) if ties is None else fit_tied(wide, maps, ties, kernels)
+    return wide, fit_kernels(wide, maps, kernels) if ties is None else fit_tied(wide, maps, ties, kernels)

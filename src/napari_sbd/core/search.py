@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_sbd.core import stages
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.domain import Domain
+from napari_sbd.core.explained import Explained
 from napari_sbd.core.mirror_line import finer_line, mirror_line
 from napari_sbd.core.objective import Penalty
 from napari_sbd.core.parameters import Parameters
@@ -19,7 +20,7 @@ from napari_sbd.core.progress import Progress
 from napari_sbd.core.quality import agreement, overlap_similarity, starts_agreeing
 from napari_sbd.core.rearrange import dense
 from napari_sbd.core.sparsity import Levels, largest_penalty, levels
-from napari_sbd.core.start import NO_STARTS, Starts, salient_patches
+from napari_sbd.core.start import NO_STARTS, Starts, patches_at, salient_places
 from napari_sbd.core.steps import Snapshot, Steps
 from napari_sbd.core.symmetry import Ties
 from napari_sbd.core.tied_moves import one_of_alike
@@ -58,6 +59,8 @@ class Search:
     found: list[Iterate] = field(default_factory=list)
     polished: list[Iterate] = field(default_factory=list)
     ties: list[Ties | None] = field(default_factory=list)
+    places: list[tuple[int, int]] = field(default_factory=list)
+    explained: dict[Iterate, Explained] = field(default_factory=dict)
     levels: Levels | None = None
     _order: list[int] = field(default_factory=list)
 
@@ -79,7 +82,10 @@ class Search:
         self.largest = float(np.median(tops))
         first = self._first_penalty
         for number, patch in enumerate(patches):
-            self.found.append((yield from self._until_known(stages.stage_one(part, patch, first, number))))
+            known = self._explaining(number)
+            if known is None:
+                known = yield from self._until_known(stages.stage_one(part, patch, first, number))
+            self.found.append(known)
             if number < options.starts:
                 progress.finish_phase()
         progress.skip(max(0, options.starts - len(patches)))
@@ -88,8 +94,8 @@ class Search:
         best = self.found[order[0]]
         rest = None
         if not self.domain.whitened:
-            debiased = yield from stages.debias(part, best, first)
-            rest = residual_of(part, debiased)
+            known = self.explained[best].debiased if best in self.explained else None
+            rest = residual_of(part, known or (yield from stages.debias(part, best, first)))
         self.levels = levels(
             part, best.kernels, self.largest, options.lam_first, options.lam_last, self.domain.noise, rest
         )
@@ -109,9 +115,11 @@ class Search:
         """Stage II of the starts that are kept; with `rough` it ends once the field turns out to be dense."""
         assert self.levels is not None
         part = self.domain.part
+        refined = bool(self.parameters.refinements) and not self.domain.whitened and self.penalty.ties is None
+        alone = refined and len(self._order) == 1
         for number in self._order:
             begin, penalty = one_of_alike(self.found[number], self.penalty)
-            one = yield from stages.stage_two(part, begin, self.levels, penalty, number, rough)
+            one = yield from stages.stage_two(part, begin, self.levels, penalty, number, rough, alone)
             one, penalty = one_of_alike(one, penalty)
             penalty = replace(penalty, ties=finer_line(part, one, penalty.at(self.levels.last)))
             self.polished.append(one)
@@ -142,10 +150,24 @@ class Search:
 
     def _salient_patches(self) -> list[Real]:
         part, options = self.domain.part, self.parameters
-        rng = np.random.default_rng(options.seed)
-        return self.domain.patches or salient_patches(
-            part.data, part.mask, part.convolution.kernel_shape, options.starts, rng
+        seen = part.data, part.mask, part.convolution.kernel_shape
+        self.places = self.domain.places or salient_places(
+            *seen, options.starts, np.random.default_rng(options.seed)
         )
+        return patches_at(*seen, self.places)
+
+    def _explaining(self, number: int) -> Iterate | None:
+        """What another start ended in, if that explains all that this one's patch shows."""
+        if self.penalty.ties is not None or not self.places:
+            return None
+        for known in self.found:
+            if known not in self.explained:
+                self.explained[known] = Explained(
+                    self.domain.part, known, self._first_penalty, self.domain.noise
+                )
+            if self.explained[known].at(self.places[number]):
+                return known
+        return None
 
     def _until_known(self, steps: Steps) -> Steps:
         """Stage I from one start; where it comes to what another start ended in, that one's end."""
@@ -211,6 +233,9 @@ class Search:
         if not self.found:
             return 0
         chosen = self.best_polished() if self.polished else min(self.found, key=lambda it: it.objective)
-        # Each start counts in the orientation in which it agrees best.
-        begun = [it.kernels[0] for it in self.found]
-        return sum(max(starts_agreeing([kernel], one) for one in chosen.kernels) for kernel in begun)
+        # Each start counts in the orientation in which it agrees best; many have one and the same end.
+        ends = {id(it): it.kernels[0] for it in self.found}
+        agrees = {
+            key: max(starts_agreeing([kernel], one) for one in chosen.kernels) for key, kernel in ends.items()
+        }
+        return sum(agrees[id(it)] for it in self.found)

@@ -16,7 +16,7 @@ from napari_sbd.core.progress import Progress
 from napari_sbd.core.single import Single
 from napari_sbd.core.sites import Sites
 from napari_sbd.core.steps import Snapshot, shown_as
-from napari_sbd.core.verdict import FEWEST_DEFECTS, strong_peaks, worth
+from napari_sbd.core.verdict import FEWEST_DEFECTS, all_explained, strong_peaks, worth
 
 TELLING = 1.02  # ratio of what stage I explains with both signs and with one, above which both are tried
 LEAST_SHARE = 0.5  # of an atom's energy inside the frame, that is taken for its share
@@ -31,11 +31,14 @@ def both_signs(first: Single, best: Iterate, progress: Progress) -> Verdict:
 
     A field of both signs leaves, in the residual of a nonnegative map, the kernel upside down, or else that
     kernel was bent to suit both; then stage I with both signs explains much more. Only then is the signed map
-    solved, and it is accepted if it explains more than its defects cost.
+    solved, and it is accepted if it explains more than its defects cost. Where nothing but noise is left,
+    there is nothing more to explain.
     """
     objective, free = first.raw, replace(first.penalty, nonnegative=False)
     if _asked_for(objective, best):
         signed = yield from _from_here(first, best, free)
+    elif all_explained(objective, best, TELLING - 1):
+        return best, first.penalty
     else:
         gain = yield from shown_as(best, first.search.gain_of_signs())
         if gain < TELLING:

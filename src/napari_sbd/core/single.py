@@ -109,6 +109,8 @@ class Single:
         region = alone.raw.with_window(self.raw.convolution.kernel_shape)
         lam = stages.residual_level(region, best, self.levels) if self.parameters.refinements else found.last
         self.levels = widened(self.levels, lam, region, self.raw)
+        if region is self.raw and not stages.in_pieces(best):
+            return best
         kernels, maps = self.domain.in_slices(best.kernels), self.domain.embed(best.maps, self.raw)
         best, self._in_region = replace(best, kernels=kernels, maps=maps), False
         rounds = self.parameters.refinements
@@ -118,13 +120,14 @@ class Single:
         """Carry the search's best over to the domain's own image, fit the window, refine."""
         rounds, penalty, seen = self.parameters.refinements, self.penalty, domain.raw
         best = yield from self._embedded(best, found, domain)
-        if rounds and domain.whitened and penalty.ties is None and dense(best):
+        crowd = bool(rounds) and domain.whitened and dense(best)
+        if crowd and penalty.ties is None:
             drawn = yield from self._drawn(best, domain)
             if drawn is not None:
                 return drawn
             best = yield from self.search.finished(progress)
             best = yield from self._embedded(best, found, domain)
-        if domain.whitened:
+        if crowd:
             best = yield from stages.refine(domain.whole, best, found, penalty, rounds)
         raw, self._in_domain = domain.to_raw(best, self.penalty.ties), False
         if self.automatic:
@@ -133,7 +136,8 @@ class Single:
         self.levels = found
         if raw is not best:
             self.levels = found = self._levels_of(seen, raw)
-            best = yield from stages.polish(seen, raw, penalty.at(found.last))
+            schedule = stages.POLISH if crowd else stages.ROUGH
+            best = yield from stages.polish(seen, raw, penalty.at(found.last), schedule=schedule)
         return (yield from stages.refine(seen, best, found, penalty, rounds))
 
     def _embedded(self, best: Iterate, found: Levels, domain: Domain) -> Steps:

@@ -17,6 +17,7 @@ Real = NDArray[np.floating]
 Index = NDArray[np.intp]
 
 HELD = 2**24  # numbers in patches, up to which they are kept
+FEW = 2**22  # products of hidden pixels, up to which they need no sparse matrix
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,19 @@ class Sites:
         inside &= (self.cols >= tile.cols.start) & (self.cols < tile.cols.stop)
         return np.asarray(inside)
 
-    def chosen(self, which: NDArray[np.bool_]) -> Sites:
-        """Those where `which` is true."""
+    def chosen(self, which: NDArray[np.bool_] | Index) -> Sites:
+        """Those where `which` is true, or with these numbers."""
         return Sites(self.kinds[which], self.rows[which], self.cols[which])
+
+    def same_as(self, other: Sites) -> bool:
+        """Whether these are the same places in the same order."""
+        pairs = (self.rows, other.rows), (self.cols, other.cols), (self.kinds, other.kinds)
+        return all(np.array_equal(own, its) for own, its in pairs)
+
+    @property
+    def order(self) -> Index:
+        """Their order on the maps, in which `of` gives them."""
+        return np.lexsort((self.cols, self.rows, self.kinds))
 
     def joined(self, other: Sites) -> Sites:
         """These and the others behind them."""
@@ -81,14 +92,18 @@ class Sites:
 def largest_of_neighbours(above: NDArray[np.bool_], excess: Real) -> Sites:
     """Places (types, rows, cols) that are above and exceed all eight neighbours."""
     here = Sites.of(above)
-    kinds, rows, cols = here.kinds, here.rows, here.cols
-    best = np.ones(len(kinds), bool)
-    (last_row, last_col) = (n - 1 for n in excess.shape[1:])
-    own = excess[kinds, rows, cols]
-    for down in (-1, 0, 1):
-        for right in (-1, 0, 1):
-            beside = np.clip(rows + down, 0, last_row), np.clip(cols + right, 0, last_col)
-            best &= own >= excess[kinds, *beside]
+    flat, (_, height, width) = excess.reshape(-1), excess.shape
+    down, right = (
+        (np.maximum(at - 1, 0), at, np.minimum(at + 1, n - 1))
+        for at, n in ((here.rows, height), (here.cols, width))
+    )
+    first = here.kinds * (height * width)
+    own = flat.take(first + here.rows * width + here.cols)
+    best = np.ones(len(own), bool)
+    for row in down:
+        line = first + row * width
+        for col in right:
+            best &= own >= flat.take(line + col)
     return here.chosen(best)
 
 
@@ -255,6 +270,16 @@ class Hidden:
         if len(kernels) == 1:
             return self.places
         return np.asarray(kinds[self.numbers][self.at] * kernels[0].size + self.places)
+
+    def products(self, kernels: Real, kinds: Index) -> Real:
+        """Inner products (numbers, numbers) of what of each atom is hidden."""
+        number = len(self.numbers)
+        if number * number * self.size > FEW:
+            atoms = self.atoms(kernels, kinds)
+            return np.asarray((atoms @ atoms.T.tocsr()).toarray())
+        painted = np.zeros((number, self.size), kernels.dtype)
+        painted[self.at, self.pixels] = kernels.take(self.labels(kinds, kernels))
+        return painted @ painted.T
 
     def atoms(self, kernels: Real, kinds: Index) -> sparse.csr_matrix:
         """Matrix (numbers, pixels) of what of each atom is hidden."""

@@ -57,13 +57,10 @@ def _largest(correlation: Real, nonnegative: bool) -> float:
 
 def crowding(objective: Objective, patches: list[Real], nonnegative: bool) -> float:
     """Level of the matched filter's noise as its median output suggests, over λ_max; median over patches."""
-    seen, ratios = objective.mask.any(0), []
+    extreme, ratios = _extreme(objective), []
     for patch in patches:
-        correlation = objective.correlation(patch)
-        level = _extreme(objective) * robust_std(
-            objective.convolution.on_frame(correlation)[:, seen][:, ::THINNED]
-        )
-        ratios.append(level / _largest(correlation, nonnegative))
+        level = extreme * robust_std(objective.filtered(patch)[:, ::THINNED])
+        ratios.append(level / _largest(objective.correlation(patch), nonnegative))
     return float(np.median(ratios))
 
 

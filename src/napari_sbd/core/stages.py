@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import spatial
 
 from napari_sbd.core.alternation import crowded, fit_kernels_on_sphere, fit_maps, unpenalised
 from napari_sbd.core.descent import Iterate, Schedule, descend
@@ -24,8 +26,8 @@ from napari_sbd.core.subpixel import snap
 from napari_sbd.core.tied import alternate, tied_kernels
 from napari_sbd.core.tied_moves import recentre_tied, snap_tied
 from napari_sbd.core.untangle import drawn, untangled
-from napari_sbd.core.verdict import residual_of
-from napari_sbd.core.window import crop, lift, recentre
+from napari_sbd.core.verdict import all_explained, residual_of
+from napari_sbd.core.window import crop, energy_gained, lift, recentre
 
 Real = NDArray[np.floating]
 
@@ -33,17 +35,21 @@ DECAY = 0.8  # of λ from level to level of the continuation
 FIRST = Schedule(60, 1e-2)
 LEVEL = Schedule(25)
 EXACT = Schedule(8, 1e-3, thorough=False)
-STAYED = 3
+STAYED, GAINED = 3, 1e-4  # levels; of a kernel's energy, for which a window has moved
 EASY = 0.05  # change of a kernel of unit norm within a level, below which the next one may be farther
+LEAP, FAR = 1000, 0.2  # factors of λ at once, to the last level; change, above which that is too far
 MAPS = Schedule(60, 1e-3)
-POLISH = Schedule(30, 1e-4)
+POLISH, ROUGH = Schedule(30, 1e-4), Schedule(30, 1e-3)
 REFINE = Schedule(20, 1e-4)
-STILL = 1e-5  # change of a kernel of unit norm in a round of reweighting, below which no other follows
+STILL = 1e-4  # change of a kernel of unit norm in a round of reweighting, below which no other follows
 WIDE_MAPS, WIDE = Schedule(12, 1e-2), Schedule(8, 1e-3)
 DEBIAS = Schedule(60, 1e-4)
 REWEIGHT = 0.1  # ε of the weights over the largest activation
+BLURRED = 2e-4  # of what kernels explain, that is left where defects on wrong pixels blur them
 WORTH = 0.8  # ratio of penalties nearer to 1 than which another round is not worth it
+PIECES = 3  # px, within which two activations may be one defect
 SMALLEST_SHARE = 0.02  # of an atom's energy inside the frame, below which it cannot be known
+_ASKED: WeakKeyDictionary[Iterate, tuple[Objective, Levels, float]] = WeakKeyDictionary()
 
 
 def stage_one(objective: Objective, patch: Real, penalty: Penalty, start: int) -> Steps:
@@ -55,65 +61,99 @@ def stage_one(objective: Objective, patch: Real, penalty: Penalty, start: int) -
 
 
 def stage_two(
-    objective: Objective, found: Iterate, levels: Levels, penalty: Penalty, start: int, rough: bool = False
+    objective: Objective,
+    found: Iterate,
+    levels: Levels,
+    penalty: Penalty,
+    start: int,
+    rough: bool = False,
+    alone: bool = False,
 ) -> Steps:
     """Lift the kernel of stage I, lower λ level by level with recentring, crop, and polish at the final λ.
 
-    Where a level changes next to nothing, the next ones are farther apart. With `rough` it ends as soon as
-    the field turns out to be dense: there sampling does the rest.
+    Where a level changes next to nothing, the next ones are farther apart; where defects do not crowd, the
+    next is the last, unless that turns out to be too far. With `rough` it ends as soon as the field turns
+    out to be dense: there sampling does the rest. What is `alone` is polished roughly: it is not compared.
     """
     window = objective.convolution.kernel_shape
     margin = (window[0] // 2, window[1] // 2)
     lifted = objective.with_window((window[0] + 2 * margin[0], window[1] + 2 * margin[1]))
     kernels, maps = lift(found.kernels, found.maps, margin)
-    stayed, lam, stride = 0, levels.first, 1
+    here = Iterate(kernels, maps, found.objective)
+    stayed, lam, stride, leap = 0, levels.first, 1, not levels.dense
+    before, high = here, lam
     while True:
-        before, moved = int(np.count_nonzero(maps != 0)), False
-        if crowded(before, maps) and penalty.ties is None:
-            steps = descend(lifted, kernels, maps, penalty.at(lam), LEVEL)
-            here = yield from follow(steps, "stage II", lam, start, found)
-            kernels, maps, _ = recentre(here.kernels, here.maps, window)
-            easy = False
-        else:
-            kernels, maps = crop(kernels, maps, window)
-            steps = alternate(objective, kernels, maps, penalty.at(lam), EXACT)
-            here = yield from follow(steps, "stage II", lam, start, found)
-            turned = np.linalg.norm((here.kernels - kernels).reshape(len(kernels), -1), axis=1).max()
-            kernels, maps = lift(here.kernels, here.maps, margin)
-            if stayed < STAYED:
-                kernels, maps, moved = _recentred_wide(lifted, kernels, maps, window, penalty)
-                stayed = 0 if moved else stayed + 1
-            easy = not moved and turned < EASY
-        if rough and dense(Iterate(kernels, maps, np.inf)):
-            return Iterate(*crop(kernels, maps, window), here.objective)
+        here, turned = yield from _level(objective, lifted, here, penalty.at(lam), start, lam == levels.first)
+        moved = False
+        if turned < np.inf and stayed < STAYED:
+            here, moved = _recentred_wide(lifted, here, window, penalty)
+            stayed = 0 if moved else stayed + 1
+        if stride == LEAP and (moved or turned > FAR):
+            here, lam, leap = before, high, False
+        if rough and dense(here):
+            return _cropped(here, window)
         if lam <= levels.last:
             break
-        stride = 2 * stride if easy else 1
+        before, high = here, lam
+        if leap and turned < EASY:
+            stride = LEAP
+        else:
+            stride = 2 * stride if turned < EASY and not moved else 1
         lam = max(lam * DECAY**stride, levels.last)
-    kernels, maps = crop(kernels, maps, window)
-    begin = Iterate(kernels, maps, here.objective)
+    begin = _cropped(here, window)
     if rough and dense(begin):
         return begin
-    return (yield from polish(objective, begin, penalty.at(levels.last), start))
+    last, schedule = penalty.at(levels.last), ROUGH if alone else POLISH
+    return (yield from polish(objective, begin, last, start, schedule))
+
+
+def _level(
+    objective: Objective, lifted: Objective, begin: Iterate, penalty: Penalty, start: int, screened: bool
+) -> Generator[Snapshot, None, tuple[Iterate, float]]:
+    """One λ of stage II, in lifted windows, and how far a kernel has turned: infinitely where sites crowd."""
+    window, wide = objective.convolution.kernel_shape, lifted.convolution.kernel_shape
+    if crowded(int(np.count_nonzero(begin.maps != 0)), begin.maps) and penalty.ties is None:
+        steps = descend(lifted, begin.kernels, begin.maps, penalty, LEVEL)
+        here = yield from follow(steps, "stage II", penalty.lam, start, begin)
+        kernels, maps, _ = recentre(here.kernels, here.maps, window)
+        return replace(here, kernels=kernels, maps=maps), np.inf
+    cropped = _cropped(begin, window)
+    steps = alternate(objective, cropped.kernels, cropped.maps, penalty, EXACT, screened)
+    here = yield from follow(steps, "stage II", penalty.lam, start, cropped)
+    turned = np.linalg.norm((here.kernels - cropped.kernels).reshape(len(here.kernels), -1), axis=1).max()
+    kernels, maps = lift(here.kernels, here.maps, ((wide[0] - window[0]) // 2, (wide[1] - window[1]) // 2))
+    return replace(here, kernels=kernels, maps=maps), float(turned)
+
+
+def _cropped(found: Iterate, window: tuple[int, int]) -> Iterate:
+    kernels, maps = crop(found.kernels, found.maps, window)
+    return replace(found, kernels=kernels, maps=maps)
 
 
 def _recentred_wide(
-    lifted: Objective, kernels: Real, maps: Real, window: tuple[int, int], penalty: Penalty
-) -> tuple[Real, Real, bool]:
-    """Kernels seen in the larger window, by one exact step, and moved to the middle."""
+    lifted: Objective, found: Iterate, window: tuple[int, int], penalty: Penalty
+) -> tuple[Iterate, bool]:
+    """Kernels seen in the larger window, by one exact step, and moved to the middle; whether that gained."""
     if penalty.ties is None:
-        return recentre(fit_kernels_on_sphere(lifted, kernels, maps), maps, window)
-    seen = tied_kernels(lifted, Iterate(kernels, maps, np.inf), penalty.ties)
-    return recentre_tied(seen.kernels, seen.maps, window, penalty.ties)
+        seen = fit_kernels_on_sphere(lifted, found.kernels, found.maps)
+        kernels, maps, moved = recentre(seen, found.maps, window)
+    else:
+        tied = tied_kernels(lifted, found, penalty.ties)
+        seen = tied.kernels
+        kernels, maps, moved = recentre_tied(seen, tied.maps, window, penalty.ties)
+    gained = moved and energy_gained(seen, kernels, window) > GAINED
+    return replace(found, kernels=kernels, maps=maps), gained
 
 
-def polish(objective: Objective, begin: Iterate, penalty: Penalty, start: int = 0) -> Steps:
+def polish(
+    objective: Objective, begin: Iterate, penalty: Penalty, start: int = 0, schedule: Schedule = POLISH
+) -> Steps:
     """Descend on maps and kernels; where defects crowd, the maps are solved for these kernels first."""
     solved = begin
     if crowded(int(np.count_nonzero(begin.maps != 0)), begin.maps):
         steps = fit_maps(objective, begin.kernels, begin.maps, penalty, MAPS)
         solved = yield from follow(steps, "polish", penalty.lam, start, begin)
-    steps = alternate(objective, solved.kernels, solved.maps, penalty, POLISH)
+    steps = alternate(objective, solved.kernels, solved.maps, penalty, schedule)
     return (yield from follow(steps, "polish", penalty.lam, start, solved))
 
 
@@ -151,10 +191,20 @@ def widen(objective: Objective, begin: Iterate, levels: Levels, penalty: Penalty
     return best
 
 
+def in_pieces(found: Iterate) -> bool:
+    """Whether activations stand so close that weights may hold defects split."""
+    sites = Sites.of(found.maps)
+    places = np.column_stack([sites.rows, sites.cols])
+    return bool(len(places) > 1 and spatial.KDTree(places).query_pairs(PIECES, p=np.inf))
+
+
 def untangle(objective: Objective, best: Iterate, levels: Levels, penalty: Penalty) -> Steps:
-    """Close defects are told apart and rearranged, at the penalty that what is left asks for."""
+    """Close defects are told apart and rearranged, at the penalty that what is left asks for.
+
+    Where next to nothing is left there are no defects on wrong pixels, and no kernel is blurred.
+    """
     lam = levels.last
-    if not tangled(best):
+    if not tangled(best) or all_explained(objective, best, BLURRED):
         return best
     if not levels.fixed:
         wanted = residual_level(objective, best, levels)
@@ -231,5 +281,9 @@ def debias(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
 
 
 def residual_level(objective: Objective, found: Iterate, levels: Levels) -> float:
-    """Penalty that the residual of an iterate asks for, see `penalty_from_residual`."""
-    return penalty_from_residual(residual_of(objective, found), objective, found.kernels, levels)
+    """Penalty that the residual of an iterate asks for (`penalty_from_residual`); kept with the iterate."""
+    known = _ASKED.get(found)
+    if known is None or known[:2] != (objective, levels):
+        wanted = penalty_from_residual(residual_of(objective, found), objective, found.kernels, levels)
+        known = _ASKED[found] = objective, levels, wanted
+    return known[2]

@@ -63,22 +63,40 @@ def coarse_energy(data: Real, mask: NDArray[np.bool_], shape: tuple[int, int]) -
 def salient_patches(
     data: Real, mask: NDArray[np.bool_], shape: tuple[int, int], count: int, rng: np.random.Generator
 ) -> list[Real]:
-    """Draw up to `count` tapered unit-norm patches (1, slices, k1, k2), where the image is rich in energy.
+    """Up to `count` tapered unit-norm patches (1, slices, k1, k2), where the image is rich in energy.
 
-    Centres are drawn with a probability proportional to `salience`, at least half a window apart.
     A patch of the data is a superposition of few shift truncations of the kernel (Lau et al., 2020).
     """
+    return patches_at(data, mask, shape, salient_places(data, mask, shape, count, rng))
+
+
+def salient_places(
+    data: Real, mask: NDArray[np.bool_], shape: tuple[int, int], count: int, rng: np.random.Generator
+) -> list[tuple[int, int]]:
+    """Draw up to `count` pixels (row, col) with a probability proportional to `salience`.
+
+    They are at least half a window apart.
+    """
     chance = salience(data, mask, shape)
+    places: list[tuple[int, int]] = []
+    while len(places) < count:
+        below = chance.cumsum()
+        if not below[-1] > 0:
+            break
+        flat = int(np.searchsorted(below, rng.random() * below[-1], side="right"))
+        places.append(divmod(min(flat, chance.size - 1), chance.shape[1]))
+        _forbid(chance, *places[-1], shape)
+    return places
+
+
+def patches_at(
+    data: Real, mask: NDArray[np.bool_], shape: tuple[int, int], places: list[tuple[int, int]]
+) -> list[Real]:
+    """The tapered unit-norm patches (1, slices, k1, k2) around these pixels."""
     padded = np.pad(np.where(mask, data, 0), [(0, 0)] + [(k // 2, k - 1 - k // 2) for k in shape])
-    patches: list[Real] = []
-    while len(patches) < count and chance.sum() > 0:
-        flat = int(rng.choice(chance.size, p=chance.ravel() / chance.sum()))
-        row, col = divmod(flat, chance.shape[1])
-        patch = padded[None, :, row : row + shape[0], col : col + shape[1]] * taper(shape)
-        if np.any(patch):
-            patches.append(project(patch).astype(data.dtype))
-        _forbid(chance, row, col, shape)
-    return patches
+    weight = taper(shape)
+    cut = [padded[None, :, row : row + shape[0], col : col + shape[1]] * weight for row, col in places]
+    return [project(patch).astype(data.dtype) for patch in cut if np.any(patch)]
 
 
 def _forbid(chance: Real, row: int, col: int, shape: tuple[int, int]) -> None:

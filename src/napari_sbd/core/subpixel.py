@@ -21,6 +21,7 @@ BY_CHANCE = 3.0  # n of the probability exp(-n), above which it is taken for cha
 HEAVIEST = 1.3  # weight over the median's, for what may be several defects
 SMALLEST = 0.03  # px
 TURNS = 2
+ONE_STEP = np.inf  # px: it tells whether there is an offset at all
 
 
 def common_offset(centres: Real, amplitudes: Real) -> Real:
@@ -50,7 +51,10 @@ def snap(objective: Objective, found: Iterate) -> Iterate:
     A kernel between two pixels is as good an answer as one on a pixel, but defects that sit on pixels are
     then split over neighbours.
     """
-    fitted = fit_atoms(objective, found.kernels, atoms_of(found))
+    fitted = fit_atoms(objective, found.kernels, atoms_of(found), ONE_STEP)
+    if not any(offset.any() for offset in _offsets(fitted, len(found.kernels))):
+        return found
+    fitted = fit_atoms(objective, found.kernels, fitted)
     return _on_the_grid(found, found.kernels, fitted, only_moved=True)
 
 
@@ -76,14 +80,19 @@ def resolved(objective: Objective, found: Iterate) -> Iterate:
 def _on_the_grid(found: Iterate, kernels: Real, atoms: Atoms, only_moved: bool) -> Iterate:
     """Kernels moved by their defects' common offset, and maps of all types or of those moved."""
     kernels, maps = kernels.copy(), found.maps.copy()
-    for kind in range(len(kernels)):
+    for kind, offset in enumerate(_offsets(atoms, len(kernels))):
         here = atoms.kinds == kind
-        offset = common_offset(atoms.centres[here], atoms.amplitudes[here])
         if offset.any():
             kernels[kind] = [ndimage.shift(a, offset, order=5, mode="constant") for a in kernels[kind]]
         if offset.any() or not only_moved:
             maps[kind] = on_pixels(atoms.chosen(here), offset, maps[kind])
     return replace(found, kernels=project(kernels), maps=maps)
+
+
+def _offsets(atoms: Atoms, types: int) -> list[Real]:
+    """Common offset of each type's defects."""
+    groups = [atoms.kinds == kind for kind in range(types)]
+    return [common_offset(atoms.centres[here], atoms.amplitudes[here]) for here in groups]
 
 
 def on_pixels(atoms: Atoms, offset: Real, like: Real) -> Real:

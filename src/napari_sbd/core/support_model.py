@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, ndimage, sparse
+from scipy import fft, sparse
 
 from napari_sbd.core.pairs import overlapping
 from napari_sbd.core.sites import Field, Patches, Sites
@@ -64,48 +64,36 @@ class SupportModel:
                 reach[some] += own if self.types == 1 else np.where(self.sites.kinds[some] == kind, own, 0)
         return reach
 
-    def gram(self, kernels: Real, offsets: Real | None = None) -> Gram:
-        """Inner products of the sites' atoms as far as they are seen, less their means.
-
-        With `offsets` (sites, 2) in pixels the atoms lie that far off their sites; what of them is hidden is
-        taken from the sites.
-        """
-        kinds, hidden = self.sites.kinds, self.hidden
-        values = self._products(correlations(kernels), offsets)
-        unseen = hidden.atoms(kernels, kinds)
-        means = self._sums(kernels)
+    def gram(self, kernels: Real) -> Gram:
+        """Inner products of the sites' atoms as far as they are seen, less their means."""
+        kinds, hidden, pairs = self.sites.kinds, self.hidden, self.pairs
+        if self.types == 1:
+            power = np.square(np.abs(fft.rfft2(kernels[0], self._size))).sum(0)
+            values = fft.irfft2(power, self._size).take(self.circular_lags)
+        else:
+            pick = kinds[pairs.first] * self.types + kinds[pairs.second]
+            values = correlations(kernels).take(pick * self._lags + pairs.lag)
+        means = self.sums(kernels)
         shape = (len(self.sites),) * 2
         if len(self.sites) <= DENSE:
             full = np.zeros(shape, kernels.dtype)
-            full[self.pairs.first, self.pairs.second] = values
-            full[np.ix_(hidden.numbers, hidden.numbers)] -= (unseen @ unseen.T.tocsr()).toarray()
+            full[pairs.first, pairs.second] = values
+            full[np.ix_(hidden.numbers, hidden.numbers)] -= hidden.products(kernels, kinds)
             full -= means @ means.T
             return Gram(full, None)
-        bounds = np.searchsorted(self.pairs.first, np.arange(len(self.sites) + 1))
-        thin = sparse.csr_matrix((values, self.pairs.second, bounds), shape=shape)
-        place = sparse.csr_matrix(
-            (np.ones(len(hidden.numbers), kernels.dtype), (hidden.numbers, np.arange(len(hidden.numbers)))),
-            shape=(len(self.sites), len(hidden.numbers)),
-        )
-        covered = place @ unseen
-        return Gram((thin - covered @ covered.T.tocsr()).tocsr(), means)
+        starts, unseen = self._starts, kernels.take(hidden.labels(kinds, kernels))
+        thin = sparse.csr_matrix((values, pairs.second, starts[0]), shape=shape)
+        lost = sparse.csr_matrix((unseen, hidden.pixels, starts[1]), shape=(len(kinds), hidden.size))
+        return Gram((thin - lost @ lost.T.tocsr()).tocsr(), means)
 
-    def _products(self, table: Real, offsets: Real | None) -> Real:
-        """Entries of correlation tables (types, types, lags) for all pairs of sites."""
-        kinds, pairs = self.sites.kinds, self.pairs
-        pick = kinds[pairs.first] * self.types + kinds[pairs.second]
-        if offsets is None:
-            return np.asarray(table.ravel()[pick * self._lags + pairs.lag])
-        places = np.array(np.divmod(pairs.lag, table.shape[-1]), float)
-        places += (offsets[pairs.first] - offsets[pairs.second]).T
-        values = np.empty(len(pick), table.dtype)
-        flat = table.reshape(-1, *table.shape[-2:])
-        for number in np.unique(pick):
-            here = pick == number
-            values[here] = ndimage.map_coordinates(flat[number], places[:, here], order=3)
-        return values
+    @cached_property
+    def _starts(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Where each site's pairs begin, and its hidden pixels."""
+        sites = np.arange(len(self.sites) + 1)
+        owners = self.hidden.numbers[self.hidden.at]
+        return np.searchsorted(self.pairs.first, sites), np.searchsorted(owners, sites)
 
-    def _sums(self, kernels: Real) -> Real:
+    def sums(self, kernels: Real) -> Real:
         """Sum of each site's seen atom over the root of the number of pixels that count, (sites, slices)."""
         sums = self.field.seen_sums(kernels, self.sites, self.hidden)
         return np.asarray((sums / np.sqrt(self.field.count)).astype(kernels.dtype))
@@ -171,8 +159,12 @@ class KernelQuadratic:
     def product(self, kernels: Real) -> Real:
         """G A."""
         model, (k1, k2) = self.model, self.model.field.window
-        spectra = np.einsum("kluv,lsuv->ksuv", self._spectra, fft.rfft2(kernels, model._size))
-        image = fft.irfft2(spectra, model._size)[..., :k1, :k2]
+        spectra = fft.rfft2(kernels, model._size)
+        if model.types == 1:
+            spectra *= self._spectra[0]
+        else:
+            spectra = np.einsum("kluv,lsuv->ksuv", self._spectra, spectra)
+        image = fft.irfft2(spectra, model._size, overwrite_x=True)[..., :k1, :k2]
         return image - self._unseen(kernels) - self._of_means(kernels)
 
     def _unseen(self, kernels: Real) -> Real:

@@ -12,10 +12,10 @@ from scipy import fft, ndimage, spatial
 from napari_sbd.core.defects import WEAKEST, Peaks, typical_amplitude
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_size import support
-from napari_sbd.core.noise import grain, median, robust_std, sampled, whiteness
+from napari_sbd.core.noise import grain, median, robust_std, sampled, white_noise, whiteness
 from napari_sbd.core.objective import Objective, misfit
 from napari_sbd.core.sparsity import matched_noise
-from napari_sbd.core.start import coarse_energy, salience
+from napari_sbd.core.start import coarse_energy
 from napari_sbd.core.tiles import in_one_piece
 
 Real = NDArray[np.floating]
@@ -28,12 +28,14 @@ SAME_PLACE = 1.5  # px
 BRAGG_PEAKS = 6  # pairs of them that are looked at
 FEWEST_IN_A_LATTICE = 16
 PERIODIC = 0.85  # share of the power in them, above which a lattice was found
+UNSURE = 0.01  # of a residual's energy, up to which noise may be mistaken
 WHITE = 1.1  # deviation over that of the pixel noise, up to which a residual may be noise
 OUTSTANDING = 7.0  # deviations of the local energy of a residual that noise does not reach
 
 
 # What one iterate leaves of one image is judged more than once; it goes with the iterate.
 _LEFT: WeakKeyDictionary[Iterate, tuple[Objective, Real]] = WeakKeyDictionary()
+_NOISE: WeakKeyDictionary[Iterate, tuple[Objective, bool]] = WeakKeyDictionary()
 
 
 def residual_of(objective: Objective, found: Iterate) -> Real:
@@ -189,20 +191,39 @@ def looks_like_noise(residual: Real, mask: NDArray[np.bool_], window: tuple[int,
     return len(set(map(tuple, places // apart))) < FEWEST_DEFECTS
 
 
+def leaves_noise(objective: Objective, found: Iterate) -> bool:
+    """Whether what an iterate leaves of an image looks like noise; kept with the iterate."""
+    known = _NOISE.get(found)
+    if known is None or known[0] is not objective:
+        rest, window = residual_of(objective, found), objective.convolution.kernel_shape
+        known = _NOISE[found] = objective, looks_like_noise(rest, objective.mask, window)
+    return known[1]
+
+
+def all_explained(objective: Objective, found: Iterate, share: float) -> bool:
+    """Whether only noise is left, and what may be above it is less than a share of what is explained.
+
+    That tells in images with little noise only: noise is known to a hundredth of its energy.
+    """
+    rest = residual_of(objective, found)
+    left = misfit(rest)
+    noise = 0.5 * int(objective.mask.sum()) * white_noise(rest, objective.mask) ** 2
+    above = max(left - noise, 0.0) + UNSURE * noise
+    return above < share * (objective.field.energy - left) and leaves_noise(objective, found)
+
+
 def _energies(
     residual: Real, mask: NDArray[np.bool_], window: tuple[int, int]
 ) -> tuple[Real, NDArray[np.bool_], int]:
     """Energy of windows, which of them lie inside the mask, and how far apart they have nothing in common.
 
-    Of a large image not around every pixel; of others the distance is given as 0.
+    Not around every pixel. Of an image in one piece the distance is given as 0.
     """
-    if in_one_piece(len(residual), (residual.shape[1], residual.shape[2])):
-        energy, seen, step = salience(residual, mask, window), mask.all(0), 1
-    else:
-        energy, step = coarse_energy(residual, mask, window)
-        rows, cols = energy.shape
-        blocks = mask[:, : rows * step, : cols * step].reshape(len(mask), rows, step, cols, step)
-        seen = blocks.all((0, 2, 4))
+    energy, step = coarse_energy(residual, mask, window)
+    rows, cols = energy.shape
+    blocks = mask[:, : rows * step, : cols * step].reshape(len(mask), rows, step, cols, step)
+    seen = blocks.all((0, 2, 4))
     size = [max(1, k // step) for k in window]
     whole = ndimage.uniform_filter(seen.astype(float), size=size, mode="constant") > 0.99
-    return energy, whole, 0 if step == 1 else max(size)
+    small = in_one_piece(len(residual), (residual.shape[1], residual.shape[2]))
+    return energy, whole, 0 if small else max(size)

@@ -49,6 +49,14 @@ def recentre(kernels: Real, maps: Real, shape: Pair) -> tuple[Real, Real, bool]:
     return project(kernels), maps, moved
 
 
+def energy_gained(before: Real, after: Real, window: tuple[int, int]) -> float:
+    """Largest gain of a kernel's energy inside the middle window, as a share of all of it."""
+    first = [(n - k) // 2 for n, k in zip(before.shape[-2:], window, strict=True)]
+    inside = (..., slice(first[0], first[0] + window[0]), slice(first[1], first[1] + window[1]))
+    energies = [np.square(kernels[inside], dtype=float).sum((1, 2, 3)) for kernels in (before, after)]
+    return float((energies[1] - energies[0]).max())
+
+
 def shift(array: Real, move: Pair) -> Real:
     """Move the last two axes by whole pixels; zeros come in, what leaves is lost.
 
