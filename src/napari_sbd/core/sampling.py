@@ -27,7 +27,7 @@ Real = NDArray[np.floating]
 Index = NDArray[np.intp]
 
 TEMPERATURE = 2.0
-BEGIN = 0.8  # of the typical amplitude: rather too many defects at first than too few
+BEGIN = 0.55  # of the typical amplitude: rather too many defects at first than too few
 LEAST, MOST = 11, 60  # sweeps
 LOOKED_BACK, STILL = 9, 0.035  # sweeps over which kernels that move less than that stay
 MEAN = 6  # sweeps over whose kernels the mean is taken
