@@ -6,7 +6,16 @@ import pytest
 from napari_sbd.core import moves
 from napari_sbd.core.board import NONE, Board, Views
 from napari_sbd.core.descent import Iterate
-from napari_sbd.core.likelihood import Law, Twos, _of_cut, _of_whole, drawn_number, drawn_pair
+from napari_sbd.core.likelihood import (
+    Law,
+    Pulls,
+    Twos,
+    _of_cut,
+    _of_whole,
+    _unlikely,
+    drawn_number,
+    drawn_pair,
+)
 from napari_sbd.core.objective import Objective
 from napari_sbd.core.sphere import project
 from napari_sbd.simulate import ldos_kernel
@@ -83,3 +92,42 @@ def test_numbers_and_places_are_drawn_as_likely_as_they_are():
     assert (places[number == 2].sum(1) == 1).all()
     pairs = drawn_pair(np.repeat(np.log([[[1.0, 2.0], [3.0, 4.0]]]), many, 0), rng)
     np.testing.assert_allclose(np.bincount(pairs @ [2, 1]) / many, [0.1, 0.2, 0.3, 0.4], atol=0.02)
+
+
+def pair_law(linear, floor):
+    """Two of one place each, as the law of their amplitudes: precision 2 and 3, and what else they need."""
+    sides = zip((2.0, 3.0), linear, floor, strict=True)
+    return tuple(
+        Pulls(np.array([[a]]), np.array([[b]]), np.zeros((1, 1)), np.array([[f]])) for a, b, f in sides
+    )
+
+
+@pytest.mark.parametrize("linear", [(6.0, 6.0), (6.0, -1.0), (-2.0, 7.0), (-4.0, -4.0)])
+def test_amplitudes_below_the_floor_weigh_as_little_as_the_likeliest_of_them_is_likely(linear):
+    cross, floor = 1.5, 0.4
+    (a1, a2), (b1, b2) = (2.0, 3.0), linear
+    determinant = a1 * a2 - cross**2
+    pulls = pair_law(linear, (floor, floor))
+    found = _unlikely(np.array([[[cross]]]), np.array([[[determinant]]]), pulls)[0, 0, 0]
+    means = np.linalg.solve([[a1, cross], [cross, a2]], [b1, b2])
+    deviations = np.sqrt(np.array([a2, a1]) / determinant)
+    below = np.minimum((means - floor) / deviations, 0)
+    assert found == pytest.approx(0.5 * np.square(below).sum(), abs=1e-9)
+
+
+def test_of_a_pair_one_at_the_floor_leaves_the_other_what_the_image_holds(board):
+    views = whole(board.views(board.close(4)))
+    law = replace(LAW, noise=1e-2, typical=np.array([5.0]), variance=np.array([1e3]))
+    at = np.tile([0, 12], (len(views), 1))  # the first one off its place
+    pairs = Twos(views, law)
+    draws = pairs.amplitudes(at, np.random.default_rng(0))
+    low = 0.3 * 5.0
+    assert (draws >= low - 1e-5).all()
+    at_floor = draws <= low + 1e-5
+    assert at_floor[:, 0].sum() >= 3
+    cross = views.cross[:, 0, 12] / law.noise
+    for one, other, place in ((0, 1, 12), (1, 0, 0)):
+        chosen = at_floor[:, one] & ~at_floor[:, other]
+        precision, linear = pairs.pulls[other].precision[:, place], pairs.pulls[other].linear[:, place]
+        alone = (linear - cross * draws[:, one]) / precision
+        np.testing.assert_allclose(draws[chosen, other], alone[chosen], atol=0.5)

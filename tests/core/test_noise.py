@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_sbd.core.noise import robust_std, white_noise, whiteness
+from napari_sbd.core.noise import noise_floor, robust_std, white_noise, whiteness
 
 
 @pytest.fixture
@@ -45,3 +45,23 @@ def test_whiteness_is_one_for_white_noise_and_grows_with_structure(noise):
     rows = np.arange(128)[None, :, None]
     assert whiteness(noise + 6 * np.sin(rows / 6), everywhere(noise)) > 1.5
     assert whiteness(7 * noise, everywhere(noise)) == pytest.approx(whiteness(noise, everywhere(noise)))
+
+
+def test_noise_floor_is_the_noise_of_crowds_of_sharp_defects():
+    from napari_sbd.simulate import ldos_kernel, random_field
+
+    clean, noisy = (random_field(ldos_kernel(25), (128, 128), 0.03, snr_db=snr, seed=0) for snr in (None, 20))
+    deviation = float(clean.image.std())
+    for sample, expected in ((clean, 0.0), (noisy, 0.1 * deviation)):
+        data, mask = sample.image[None], np.ones((1, 128, 128), bool)
+        found = noise_floor(data, mask)
+        assert found == pytest.approx(expected, abs=0.015 * deviation)
+        assert found < 0.9 * white_noise(data, mask)
+
+
+def test_noise_floor_sees_unmasked_pixels_only_and_each_slice(noise, rng):
+    data = np.concatenate([noise, noise])
+    mask = np.ones(data.shape, bool)
+    data[:, :40] += 1e3 * rng.standard_normal(data[:, :40].shape)
+    mask[:, :40] = False
+    assert noise_floor(data, mask) == pytest.approx(white_noise(noise, np.ones(noise.shape, bool)), rel=0.1)
