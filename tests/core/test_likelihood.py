@@ -117,17 +117,17 @@ def test_amplitudes_below_the_floor_weigh_as_little_as_the_likeliest_of_them_is_
 
 def test_of_a_pair_one_at_the_floor_leaves_the_other_what_the_image_holds(board):
     views = whole(board.views(board.close(4)))
-    law = replace(LAW, noise=1e-2, typical=np.array([5.0]), variance=np.array([1e3]))
-    at = np.tile([0, 12], (len(views), 1))  # the first one off its place
+    law = replace(LAW, noise=1e-2, typical=np.array([8.0]), variance=np.array([1e3]))
+    at = np.tile([13, 12], (len(views), 1))  # the first one a pixel off its place
     pairs = Twos(views, law)
     draws = pairs.amplitudes(at, np.random.default_rng(0))
-    low = 0.3 * 5.0
+    low = 0.3 * 8.0
     assert (draws >= low - 1e-5).all()
     at_floor = draws <= low + 1e-5
-    assert at_floor[:, 0].sum() >= 3
-    cross = views.cross[:, 0, 12] / law.noise
-    for one, other, place in ((0, 1, 12), (1, 0, 0)):
+    cross = views.cross[:, 13, 12] / law.noise
+    for one, other, place in ((0, 1, 12), (1, 0, 13)):
         chosen = at_floor[:, one] & ~at_floor[:, other]
+        assert chosen.sum() >= 2
         precision, linear = pairs.pulls[other].precision[:, place], pairs.pulls[other].linear[:, place]
         alone = (linear - cross * draws[:, one]) / precision
         np.testing.assert_allclose(draws[chosen, other], alone[chosen], atol=0.5)
