@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scipy import spatial
 from scipy.signal import convolve
 
 from napari_sbd.core.observation import observe
@@ -106,6 +107,18 @@ def test_kernel_and_positions_of_many_kinds_of_fields(case, yardsticks):
     assert recall > 0.93
     if "bias" in made:
         assert found.bias[0] == pytest.approx(50, abs=field.noise_std)
+
+
+@pytest.mark.parametrize("snr", [None, 20])
+def test_crowds_with_little_noise_are_told_apart(snr, yardsticks):
+    field = random_field(ldos_kernel(15, -2.0), (128, 128), 3e-2, snr_db=snr, seed=1)
+    found = recover(field.image, kernel_size=15)
+    assert kernel_similarity(found.kernels[0], field.kernel) > 0.9995
+    precision, recall = yardsticks.hits(yardsticks.positions(found, field.kernel), field.positions)
+    assert precision > 0.95
+    assert recall > 0.9
+    close = [len(spatial.KDTree(p).query_pairs(2.5)) for p in (found.defects[["row", "col"]], field.positions)]
+    assert close[0] > 0.6 * close[1]  # also those a pixel or two from another
 
 
 def test_signed_activations_give_each_defect_its_sign(kernel, yardsticks):

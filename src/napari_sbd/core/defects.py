@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage, spatial
 
 from napari_sbd.core.amplitude_errors import NEIGHBOURS, standard_errors
-from napari_sbd.core.noise import robust_std
+from napari_sbd.core.noise import median, robust_std
 
 Real = NDArray[np.floating]
 Columns = pd.DataFrame | dict[str, NDArray[Any]]
@@ -22,6 +22,7 @@ SMOOTHING = 0.7  # px, of the map in which peaks are sought: joins what one defe
 REACH = 1.5  # px around a peak whose activations are one defect
 SPARSE_REACH = 2.3  # the same where defects are far apart
 WEAKEST = 0.3  # amplitude over the typical one below which an activation is no defect
+UNSPLIT = 0.5  # of the median activation, above which one of a sampled map is a defect
 ALIKE = 0.6  # of the typical amplitude, below which one is odd where all others are alike
 FAR = 6.0  # deviations of the others' amplitudes, by which it must be below
 FEWEST_ALIKE = 8  # of one sign, to tell whether they are alike
@@ -84,6 +85,25 @@ def find_peaks(extended: Real, kernel_shape: tuple[int, int]) -> Peaks:
     gathered = gathered[order]
     gathered = gathered[np.nan_to_num(gathered[:, 2]) != 0]
     return Peaks(gathered[:, :2] - [k // 2 for k in kernel_shape], gathered[:, 2])
+
+
+def strong_activations(extended: Real, kernel_shape: tuple[int, int]) -> Peaks:
+    """The activations of a map whose defects were sampled: each a defect, but for weak ones beside them.
+
+    There defects sit a pixel or two apart, and none is split: `find_peaks` would take several for one.
+
+    Examples
+    --------
+    >>> extended = np.zeros((12, 12))
+    >>> extended[5, 5:8] = 4, 1, 3
+    >>> strong_activations(extended, (3, 3)).centres.tolist()
+    [[4.0, 4.0], [4.0, 6.0]]
+    """
+    active = np.argwhere(extended)
+    values = extended[tuple(active.T)].astype(float)
+    size = np.abs(values)
+    strong = size >= UNSPLIT * median(size) if len(size) else size > 0
+    return Peaks(active[strong] - [k // 2 for k in kernel_shape], values[strong])
 
 
 def _gathered(near: list[Any], active: NDArray[np.intp], values: Real) -> Real:

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from napari_sbd.core.atoms import atoms_of, refined_peaks
-from napari_sbd.core.defects import Peaks
+from napari_sbd.core.defects import Peaks, strong_activations
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_size import LARGEST_SHARE, estimate_window
 from napari_sbd.core.noise import robust_std, sampled, white_noise
@@ -188,7 +188,10 @@ class Run:
 
     def _peaks(self, best: Iterate, norms: Real, refine: bool) -> tuple[Peaks, ...]:
         """Candidates for defects in the image's unit; Σ x ≥ 0 as for the maps."""
-        peaks = refined_peaks(self.raw, best) if refine else atoms_of(best).peaks(best)
+        if self.first.domain.sampled and len(best.kernels) == 1:
+            peaks = [strong_activations(best.maps[0], self.raw.convolution.kernel_shape)]
+        else:
+            peaks = refined_peaks(self.raw, best) if refine else atoms_of(best).peaks(best)
         peaks = all_whole(peaks, best.kernels, self.seen.mask)
         return tuple(Peaks(p.centres, p.amplitudes * norm) for p, norm in zip(peaks, norms, strict=True))
 
