@@ -117,8 +117,9 @@ def test_crowds_with_little_noise_are_told_apart(snr, yardsticks):
     precision, recall = yardsticks.hits(yardsticks.positions(found, field.kernel), field.positions)
     assert precision > 0.95
     assert recall > 0.9
-    close = [len(spatial.KDTree(p).query_pairs(2.5)) for p in (found.defects[["row", "col"]], field.positions)]
-    assert close[0] > 0.6 * close[1]  # also those a pixel or two from another
+    places = (found.defects[["row", "col"]], field.positions)
+    rows, defects = (len(spatial.KDTree(where).query_pairs(2.5)) for where in places)
+    assert rows > 0.6 * defects  # also those a pixel or two from another
 
 
 def test_signed_activations_give_each_defect_its_sign(kernel, yardsticks):

@@ -103,7 +103,7 @@ def strong_activations(extended: Real, kernel_shape: tuple[int, int]) -> Peaks:
     values = extended[tuple(active.T)].astype(float)
     size = np.abs(values)
     strong = size >= UNSPLIT * median(size) if len(size) else size > 0
-    return Peaks(active[strong] - [k // 2 for k in kernel_shape], values[strong])
+    return Peaks((active[strong] - [k // 2 for k in kernel_shape]).astype(float), values[strong])
 
 
 def _gathered(near: list[Any], active: NDArray[np.intp], values: Real) -> Real:
