@@ -79,19 +79,20 @@ class OneWindow:
         self.parameters, self.begun = parameters, raw
         ties = group_of(parameters.symmetry, pixel_size)
         self.penalty = Penalty(1.0, 0.0, parameters.activations != "signed", ties=ties)
-        self.first = self._first(raw, starts, automatic)
+        self._in_given = Single(raw, parameters, self.penalty, starts, automatic)
+        self.first = self._small() or self._in_given
         self.accepted: Iterate | None = None
         self.nothing = ""
 
-    def _first(self, raw: Objective, starts: Starts, automatic: bool) -> Single:
-        """The search; in a crowd it begins small where a window may be too large: wrong kernels fill it."""
-        single = Single(raw, self.parameters, self.penalty, starts, automatic)
-        if automatic or starts.window is not None or not single.domain.whitened:
-            return single
-        small, given = estimate_window(raw.data, raw.mask), raw.convolution.kernel_shape
-        if any(k <= TOO_LARGE * s for k, s in zip(given, small, strict=True)):
-            return single
-        return Single(raw.with_window(small), self.parameters, self.penalty, starts, True, most=given)
+    def _small(self) -> Single | None:
+        """The search as it begins in a crowd where a window may be too large: wrong kernels fill that."""
+        given, raw = self._in_given, self.begun
+        if given.automatic or given.starts.window is not None or not given.domain.whitened:
+            return None
+        small, most = estimate_window(raw.data, raw.mask), raw.convolution.kernel_shape
+        if any(k <= TOO_LARGE * s for k, s in zip(most, small, strict=True)):
+            return None
+        return Single(raw.with_window(small), self.parameters, self.penalty, given.starts, True, most=most)
 
     @property
     def raw(self) -> Objective:
@@ -105,6 +106,10 @@ class OneWindow:
     def steps(self, progress: Progress) -> Generator[Snapshot, None, None]:
         """Run from beginning to end; yields after every step."""
         best = yield from self.first.steps(progress)
+        if self.first.abandoned:
+            self.first = self._in_given
+            progress.extend(self.first.plan())
+            best = yield from self.first.steps(progress)
         self.accepted, self.penalty = best, self.first.penalty
         levels = self.first.levels
         assert levels is not None

@@ -31,6 +31,8 @@ BEGIN = 0.55  # of the typical amplitude: rather too many defects at first than 
 LEAST, MOST = 11, 60  # sweeps
 LOOKED_BACK, STILL = 9, 0.035  # sweeps over which kernels that move less than that stay
 MEAN = 6  # sweeps over whose kernels the mean is taken
+# Sweeps after which kernels that have not settled are doubted, and the growth of the spread that is too much.
+DOUBT, GROWN = 29, 0.08
 # Spread of amplitudes over the typical one: at first, at least, at most, and how fast it follows the draws.
 SPREAD, NARROWEST, WIDEST, SLOWLY = 0.15, 0.03, 0.5, 0.1
 SMALLEST_MISFIT = 1e-6  # of the image's energy, for noise-free images
@@ -42,7 +44,7 @@ UNLIKELY, LEAST_LIKELY = -8.0, -1e6  # log weights, below which nothing is born,
 
 
 class Ending(Enum):
-    """How sampling ended: kernels stay, or still move, or a type has no defect left."""
+    """How sampling ended: kernels stay, or still move, or are wrong."""
 
     SETTLED = "settled"
     UNSETTLED = "unsettled"
@@ -55,7 +57,8 @@ def sample_places(
     """Draw places and amplitudes and fit the kernels by turns; yields both after each sweep.
 
     It ends once the kernels stay, up to what chance does to them; the last iterate's are their mean. It is
-    given up where a type has no defect left.
+    given up where a type has no defect left, or where the kernels go on moving and amplitudes spread ever
+    farther: then defects are composed of several, by wrong kernels.
 
     Parameters
     ----------
@@ -68,9 +71,13 @@ def sample_places(
     """
     chain = Chain.begun(objective, found, nonnegative, np.random.default_rng(seed))
     past: list[Real] = []
+    spreads: list[float] = []
     ending = Ending.UNSETTLED
     for number in range(MOST):
         if not chain.sweep():
+            return Ending.GIVEN_UP
+        spreads.append(float(chain.spread.max()))
+        if number == DOUBT and spreads[-1] > spreads[LOOKED_BACK] + GROWN:
             return Ending.GIVEN_UP
         yield chain.found
         past = [*past[-LOOKED_BACK:], chain.found.kernels]

@@ -44,6 +44,11 @@ class Single:
         The largest window that may be fitted.
     like : Domain, optional
         Of an earlier search, which tells whether defects crowd.
+
+    Attributes
+    ----------
+    abandoned : bool
+        Whether a search that began in a small window was given up, its kernel being wrong.
     """
 
     def __init__(
@@ -65,6 +70,7 @@ class Single:
         self.search = Search(self.domain, parameters, penalty, starts)
         self.levels: Levels | None = None
         self._searching, self._in_domain = True, True
+        self.abandoned = False
         self._in_region = self.domain.part is not self.domain.whole
 
     @property
@@ -91,6 +97,8 @@ class Single:
         self.penalty = replace(self.penalty, ties=self.search.ties_of_best)
         assert self.search.levels is not None
         best = yield from self._end(best, self.search.levels, progress)
+        if self.abandoned:
+            return best
         assert self.levels is not None
         best, penalty = one_of_alike(best, self.penalty)
         if penalty is not self.penalty:
@@ -125,6 +133,9 @@ class Single:
             drawn = yield from self._drawn(best, domain)
             if drawn is not None:
                 return drawn
+            if self.most is not None:
+                self.abandoned = True
+                return best
             best = yield from self.search.finished(progress)
             best = yield from self._embedded(best, found, domain)
         if crowd:
