@@ -63,9 +63,9 @@ class Pulls:
         """Log weight of one defect against none."""
         a, b = self.precision, self.linear
         weight = self.constant - 0.5 * np.log(a) + 0.5 * b**2 / a
-        return np.asarray(
-            weight if self.floor is None else weight - 0.5 * np.minimum(self.excess, 0) ** 2 / a
-        )
+        if self.floor is not None:
+            weight = weight - 0.5 * np.minimum(self.excess, 0) ** 2 / a
+        return np.asarray(weight)
 
     @property
     def excess(self) -> Real:
@@ -158,13 +158,13 @@ def _of_cut(views: Views, pulls: tuple[Pulls, Pulls], noise: float) -> Real:
     cross *= cross.dtype.type(1 / noise)
     determinant = a1[:, :, None] * a2[:, None]
     determinant -= np.square(cross)
+    unlikely = 0.0 if pulls[0].floor is None else _unlikely(cross, determinant, pulls)
     cross *= b1[:, :, None] * b2[:, None]
     weights = (0.5 * b1**2)[:, :, None] * a2[:, None]
     weights += a1[:, :, None] * (0.5 * b2**2)[:, None]
     weights -= cross
     weights /= determinant
-    if pulls[0].floor is not None:
-        weights -= _unlikely(views.cross / noise, determinant, pulls)
+    weights -= unlikely
     np.log(determinant, out=determinant)
     determinant *= determinant.dtype.type(0.5)
     weights -= determinant

@@ -158,7 +158,7 @@ class Search:
 
     def _explaining(self, number: int) -> Iterate | None:
         """What another start ended in, if that explains all that this one's patch shows."""
-        if self.penalty.ties is not None or not self.places:
+        if self.penalty.ties is not None or len(self.places) != len(self.patches):
             return None
         for known in self.found:
             if known not in self.explained:

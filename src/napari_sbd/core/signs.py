@@ -34,7 +34,7 @@ def both_signs(first: Single, best: Iterate, progress: Progress) -> Verdict:
     solved, and it is accepted if it explains more than its defects cost. Where nothing but noise is left,
     there is nothing more to explain.
     """
-    objective, free = first.raw, replace(first.penalty, nonnegative=False)
+    objective, free, sampled = first.raw, replace(first.penalty, nonnegative=False), False
     if _asked_for(objective, best):
         signed = yield from _from_here(first, best, free)
     elif all_explained(objective, best, TELLING - 1):
@@ -43,12 +43,15 @@ def both_signs(first: Single, best: Iterate, progress: Progress) -> Verdict:
         gain = yield from shown_as(best, first.search.gain_of_signs())
         if gain < TELLING:
             return best, first.penalty
-        signed, free = yield from shown_as(best, _anew(first, free, progress))
+        anew = _anew(first, free, progress)
+        signed = yield from shown_as(best, anew.steps(progress))
+        free, sampled = anew.penalty, anew.domain.sampled
     count = sum(_upside_down(p) for p in refined_peaks(objective, signed))
     # In a crowd the other sign may make up for misplaced defects, and bring others of both.
     more = int(np.count_nonzero(signed.maps) - np.count_nonzero(best.maps))
     if count < FEWEST_DEFECTS or not worth(objective, best, signed, 0, max(count, more)):
         return best, first.penalty
+    first.domain = replace(first.domain, sampled=sampled)
     return signed, free
 
 
@@ -68,12 +71,12 @@ def _from_here(first: Single, best: Iterate, free: Penalty) -> Steps:
     return (yield from stages.refine(first.raw, begin, levels, free, rounds))
 
 
-def _anew(first: Single, free: Penalty, progress: Progress) -> Verdict:
+def _anew(first: Single, free: Penalty, progress: Progress) -> Single:
+    """The same search with both signs."""
     options = replace(first.parameters, kernel_size=first.raw.convolution.kernel_shape)
     single = Single(first.raw, options, free, first.starts, automatic=False)
     progress.extend(single.plan())
-    signed = yield from single.steps(progress)
-    return signed, single.penalty
+    return single
 
 
 def _asked_for(objective: Objective, best: Iterate) -> bool:
