@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_sbd.core import stages
 from napari_sbd.core.atoms import atoms_of, likely_atoms
+from napari_sbd.core.centre import centred
 from napari_sbd.core.clusters import extent_of_clusters
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_size import estimate_window
@@ -130,8 +131,12 @@ class OneWindow:
         self.accepted, self.penalty = more.accepted, more.penalty
         if mixed and self._nothing_but(more.accepted, self._pays(more.accepted)):
             return
+        if self.penalty.ties is None:
+            sampled = self.first.domain.sampled
+            final = self.penalty.at(levels.last)
+            self.accepted = yield from centred(self.raw, self.accepted, final, sampled)
         if len(more.accepted.kernels) > 1:
-            own = with_own_windows(self.raw, more.accepted, self.penalty.at(levels.last))
+            own = with_own_windows(self.raw, self.accepted, self.penalty.at(levels.last))
             self.accepted, self.penalty = yield from own
         self.accepted = yield from stages.debias(self.raw, self.accepted, self.penalty.at(levels.last))
 

@@ -35,7 +35,7 @@ def resized(
     With the map known, least squares show the kernel in a window three times as large, and where it ends.
     """
     window = objective.convolution.kernel_shape
-    wide, seen = _seen_wide(objective, found, ties=ties)
+    wide, seen = seen_wide(objective, found, ties, GROWTH)
     rest = wide.left(seen.kernels, seen.maps)
     spread = robust_std(rest[wide.mask])
     noise = spread / max(float(np.linalg.norm(seen.maps)), float(np.finfo(np.float32).tiny))
@@ -65,7 +65,7 @@ def recentred(objective: Objective, found: Iterate, ties: Ties | None = None) ->
     if not found.maps.any(axis=(1, 2)).all():
         return found
     window = objective.convolution.kernel_shape
-    _, seen = _seen_wide(objective, found, 2, ties)
+    _, seen = seen_wide(objective, found, ties)
     kernels, maps, moved = _recentre(seen, window, ties)
     if not moved or energy_gained(seen.kernels, kernels, window) < WORTH_MOVING:
         return found
@@ -79,9 +79,10 @@ def _recentre(seen: Iterate, window: tuple[int, int], ties: Ties | None) -> tupl
     return recentre_tied(seen.kernels, seen.maps, window, ties)
 
 
-def _seen_wide(
-    objective: Objective, found: Iterate, growth: int = GROWTH, ties: Ties | None = None
+def seen_wide(
+    objective: Objective, found: Iterate, ties: Ties | None = None, growth: int = 2
 ) -> tuple[Objective, Iterate]:
+    """Kernels in a window so many times as large, as least squares show them with their maps known."""
     window, shape = objective.convolution.kernel_shape, objective.convolution.image_shape
     limits = [max(k, min(growth * k, int(LARGEST_SHARE * n))) for k, n in zip(window, shape, strict=True)]
     margins = [(limit - k) // 2 for limit, k in zip(limits, window, strict=True)]

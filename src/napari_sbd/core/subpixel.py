@@ -34,15 +34,27 @@ def common_offset(centres: Real, amplitudes: Real) -> Real:
     >>> common_offset(np.array([[1.25, 7.0], [4.25, 3.0], [9.25, 8.0]]), np.ones(3)).round(3).tolist()
     [0.25, 0.0]
     """
-    weight = np.abs(amplitudes)
-    if not weight.sum() > 0:
+    if not np.abs(amplitudes).sum() > 0:
         return np.zeros(2)
-    weight = np.minimum(weight, HEAVIEST * np.median(weight))
-    phase = weight @ np.exp(2j * np.pi * centres) / weight.sum()
-    number = weight.sum() ** 2 / (weight**2).sum()
+    phase, number = mean_phase(centres, amplitudes)
     coherent = np.abs(phase) > min(COHERENT, np.sqrt(BY_CHANCE / number))
     offset = np.where(coherent, np.angle(phase) / (2 * np.pi), 0)
     return np.where(np.abs(offset) > SMALLEST, offset, 0)
+
+
+def mean_phase(centres: Real, amplitudes: Real) -> tuple[NDArray[np.complexfloating], float]:
+    """Mean phase of centres on the pixel grid along rows and cols, and of how many equal ones it is.
+
+    Examples
+    --------
+    >>> phase, number = mean_phase(np.array([[1.0, 7.0], [4.0, 3.5]]), np.ones(2))
+    >>> np.abs(phase).round(3).tolist(), float(number)
+    ([1.0, 0.0], 2.0)
+    """
+    weight = np.abs(amplitudes)
+    weight = np.minimum(weight, HEAVIEST * np.median(weight))
+    phase = weight @ np.exp(2j * np.pi * centres) / weight.sum()
+    return phase, float(weight.sum() ** 2 / (weight**2).sum())
 
 
 def snap(objective: Objective, found: Iterate) -> Iterate:
