@@ -38,8 +38,8 @@ MAPS = Schedule(12, 1e-4)
 def centred(objective: Objective, best: Iterate, penalty: Penalty, on_grid: bool = False) -> Steps:
     """Kernels whose cores lie in the middle of their windows, and maps that follow.
 
-    By whole pixels, where the window then loses no more energy than noise has there. And between pixels, where
-    the defects share no offset from the grid: they are split over pixels wherever the kernel lies.
+    By whole pixels, where the window then loses no more energy than noise has there. And between pixels,
+    where the defects share no offset from the grid: they are split over pixels wherever the kernel lies.
 
     Parameters
     ----------
@@ -69,20 +69,19 @@ def centred(objective: Objective, best: Iterate, penalty: Penalty, on_grid: bool
 
 
 def _by_whole_pixels(objective: Objective, best: Iterate) -> Iterate:
-    """Each kernel in the window around its core, as least squares show it there; the same where none moves."""
+    """Each kernel in the window around its core, as least squares show it; the same where none moves."""
     moves = [np.rint(core(kernel)[0]).astype(int) for kernel in best.kernels]
     if not np.any(moves) or not best.maps.any(axis=(1, 2)).all():
         return best
     window = objective.convolution.kernel_shape
     _, seen = seen_wide(objective, best)
-    kernels, maps = best.kernels.copy(), best.maps.copy()
+    kernels, maps, moved = best.kernels.copy(), best.maps.copy(), False
     for kind, (row, col) in enumerate(moves):
         wide, lifted = seen.kernels[kind : kind + 1], seen.maps[kind : kind + 1]
         there = shift(wide, (-row, -col))
         if (row or col) and _held(wide, window) - _held(there, window) <= _noise(wide, window, (row, col)):
-            moved = crop(there, shift(lifted, (row, col)), window)
-            kernels[kind], maps[kind] = moved[0][0], moved[1][0]
-    moved = any(not np.array_equal(a, b) for a, b in zip(kernels, best.kernels, strict=True))
+            inside, activations = crop(there, shift(lifted, (row, col)), window)
+            kernels[kind], maps[kind], moved = inside[0], activations[0], True
     return Iterate(kernels, maps, np.inf) if moved else best
 
 
@@ -92,11 +91,12 @@ def _held(kernel: Real, window: Pair) -> float:
 
 
 def _noise(kernel: Real, window: Pair, move: Pair) -> float:
-    """Energy of noise in the pixels that a move brings into the window, as the kernel has it outside of that."""
+    """Energy of noise in the pixels that a move brings in, as the kernel has it outside the window."""
     outside = np.ones(kernel.shape, bool)
     outside[_middle(kernel, window)] = False
     stay = [max(k - abs(by), 0) for k, by in zip(window, move, strict=True)]
-    return UNEVEN * robust_std(kernel[outside]) ** 2 * kernel.shape[-3] * (np.prod(window) - np.prod(stay))
+    pixels = kernel.shape[-3] * (np.prod(window) - np.prod(stay))
+    return float(UNEVEN * robust_std(kernel[outside]) ** 2 * pixels)
 
 
 def _middle(kernel: Real, window: Pair) -> tuple[Any, ...]:
@@ -112,8 +112,7 @@ def _between_pixels(objective: Objective, best: Iterate) -> Iterate:
         return best
     atoms = fit_atoms(objective, best.kernels, atoms_of(best))
     noise = robust_std(sampled(residual_of(objective, best), objective.mask))
-    kernels, maps = best.kernels.copy(), best.maps.copy()
-    moved = False
+    kernels, maps, moved = best.kernels.copy(), best.maps.copy(), False
     for kind, rest in enumerate(rests):
         own = atoms.chosen(atoms.kinds == kind)
         rest = np.where(_free(own, kernels[kind], noise), rest, 0)
