@@ -123,3 +123,16 @@ def test_a_part_is_solved_on_the_scale_of_the_whole(recovery):
 def test_wrong_options_are_named(recovery, options, text):
     with pytest.raises(ValueError, match=text):
         recovery.again(**options)
+
+
+def test_sampled_places_of_a_crowd_stay():
+    crowd = random_field(ldos_kernel(11, -2.3), (96, 96), density=0.03, snr_db=15, seed=2)
+    recovery = recover(crowd.image, kernel_size=11, types=1, activations="positive")
+    assert recovery.sampled
+    again, places = recovery.again(), recovery.extended_activations != 0
+    assert again.sampled
+    assert kernel_similarity(again.kernels[0], recovery.kernels[0]) > 0.999
+    assert abs(len(again.defects) - len(recovery.defects)) <= 0.02 * len(recovery.defects)
+    fewer = again.again(lam=0.4)
+    assert len(fewer.defects) < len(again.defects)
+    assert not (fewer.extended_activations != 0)[~places].any()

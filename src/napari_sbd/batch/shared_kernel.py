@@ -116,6 +116,7 @@ def _frame(
         versions=dict(whole.versions),
         orientations=whole.orientations,
         own_windows=whole.own_windows,
+        sampled=whole.sampled,
         source=replace(
             source,
             name=f"{source.name} [{number}]",

@@ -88,6 +88,9 @@ class Recovery:
         With a symmetry, type and orientation of each kernel; else empty.
     own_windows : tuple of (rows, cols)
         Window of each type, in the middle of the common one; empty where all have the common one.
+    sampled : bool
+        Whether the places of a dense field were sampled: each strong activation is a defect then, and `again`
+        keeps to their places.
 
     Examples
     --------
@@ -116,6 +119,7 @@ class Recovery:
     solved_again: tuple[dict[str, Any], ...] = ()
     orientations: tuple[Orientation, ...] = ()
     own_windows: tuple[tuple[int, int], ...] = ()
+    sampled: bool = False
 
     @property
     def ties(self) -> Ties | None:

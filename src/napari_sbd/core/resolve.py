@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from napari_sbd.core.alternation import fit_maps
-from napari_sbd.core.atoms import atoms_of, refined_peaks
+from napari_sbd.core.candidates import peaks_of
 from napari_sbd.core.defects import Peaks
 from napari_sbd.core.descent import Iterate, Schedule
 from napari_sbd.core.noise import leftover, white_noise
@@ -21,9 +21,8 @@ from napari_sbd.core.observation import check_window
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.revisit import Revisit, amplitude_noise, in_image_unit, upright
 from napari_sbd.core.sparsity import largest_penalty
-from napari_sbd.core.split_rows import all_whole
 from napari_sbd.core.stages import reweighting
-from napari_sbd.core.steps import frozen
+from napari_sbd.core.steps import FORBIDDEN, frozen
 from napari_sbd.core.threads import one_thread
 from napari_sbd.core.tied import alternate
 from napari_sbd.core.window import rewindowed
@@ -186,10 +185,11 @@ class Resolver:
         penalty = Penalty(wanted.lam * self.largest, 0.0, nonnegative=not wanted.signed, ties=ties)
         solve = fit_maps if wanted.fixed_kernel else alternate
         here = Iterate(kernels, maps, np.inf)
-        for here in solve(objective, kernels, maps, penalty, SOLVE):
+        first = self._at_places(objective, wanted, penalty) if self.recovery.sampled else penalty
+        for here in solve(objective, kernels, maps, first, SOLVE):
             yield Solved(wanted, objective, here, here)
         plain = here
-        count = wanted.refinements if plain.maps.any() else 0
+        count = wanted.refinements if plain.maps.any() and not self.recovery.sampled else 0
         # From a neighbour only a sketch is wanted: the first round does most.
         count, rounds = (count, ROUND) if last is None else (min(count, 1), replace(ROUND, thorough=False))
         for _ in range(count):
@@ -206,7 +206,7 @@ class Resolver:
         objective, found = solved.objective, upright(solved.found, self.recovery.ties)
         kernels, maps, norms = in_image_unit(found, self.scales)
         left = objective.left(found.kernels, found.maps)
-        peaks = all_whole(refined_peaks(objective, found), found.kernels, objective.mask)
+        peaks = peaks_of(objective, found, self.recovery.sampled)
         new = self._changed(solved, kernels, maps, _in_unit(peaks, norms))
         levels = amplitude_noise(objective, left, found.kernels, norms)
         new = with_noise(replace(new, status=status, amplitude_noise=levels))
@@ -228,7 +228,7 @@ class Resolver:
         """
         old, found = self.recovery, upright(solved.found, self.recovery.ties)
         kernels, maps, norms = in_image_unit(found, self.scales)
-        peaks = all_whole(atoms_of(found).peaks(found), found.kernels, solved.objective.mask)
+        peaks = peaks_of(solved.objective, found, self.recovery.sampled, refine=False)
         new = self._changed(solved, kernels, maps, _in_unit(peaks, norms))
         if figures:
             new = with_noise(new)
@@ -250,6 +250,19 @@ class Resolver:
             solved_again=(*old.solved_again, solved.wanted.options()),
             history=_continued(old.history, solved),
         )
+
+    def _at_places(self, objective: Objective, wanted: Wanted, penalty: Penalty) -> Penalty:
+        """A penalty that keeps to the places that were sampled: it would tell others less well itself.
+
+        Weights are those of the recovery's own activations.
+        """
+        kernels, maps = rewindowed(self.begin.kernels, self.begin.maps, wanted.window)
+        places = np.where(maps != 0, 1, FORBIDDEN).astype(maps.dtype)
+        if wanted.refinements:
+            weights = reweighting(objective, Iterate(kernels, maps, np.inf), penalty).weights
+            assert weights is not None
+            places = np.where(maps != 0, weights, places)
+        return replace(penalty, weights=places)
 
     def _seen_with(self, window: tuple[int, int]) -> Objective:
         if window not in self._objectives:

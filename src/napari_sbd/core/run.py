@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from napari_sbd.core.atoms import atoms_of, refined_peaks
-from napari_sbd.core.defects import Peaks, strong_activations
+from napari_sbd.core.candidates import peaks_of
+from napari_sbd.core.defects import Peaks
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_size import LARGEST_SHARE, estimate_window
 from napari_sbd.core.noise import robust_std, sampled, white_noise
@@ -27,7 +27,6 @@ from napari_sbd.core.recovery import Recovery, Status
 from napari_sbd.core.revisit import amplitude_noise, in_image_unit, upright
 from napari_sbd.core.single import Single
 from napari_sbd.core.sites import Sites
-from napari_sbd.core.split_rows import all_whole
 from napari_sbd.core.start import NO_STARTS, Starts
 from napari_sbd.core.steps import Snapshot, shown_as
 from napari_sbd.core.tiles import bands
@@ -162,6 +161,7 @@ class Run:
             versions=dict(_versions()),
             orientations=() if ties is None or self.parameters.symmetry == "none" else ties.orientations,
             own_windows=() if ties is None else ties.windows,
+            sampled=self._sampled(best),
         )
         recovery.remember(self.raw.data, self.scales)
         return recovery
@@ -188,12 +188,12 @@ class Run:
 
     def _peaks(self, best: Iterate, norms: Real, refine: bool) -> tuple[Peaks, ...]:
         """Candidates for defects in the image's unit; Σ x ≥ 0 as for the maps."""
-        if self.first.domain.sampled and len(best.kernels) == 1:
-            peaks = [strong_activations(best.maps[0], self.raw.convolution.kernel_shape)]
-        else:
-            peaks = refined_peaks(self.raw, best) if refine else atoms_of(best).peaks(best)
-        peaks = all_whole(peaks, best.kernels, self.seen.mask)
+        peaks = peaks_of(self.raw, best, self._sampled(best), refine)
         return tuple(Peaks(p.centres, p.amplitudes * norm) for p, norm in zip(peaks, norms, strict=True))
+
+    def _sampled(self, best: Iterate) -> bool:
+        """Whether the places of all defects were sampled."""
+        return self.first.domain.sampled and len(best.kernels) == 1
 
     def _quality(self, rest: Real, noise: float) -> dict[str, float]:
         search = self.first.search
