@@ -85,6 +85,13 @@ class Domain:
         inner = Region((0, 0), self.region.shape)
         return replace(self, raw=self.part, whole=self.part, region=inner)
 
+    def given_alone(self, window: tuple[int, int]) -> Objective:
+        """The region as an image of its own, not whitened, seen with a window."""
+        if not self.whitened:
+            return self.alone.raw.with_window(window)
+        whole = self.region.shape == self.raw.convolution.image_shape
+        return (self.raw if whole else self.region.cut(self.raw)).with_window(window)
+
     def in_part(self, kernels: Real) -> Real:
         """Kernels (types, slices, k1, k2) as they show in the part."""
         return kernels if self.components is None else self.components.combined(kernels)

@@ -24,7 +24,10 @@ from napari_sbd.core.sparsity import Levels, crowding
 from napari_sbd.core.start import NO_STARTS, salient_patches
 from napari_sbd.core.steps import Snapshot, shown_as
 from napari_sbd.core.verdict import (
+    COINCIDENT,
     FEWEST_DEFECTS,
+    MOST_TYPES,
+    SAME,
     coincidence,
     leaves_noise,
     residual_of,
@@ -45,10 +48,7 @@ MARGIN = 1.25  # times its price, that a further type must explain: rests of a l
 PROMISE = 0.4  # of its price, that a new kernel must reach in the residual alone
 PATCHES = 8  # whose matched filters tell how high noise reaches
 LOWEST, HIGHEST = 0.01, 0.7  # penalty over λ_max, of a search in noise
-MOST_TYPES = 6  # that are sought when their number is left to the data
 WITHIN = 3.0  # px, of a correction, for the activations that it corrects
-SAME = 0.9  # similarity of two kernels above which they are one
-COINCIDENT = 0.5  # share of a type's defects on another's, above which it corrects that one's kernel
 SHARED = 0.25  # the same, above which two types may compose a third between them
 
 

@@ -23,6 +23,7 @@ from napari_sbd.core.progress import Progress
 from napari_sbd.core.rearrange import composed
 from napari_sbd.core.signs import both_signs
 from napari_sbd.core.single import Single
+from napari_sbd.core.sorted_types import told_at_once
 from napari_sbd.core.start import Starts
 from napari_sbd.core.steps import Snapshot
 from napari_sbd.core.symmetry import Ties, by_type, group_of
@@ -122,8 +123,12 @@ class OneWindow:
         mixed = composed(best) or (not pays and self._pays(best, white=True))
         if not mixed and self._nothing_but(best, pays):
             return
-        given = self.raw, self.parameters, self.penalty, levels, self.first.domain
         group = self.first.search.penalty.ties
+        if group is None:
+            best = yield from told_at_once(self.first, best, self.penalty, progress)
+            self.accepted, levels = best, self.first.levels
+            assert levels is not None
+        given = self.raw, self.parameters, self.penalty, levels, self.first.domain
         more = MoreTypes(*given) if group is None else OrientedTypes(*given, group)
         for snapshot in more.steps(best, progress):
             self.accepted = snapshot.iterate

@@ -21,6 +21,9 @@ from napari_sbd.core.tiles import in_one_piece
 Real = NDArray[np.floating]
 
 FEWEST_DEFECTS = 3
+MOST_TYPES = 6  # that are sought when their number is left to the data
+SAME = 0.9  # similarity of two kernels above which they are one
+COINCIDENT = 0.5  # share of a type's defects on another's, above which it corrects that one's kernel
 MISFIT = 10.0  # colour of a first type's residual, up to which it may be a crowded map's own misfit
 PIXEL_PRICE = 3.0
 FITTED = 3  # numbers of a defect: its place and its amplitude

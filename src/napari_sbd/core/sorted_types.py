@@ -1,0 +1,180 @@
+"""Several types at once: from the mixture that one kernel is, by sorting, with as many types as pay."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+
+import numpy as np
+
+from napari_sbd.core import stages
+from napari_sbd.core.alternation import alternate, fit_maps
+from napari_sbd.core.atoms import atoms_of
+from napari_sbd.core.defects import WEAKEST
+from napari_sbd.core.descent import Iterate, Schedule
+from napari_sbd.core.domain import Domain
+from napari_sbd.core.noise import median
+from napari_sbd.core.objective import Objective, Penalty
+from napari_sbd.core.progress import Progress
+from napari_sbd.core.quality import kernel_similarity
+from napari_sbd.core.resize import resized
+from napari_sbd.core.single import Single
+from napari_sbd.core.sorting import Sorted, sort_by_looks
+from napari_sbd.core.sparsity import Levels, largest_penalty
+from napari_sbd.core.sparsity import levels as levels_of
+from napari_sbd.core.stages import REFINE
+from napari_sbd.core.steps import Snapshot, Steps, follow, shown_as
+from napari_sbd.core.verdict import (
+    COINCIDENT,
+    FEWEST_DEFECTS,
+    MOST_TYPES,
+    SAME,
+    coincidence,
+    colour,
+    description,
+    leaves_noise,
+    residual_of,
+    strong_peaks,
+)
+
+Attempt = Generator[Snapshot, None, Iterate | None]
+
+HIGH = 0.2  # of λ_max: for whose map a mixture puts one activation on most defects
+FALLING = (0.2, 0.1, 0.05)  # of λ_max, at which sorted types are polished
+MAPS, POLISH = Schedule(40, 1e-3), Schedule(30, 1e-3)
+TRIED = 3  # numbers of types, as a rule
+
+
+def told_at_once(first: Single, best: Iterate, penalty: Penalty, progress: Progress) -> Steps:
+    """All types of a mixture, on the image as given, if they describe it in less; else what was found.
+
+    The window and the penalties of `first` become those of all types.
+
+    Parameters
+    ----------
+    first : Single
+        The search for the first type.
+    best : Iterate
+        What it found.
+    penalty : Penalty
+    progress : Progress
+    """
+    wanted, raw = first.parameters.types, first.raw
+    if wanted == 1 or not first.parameters.refinements or (wanted is None and leaves_noise(raw, best)):
+        return best
+    rounds = first.parameters.refinements
+    pixels = float(np.prod(raw.convolution.map_shape))
+    progress.extend([(MAPS.steps + TRIED * len(FALLING) * POLISH.steps + rounds * REFINE.steps) * pixels])
+    attempt = sorted_types(first.domain, best, penalty, wanted, first.parameters.seed)
+    found = yield from shown_as(best, attempt)
+    if found is not None:
+        found = yield from shown_as(best, _on_the_whole(first, found, penalty))
+    progress.finish_phase()
+    if found is None:
+        return best
+    both, seen, levels = found
+    if not (distinct(both) and _is_better(seen, both, raw, best)):
+        return best
+    first.raw, first.levels = seen, levels
+    return both
+
+
+def _on_the_whole(
+    first: Single, found: Iterate, penalty: Penalty
+) -> Generator[Snapshot, None, tuple[Iterate, Objective, Levels]]:
+    """What was found in a region, on the image as given in a window that fits, refined."""
+    domain, raw, options = first.domain, first.raw, first.parameters
+    kernels, maps = domain.in_slices(found.kernels), domain.embed(found.maps, raw)
+    both = replace(found, kernels=kernels, maps=maps)
+    largest = largest_penalty(raw, kernels, penalty.nonnegative)
+    if maps.shape != found.maps.shape:
+        here = penalty.at(FALLING[-1] * largest)
+        both = yield from follow(fit_maps(raw, kernels, maps, here, MAPS), "sorting", here.lam, 0, both)
+    if first.automatic:
+        raw, both = resized(raw, both, most=first.most)
+    found_levels = levels_of(raw, both.kernels, largest, options.lam_first, options.lam_last)
+    both = yield from stages.polish(raw, both, penalty.at(found_levels.last))
+    both = yield from stages.refine(raw, both, found_levels, penalty, options.refinements)
+    return both, raw, found_levels
+
+
+def _is_better(seen: Objective, both: Iterate, raw: Objective, best: Iterate) -> bool:
+    """Whether several types describe an image in less than one does."""
+    rest = residual_of(seen, both)
+    power = max(colour(seen, rest, kernel) for kernel in both.kernels)
+    return _description(seen, both, power) < _description(raw, best, power)
+
+
+def _description(seen: Objective, found: Iterate, power: float = 1.0) -> float:
+    defects = sum(len(strong_peaks(p).amplitudes) for p in atoms_of(found).peaks(found))
+    return description(seen, found, defects, power)
+
+
+def sorted_types(
+    domain: Domain, best: Iterate, penalty: Penalty, types: int | None, seed: int
+) -> Attempt:
+    """Kernels and maps of several types inside the domain's region; None where sorting finds none.
+
+    Parameters
+    ----------
+    domain : Domain
+        Of the search for the first type.
+    best : Iterate
+        Of one type, on the image as given.
+    penalty : Penalty
+    types : int or None
+        How many are wanted; None: as long as one more describes the image in less.
+    seed : int
+    """
+    seen = domain.given_alone((best.kernels.shape[-2], best.kernels.shape[-1]))
+    empty = np.zeros((1, *seen.convolution.map_shape), best.maps.dtype)
+    begin = replace(best, kernels=domain.in_part(best.kernels), maps=empty)
+    largest = largest_penalty(seen, begin.kernels, penalty.nonnegative)
+    here = penalty.at(HIGH * largest)
+    steps = fit_maps(seen, begin.kernels, begin.maps, here, MAPS)
+    begin = yield from follow(steps, "sorting", here.lam, 0, begin)
+    defects = _strong(begin)
+    found, least = None, np.inf
+    for number in [types] if types is not None else range(2, MOST_TYPES + 1):
+        trial = sort_by_looks(seen, begin, defects, number, penalty.nonnegative, seed)
+        if trial is None:
+            break
+        trial = yield from _polished(seen, trial, penalty, largest)
+        cost = _description(seen, trial)
+        if not cost < least:
+            break
+        # Too few types may share what a further one shows, and still be on the way to all.
+        found, least = (trial if distinct(trial) else found), cost
+    return found
+
+
+def _strong(found: Iterate) -> Sorted:
+    """The defects of a map of one type without weak ones, on pixels."""
+    atoms = atoms_of(found)
+    size = np.abs(atoms.amplitudes)
+    strong = size >= WEAKEST * median(size) if len(size) else size > 0
+    places = np.rint(atoms.centres[strong]).astype(np.intp)
+    return Sorted(places, atoms.amplitudes[strong], np.zeros(len(places), np.intp))
+
+
+def _polished(seen: Objective, trial: Iterate, penalty: Penalty, largest: float) -> Steps:
+    for share in FALLING:
+        here = penalty.at(share * largest)
+        steps = alternate(seen, trial.kernels, trial.maps, here, POLISH)
+        trial = yield from follow(steps, "sorting", here.lam, 0, trial)
+    return trial
+
+
+def distinct(found: Iterate) -> bool:
+    """Whether every type has some defects, and is neither a copy of another nor what corrects it."""
+    peaks = [strong_peaks(p) for p in atoms_of(found).peaks(found)]
+    window = (found.kernels.shape[-2], found.kernels.shape[-1])
+    for number, (kernel, own) in enumerate(zip(found.kernels, peaks, strict=True)):
+        if len(own.amplitudes) < FEWEST_DEFECTS:
+            return False
+        if any(kernel_similarity(kernel, other) > SAME for other in found.kernels[:number]):
+            return False
+        others = peaks[:number] + peaks[number + 1 :]
+        if coincidence(own, others, window).share > COINCIDENT:
+            return False
+    return True
