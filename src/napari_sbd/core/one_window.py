@@ -149,7 +149,7 @@ class OneWindow:
     def doubtful(self) -> bool:
         """Whether most starts ended elsewhere, though defects do not crowd: a higher penalty may help."""
         search = self.first.search
-        few = 2 * search.agreeing() < len(search.found) and not self.first.domain.whitened
+        few = 2 * search.agreeing(self.accepted) < len(search.found) and not self.first.domain.whitened
         return few and not self.nothing and self.parameters.lam_first < HIGHER_FIRST
 
     def extent_of_clusters(self) -> tuple[int, int] | None:

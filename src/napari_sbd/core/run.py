@@ -200,7 +200,7 @@ class Run:
         grain = white_noise(rest, self.seen.mask)
         return {
             "starts": len(search.found),
-            "starts_agreeing": search.agreeing(),
+            "starts_agreeing": search.agreeing(self.sought.accepted),
             "residual_to_noise": noise / grain if grain > 0 else float("nan"),
             "lam_max": self.first.largest * float(np.mean(self.scales)),
         }

@@ -228,14 +228,16 @@ class Search:
             return min([*self.found, latest.iterate], key=lambda it: it.objective)
         return self.best_polished() if self.polished else latest.iterate
 
-    def agreeing(self) -> int:
-        """How many starts found the kernel that was chosen in the end."""
+    def agreeing(self, accepted: Iterate | None = None) -> int:
+        """How many starts found the kernel that was chosen in the end, or one of those accepted at last."""
         if not self.found:
             return 0
         chosen = self.best_polished() if self.polished else min(self.found, key=lambda it: it.objective)
+        kernels = [*chosen.kernels]
+        if accepted is not None and len(accepted.kernels) > 1 and not self.domain.whitened:
+            # They were told apart after the search; whitened starts do not compare.
+            kernels += [*self.domain.in_part(accepted.kernels)]
         # Each start counts in the orientation in which it agrees best; many have one and the same end.
         ends = {id(it): it.kernels[0] for it in self.found}
-        agrees = {
-            key: max(starts_agreeing([kernel], one) for one in chosen.kernels) for key, kernel in ends.items()
-        }
+        agrees = {key: max(starts_agreeing([kernel], one) for one in kernels) for key, kernel in ends.items()}
         return sum(agrees[id(it)] for it in self.found)

@@ -110,9 +110,7 @@ def _description(seen: Objective, found: Iterate, power: float = 1.0) -> float:
     return description(seen, found, defects, power)
 
 
-def sorted_types(
-    domain: Domain, best: Iterate, penalty: Penalty, types: int | None, seed: int
-) -> Attempt:
+def sorted_types(domain: Domain, best: Iterate, penalty: Penalty, types: int | None, seed: int) -> Attempt:
     """Kernels and maps of several types inside the domain's region; None where sorting finds none.
 
     Parameters
