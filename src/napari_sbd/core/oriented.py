@@ -13,12 +13,9 @@ from napari_sbd.core.atoms import atoms_of, refined_peaks
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.domain import Domain
 from napari_sbd.core.more_types import (
-    COINCIDENT,
     FURTHER_STARTS,
     MARGIN,
-    MOST_TYPES,
     PROMISE,
-    SAME,
     WITHIN,
     Attempt,
     MoreTypes,
@@ -35,7 +32,10 @@ from napari_sbd.core.steps import Snapshot, shown_as
 from napari_sbd.core.symmetry import Ties, by_type
 from napari_sbd.core.tied_moves import one_of_alike
 from napari_sbd.core.verdict import (
+    COINCIDENT,
     FEWEST_DEFECTS,
+    MOST_TYPES,
+    SAME,
     coincidence,
     leaves_noise,
     residual_of,

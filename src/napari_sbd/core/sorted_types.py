@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from napari_sbd.core.verdict import (
     COINCIDENT,
     FEWEST_DEFECTS,
     MOST_TYPES,
+    PIXEL_PRICE,
     SAME,
     coincidence,
     colour,
@@ -37,11 +38,12 @@ from napari_sbd.core.verdict import (
     strong_peaks,
 )
 
-Attempt = Generator[Snapshot, None, Iterate | None]
+Attempt = Generator[Snapshot, None, list[Iterate]]
 
 HIGH = 0.2  # of λ_max: for whose map a mixture puts one activation on most defects
 FALLING = (0.2, 0.1, 0.05)  # of λ_max, at which sorted types are polished
 MAPS, POLISH = Schedule(40, 1e-3), Schedule(30, 1e-3)
+LITTLE = 2.0  # times a kernel's price, that the last type gained and may gain nothing in the end
 TRIED = 3  # numbers of types, as a rule
 
 
@@ -66,22 +68,33 @@ def told_at_once(first: Single, best: Iterate, penalty: Penalty, progress: Progr
     pixels = float(np.prod(raw.convolution.map_shape))
     progress.extend([(MAPS.steps + TRIED * len(FALLING) * POLISH.steps + rounds * REFINE.steps) * pixels])
     attempt = sorted_types(first.domain, best, penalty, wanted, first.parameters.seed)
-    found = yield from shown_as(best, attempt)
-    if found is not None:
-        found = yield from shown_as(best, _on_the_whole(first, found, penalty))
+    trials, chosen = (yield from shown_as(best, attempt)), _Seen(best, raw, first.levels)
+    for trial in trials:
+        refined = yield from shown_as(best, _on_the_whole(first, trial, penalty))
+        if distinct(refined.found) and refined.is_better_than(chosen):
+            chosen = refined
     progress.finish_phase()
-    if found is None:
-        return best
-    both, seen, levels = found
-    if not (distinct(both) and _is_better(seen, both, raw, best)):
-        return best
-    first.raw, first.levels = seen, levels
-    return both
+    first.raw, first.levels = chosen.objective, chosen.levels
+    return chosen.found
 
 
-def _on_the_whole(
-    first: Single, found: Iterate, penalty: Penalty
-) -> Generator[Snapshot, None, tuple[Iterate, Objective, Levels]]:
+@dataclass(frozen=True)
+class _Seen:
+    """What was found, seen with its window and penalties."""
+
+    found: Iterate
+    objective: Objective
+    levels: Levels | None
+
+    def is_better_than(self, other: _Seen) -> bool:
+        """Whether it describes the image in less."""
+        rest = residual_of(self.objective, self.found)
+        power = max(colour(self.objective, rest, kernel) for kernel in self.found.kernels)
+        own, others = (_description(one.objective, one.found, power) for one in (self, other))
+        return own < others
+
+
+def _on_the_whole(first: Single, found: Iterate, penalty: Penalty) -> Generator[Snapshot, None, _Seen]:
     """What was found in a region, on the image as given in a window that fits, refined."""
     domain, raw, options = first.domain, first.raw, first.parameters
     kernels, maps = domain.in_slices(found.kernels), domain.embed(found.maps, raw)
@@ -95,14 +108,7 @@ def _on_the_whole(
     found_levels = levels_of(raw, both.kernels, largest, options.lam_first, options.lam_last)
     both = yield from stages.polish(raw, both, penalty.at(found_levels.last))
     both = yield from stages.refine(raw, both, found_levels, penalty, options.refinements)
-    return both, raw, found_levels
-
-
-def _is_better(seen: Objective, both: Iterate, raw: Objective, best: Iterate) -> bool:
-    """Whether several types describe an image in less than one does."""
-    rest = residual_of(seen, both)
-    power = max(colour(seen, rest, kernel) for kernel in both.kernels)
-    return _description(seen, both, power) < _description(raw, best, power)
+    return _Seen(both, raw, found_levels)
 
 
 def _description(seen: Objective, found: Iterate, power: float = 1.0) -> float:
@@ -111,7 +117,9 @@ def _description(seen: Objective, found: Iterate, power: float = 1.0) -> float:
 
 
 def sorted_types(domain: Domain, best: Iterate, penalty: Penalty, types: int | None, seed: int) -> Attempt:
-    """Kernels and maps of several types inside the domain's region; None where sorting finds none.
+    """Kernels and maps of several types inside the domain's region, by number of types; often one, or none.
+
+    Two where the last type gained so little that one fewer may do better once refined.
 
     Parameters
     ----------
@@ -132,7 +140,8 @@ def sorted_types(domain: Domain, best: Iterate, penalty: Penalty, types: int | N
     steps = fit_maps(seen, begin.kernels, begin.maps, here, MAPS)
     begin = yield from follow(steps, "sorting", here.lam, 0, begin)
     defects = _strong(begin)
-    found, least = None, np.inf
+    found: list[tuple[Iterate, float]] = []
+    least = np.inf
     for number in [types] if types is not None else range(2, MOST_TYPES + 1):
         trial = sort_by_looks(seen, begin, defects, number, penalty.nonnegative, seed)
         if trial is None:
@@ -141,9 +150,12 @@ def sorted_types(domain: Domain, best: Iterate, penalty: Penalty, types: int | N
         cost = _description(seen, trial)
         if not cost < least:
             break
+        least = cost
         # Too few types may share what a further one shows, and still be on the way to all.
-        found, least = (trial if distinct(trial) else found), cost
-    return found
+        if distinct(trial):
+            found.append((trial, cost))
+    price = PIXEL_PRICE * begin.kernels.size
+    return [trial for trial, cost in found if trial is found[-1][0] or cost < found[-1][1] + LITTLE * price]
 
 
 def _strong(found: Iterate) -> Sorted:

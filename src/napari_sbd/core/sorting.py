@@ -1,7 +1,7 @@
 """Sorting: defects put into types by what the image shows around them, all kernels at once.
 
-One kernel that suits several types is their mixture, and what it leaves of them corrects it. But what the image
-shows at its defects, less their neighbours, differs by type.
+One kernel that suits several types is their mixture, and what it leaves of them corrects it. But what the
+image shows at its defects, less their neighbours, differs by type.
 """
 
 from __future__ import annotations
