@@ -28,7 +28,6 @@ from napari_sbd.core.verdict import (
     COINCIDENT,
     FEWEST_DEFECTS,
     MOST_TYPES,
-    PIXEL_PRICE,
     SAME,
     coincidence,
     colour,
@@ -43,7 +42,6 @@ Attempt = Generator[Snapshot, None, list[Iterate]]
 HIGH = 0.2  # of λ_max: for whose map a mixture puts one activation on most defects
 FALLING = (0.2, 0.1, 0.05)  # of λ_max, at which sorted types are polished
 MAPS, POLISH = Schedule(40, 1e-3), Schedule(30, 1e-3)
-LITTLE = 2.0  # times a kernel's price, that the last type gained and may gain nothing in the end
 TRIED = 3  # numbers of types, as a rule
 
 
@@ -74,7 +72,9 @@ def told_at_once(first: Single, best: Iterate, penalty: Penalty, progress: Progr
         if distinct(refined.found) and refined.is_better_than(chosen):
             chosen = refined
     progress.finish_phase()
-    first.raw, first.levels = chosen.objective, chosen.levels
+    if chosen.found is not best:
+        first.raw, first.levels = chosen.objective, chosen.levels
+        first.domain = replace(first.domain, sampled=False)
     return chosen.found
 
 
@@ -117,9 +117,9 @@ def _description(seen: Objective, found: Iterate, power: float = 1.0) -> float:
 
 
 def sorted_types(domain: Domain, best: Iterate, penalty: Penalty, types: int | None, seed: int) -> Attempt:
-    """Kernels and maps of several types inside the domain's region, by number of types; often one, or none.
+    """Kernels and maps inside the domain's region, of each number of types that may be right; often of one.
 
-    Two where the last type gained so little that one fewer may do better once refined.
+    In a crowd more types pay before they are refined, and no longer after.
 
     Parameters
     ----------
@@ -140,8 +140,7 @@ def sorted_types(domain: Domain, best: Iterate, penalty: Penalty, types: int | N
     steps = fit_maps(seen, begin.kernels, begin.maps, here, MAPS)
     begin = yield from follow(steps, "sorting", here.lam, 0, begin)
     defects = _strong(begin)
-    found: list[tuple[Iterate, float]] = []
-    least = np.inf
+    found, least = [], np.inf
     for number in [types] if types is not None else range(2, MOST_TYPES + 1):
         trial = sort_by_looks(seen, begin, defects, number, penalty.nonnegative, seed)
         if trial is None:
@@ -153,9 +152,8 @@ def sorted_types(domain: Domain, best: Iterate, penalty: Penalty, types: int | N
         least = cost
         # Too few types may share what a further one shows, and still be on the way to all.
         if distinct(trial):
-            found.append((trial, cost))
-    price = PIXEL_PRICE * begin.kernels.size
-    return [trial for trial, cost in found if trial is found[-1][0] or cost < found[-1][1] + LITTLE * price]
+            found.append(trial)
+    return found
 
 
 def _strong(found: Iterate) -> Sorted:
