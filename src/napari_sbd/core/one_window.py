@@ -23,7 +23,7 @@ from napari_sbd.core.progress import Progress
 from napari_sbd.core.rearrange import composed
 from napari_sbd.core.signs import both_signs
 from napari_sbd.core.single import Single
-from napari_sbd.core.sorted_types import told_at_once
+from napari_sbd.core.sorted_types import joined_alike, told_at_once
 from napari_sbd.core.start import Starts
 from napari_sbd.core.steps import Snapshot
 from napari_sbd.core.symmetry import Ties, by_type, group_of
@@ -134,13 +134,15 @@ class OneWindow:
             self.accepted = snapshot.iterate
             yield snapshot
         self.accepted, self.penalty = more.accepted, more.penalty
-        if mixed and self._nothing_but(more.accepted, self._pays(more.accepted)):
+        if group is None and self.parameters.types is None:
+            self.accepted = yield from joined_alike(self.first, self.accepted, self.penalty)
+        if mixed and self._nothing_but(self.accepted, self._pays(self.accepted)):
             return
         if self.penalty.ties is None:
             sampled = self.first.domain.sampled
             final = self.penalty.at(levels.last)
             self.accepted = yield from centred(self.raw, self.accepted, final, sampled)
-        if len(more.accepted.kernels) > 1:
+        if len(self.accepted.kernels) > 1:
             own = with_own_windows(self.raw, self.accepted, self.penalty.at(levels.last))
             self.accepted, self.penalty = yield from own
         self.accepted = yield from stages.debias(self.raw, self.accepted, self.penalty.at(levels.last))

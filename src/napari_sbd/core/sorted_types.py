@@ -16,7 +16,7 @@ from napari_sbd.core.domain import Domain
 from napari_sbd.core.noise import median
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.progress import Progress
-from napari_sbd.core.quality import kernel_similarity
+from napari_sbd.core.quality import best_shift, kernel_similarity
 from napari_sbd.core.resize import resized
 from napari_sbd.core.single import Single
 from napari_sbd.core.sorting import Sorted, sort_by_looks
@@ -36,12 +36,14 @@ from napari_sbd.core.verdict import (
     residual_of,
     strong_peaks,
 )
+from napari_sbd.core.window import shift
 
 Attempt = Generator[Snapshot, None, list[Iterate]]
 
 HIGH = 0.2  # of λ_max: for whose map a mixture puts one activation on most defects
 FALLING = (0.2, 0.1, 0.05)  # of λ_max, at which sorted types are polished
 MAPS, POLISH = Schedule(40, 1e-3), Schedule(30, 1e-3)
+ALIKE = 0.8  # similarity of two types, above which one alone may do as well
 TRIED = 3  # numbers of types, as a rule
 
 
@@ -94,21 +96,58 @@ class _Seen:
         return own < others
 
 
+def joined_alike(first: Single, found: Iterate, penalty: Penalty) -> Steps:
+    """The types without copies of another, and without those alike if one alone describes the image in less.
+
+    Parameters
+    ----------
+    first : Single
+        The search for the first type.
+    found : Iterate
+        Of several types, on the image as given.
+    penalty : Penalty
+    """
+    chosen = _Seen(found, first.raw, first.levels)
+    while len(chosen.found.kernels) > 1:
+        kernels, maps = chosen.found.kernels, chosen.found.maps
+        pairs = [(n, m) for n in range(len(kernels)) for m in range(n)]
+        alike = [kernel_similarity(kernels[n], kernels[m]) for n, m in pairs]
+        gone, kept = pairs[int(np.argmax(alike))]
+        if max(alike) <= ALIKE:
+            break
+        sums = maps.copy()
+        sums[kept] += shift(maps[gone], best_shift(kernels[gone], kernels[kept]))
+        fewer = replace(chosen.found, kernels=np.delete(kernels, gone, 0), maps=np.delete(sums, gone, 0))
+        joined = yield from shown_as(chosen.found, _refined(first, first.raw, fewer, penalty))
+        if max(alike) <= SAME and not joined.is_better_than(chosen):
+            break
+        chosen = joined
+    return chosen.found
+
+
 def _on_the_whole(first: Single, found: Iterate, penalty: Penalty) -> Generator[Snapshot, None, _Seen]:
     """What was found in a region, on the image as given in a window that fits, refined."""
-    domain, raw, options = first.domain, first.raw, first.parameters
+    domain, raw = first.domain, first.raw
     kernels, maps = domain.in_slices(found.kernels), domain.embed(found.maps, raw)
     both = replace(found, kernels=kernels, maps=maps)
-    largest = largest_penalty(raw, kernels, penalty.nonnegative)
     if maps.shape != found.maps.shape:
-        here = penalty.at(FALLING[-1] * largest)
+        here = penalty.at(FALLING[-1] * largest_penalty(raw, kernels, penalty.nonnegative))
         both = yield from follow(fit_maps(raw, kernels, maps, here, MAPS), "sorting", here.lam, 0, both)
     if first.automatic:
         raw, both = resized(raw, both, most=first.most)
-    found_levels = levels_of(raw, both.kernels, largest, options.lam_first, options.lam_last)
-    both = yield from stages.polish(raw, both, penalty.at(found_levels.last))
-    both = yield from stages.refine(raw, both, found_levels, penalty, options.refinements)
-    return _Seen(both, raw, found_levels)
+    return (yield from _refined(first, raw, both, penalty))
+
+
+def _refined(
+    first: Single, raw: Objective, found: Iterate, penalty: Penalty
+) -> Generator[Snapshot, None, _Seen]:
+    """Polished and refined at the penalties that these kernels ask for."""
+    options = first.parameters
+    largest = largest_penalty(raw, found.kernels, penalty.nonnegative)
+    levels = levels_of(raw, found.kernels, largest, options.lam_first, options.lam_last)
+    found = yield from stages.polish(raw, found, penalty.at(levels.last))
+    found = yield from stages.refine(raw, found, levels, penalty, options.refinements)
+    return _Seen(found, raw, levels)
 
 
 def _description(seen: Objective, found: Iterate, power: float = 1.0) -> float:
