@@ -13,7 +13,7 @@ from napari_sbd.core.atoms import atoms_of
 from napari_sbd.core.defects import WEAKEST
 from napari_sbd.core.descent import Iterate, Schedule
 from napari_sbd.core.domain import Domain
-from napari_sbd.core.noise import median
+from napari_sbd.core.noise import median, whiteness
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.progress import Progress
 from napari_sbd.core.quality import best_shift, kernel_similarity
@@ -43,6 +43,7 @@ Attempt = Generator[Snapshot, None, list[Iterate]]
 HIGH = 0.2  # of λ_max: for whose map a mixture puts one activation on most defects
 FALLING = (0.2, 0.1, 0.05)  # of λ_max, at which sorted types are polished
 MAPS, POLISH = Schedule(40, 1e-3), Schedule(30, 1e-3)
+NOISY = 1.25  # deviation of what types leave over that of its pixels' noise, up to which it may be all types
 ALIKE = 0.8  # similarity of two types, above which one alone may do as well
 TRIED = 3  # numbers of types, as a rule
 
@@ -71,7 +72,7 @@ def told_at_once(first: Single, best: Iterate, penalty: Penalty, progress: Progr
     trials, chosen = (yield from shown_as(best, attempt)), _Seen(best, raw, first.levels)
     for trial in trials:
         refined = yield from shown_as(best, _on_the_whole(first, trial, penalty))
-        if distinct(refined.found) and refined.is_better_than(chosen):
+        if refined.explains() and distinct(refined.found) and refined.is_better_than(chosen):
             chosen = refined
     progress.finish_phase()
     if chosen.found is not best:
@@ -87,6 +88,11 @@ class _Seen:
     found: Iterate
     objective: Objective
     levels: Levels | None
+
+    def explains(self) -> bool:
+        """Whether little more than noise is left: of what is of another kind, more kernels explain more."""
+        rest = residual_of(self.objective, self.found)
+        return whiteness(rest, self.objective.mask) <= NOISY
 
     def is_better_than(self, other: _Seen) -> bool:
         """Whether it describes the image in less."""
