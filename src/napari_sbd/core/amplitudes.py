@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
+
+from napari_sbd.core.positive import solved_positive
 
 if TYPE_CHECKING:
     from napari_sbd.core.support_model import Gram
@@ -58,12 +59,11 @@ def _newton(matrix: Real, reach: Real, price: Real, begin: Real, nonnegative: bo
         if len(active):
             block = matrix[np.ix_(active, active)]
             block[np.arange(len(active)), np.arange(len(active))] += RIDGE
-            try:
-                factor = linalg.cho_factor(block, overwrite_a=True, check_finite=False)
-            except linalg.LinAlgError:
-                return None
             right = reach[active] - price[active] * sign[active]
-            found[active] = linalg.cho_solve(factor, right, check_finite=False)
+            solved = solved_positive(block, right)
+            if solved is None:
+                return None
+            found[active] = solved
         wrong = found * sign < 0
         slope = reach - matrix @ found
         enter = (slope if nonnegative else np.abs(slope)) > price + slack

@@ -182,8 +182,8 @@ class Field:
         # Where all slices have one mask, what is hidden in one tells it of all.
         outside = self.outside[:1] if self._alike else self.outside
         (k1, k2), (slices, rows, cols) = self.window, outside.shape
-        views = sliding_window_view(outside, self.window, axis=(1, 2))
-        here = views[:, sites.rows[numbers], sites.cols[numbers]].transpose(1, 0, 2, 3)
+        here = self._views_outside[: len(outside), sites.rows[numbers], sites.cols[numbers]]
+        here = here.transpose(1, 0, 2, 3)
         at, places = np.divmod(np.flatnonzero(here), slices * k1 * k2)
         corners = sites.rows[numbers] * cols + sites.cols[numbers]
         within = np.add.outer(np.arange(k1) * cols, np.arange(k2))
@@ -208,6 +208,15 @@ class Field:
     def _notes(self) -> NDArray[np.int32]:
         """Room for a number at every pixel; only what is written takes memory."""
         return np.empty(self.outside.size, np.int32)
+
+    @cached_property
+    def views(self) -> Real:
+        """The target's patch at every place (slices, rows, cols, k1, k2); takes no memory."""
+        return sliding_window_view(self.target, self.window, axis=(1, 2))
+
+    @cached_property
+    def _views_outside(self) -> NDArray[np.bool_]:
+        return sliding_window_view(self.outside, self.window, axis=(1, 2))
 
     @cached_property
     def _alike(self) -> bool:
@@ -236,9 +245,8 @@ class Patches:
         return self._gathered() if self._held is None else iter(self._held)
 
     def _gathered(self) -> Iterator[tuple[int, slice, Real]]:
-        sites, window = self.sites, self.field.window
-        for number, image in enumerate(self.field.target):
-            views = sliding_window_view(image, window)
+        sites = self.sites
+        for number, views in enumerate(self.field.views):
             for start in range(0, len(sites), self._step):
                 some = slice(start, start + self._step)
                 gathered = views[sites.rows[some], sites.cols[some]]
@@ -262,6 +270,14 @@ class Hidden:
     slices: Index
 
     @cached_property
+    def shared(self) -> tuple[NDArray[np.bool_], Index, int]:
+        """Entries whose pixel is hidden of several sites, consecutive numbers of these pixels, how many."""
+        several = np.bincount(self.pixels, minlength=self.size) > 1
+        numbers = np.cumsum(several)
+        entries = several[self.pixels]
+        return entries, numbers[self.pixels[entries]] - 1, int(numbers[-1]) if self.size else 0
+
+    @cached_property
     def _bounds(self) -> Index:
         return np.searchsorted(self.at, np.arange(len(self.numbers) + 1))
 
@@ -277,9 +293,14 @@ class Hidden:
         if number * number * self.size > FEW:
             atoms = self.atoms(kernels, kinds)
             return np.asarray((atoms @ atoms.T.tocsr()).toarray())
-        painted = np.zeros((number, self.size), kernels.dtype)
-        painted[self.at, self.pixels] = kernels.take(self.labels(kinds, kernels))
+        painted = self.painted(kernels, kinds)
         return painted @ painted.T
+
+    def painted(self, kernels: Real, kinds: Index) -> Real:
+        """What of each atom is hidden, (numbers, pixels): for few ones."""
+        painted = np.zeros((len(self.numbers), self.size), kernels.dtype)
+        painted[self.at, self.pixels] = kernels.take(self.labels(kinds, kernels))
+        return painted
 
     def atoms(self, kernels: Real, kinds: Index) -> sparse.csr_matrix:
         """Matrix (numbers, pixels) of what of each atom is hidden."""

@@ -15,6 +15,7 @@ from scipy import fft, sparse
 from napari_sbd.core.pairs import overlapping
 from napari_sbd.core.sites import Field, Patches, Sites
 from napari_sbd.core.sphere_quadratic import TOLERANCE, minimise_on_sphere
+from napari_sbd.core.window_transform import transform_of
 
 Real = NDArray[np.floating]
 
@@ -141,12 +142,17 @@ class KernelQuadratic:
             for kind, x in enumerate(own):
                 self.linear[kind, number] += (x[some] @ patches).reshape(model.shape[2:])
         self._spectra = self._lag_spectra(amplitudes)
-        hidden = model.hidden
-        self._weights = amplitudes[hidden.numbers].take(hidden.at)
-        self._labels = hidden.labels(kinds, self.linear)
+        self._transform = transform_of(model.field.window, model._size, amplitudes.dtype)
+        weights = amplitudes[model.hidden.numbers].take(model.hidden.at)
+        labels = model.hidden.labels(kinds, self.linear)
         seen = np.reshape([x.sum(dtype=float) for x in own], (-1, 1, 1, 1))
-        lost = np.bincount(self._labels, self._weights, self.linear.size)
+        lost = np.bincount(labels, weights, self.linear.size)
         self._seen = (seen - lost.reshape(model.shape)).astype(amplitudes.dtype)
+        # Pixels that are hidden of one site alone act on the kernel's own pixel only.
+        several, self._pixels, self._number = model.hidden.shared
+        self._labels, self._weights = labels[several], weights[several]
+        alone = np.bincount(labels[~several], np.square(weights[~several]), self.linear.size)
+        self._alone = alone.reshape(model.shape).astype(amplitudes.dtype)
 
     def _lag_spectra(self, amplitudes: Real) -> NDArray[np.complexfloating]:
         model, types = self.model, self.model.types
@@ -158,21 +164,23 @@ class KernelQuadratic:
 
     def product(self, kernels: Real) -> Real:
         """G A."""
-        model, (k1, k2) = self.model, self.model.field.window
-        spectra = fft.rfft2(kernels, model._size)
+        model = self.model
+        transform = self._transform
+        spectra = transform.forward(kernels)
         if model.types == 1:
             spectra *= self._spectra[0]
         else:
             spectra = np.einsum("kluv,lsuv->ksuv", self._spectra, spectra)
-        image = fft.irfft2(spectra, model._size, overwrite_x=True)[..., :k1, :k2]
+        image = transform.back(spectra)
         return image - self._unseen(kernels) - self._of_means(kernels)
 
     def _unseen(self, kernels: Real) -> Real:
-        hidden = self.model.hidden
-        painted = np.bincount(hidden.pixels, kernels.take(self._labels) * self._weights, hidden.size)
-        read = painted.take(hidden.pixels) * self._weights
+        if not self._number:
+            return np.asarray(self._alone * kernels)
+        painted = np.bincount(self._pixels, kernels.take(self._labels) * self._weights, self._number)
+        read = painted.take(self._pixels) * self._weights
         back = np.bincount(self._labels, read, kernels.size)
-        return np.asarray(back.reshape(kernels.shape).astype(kernels.dtype))
+        return np.asarray(self._alone * kernels + back.reshape(kernels.shape).astype(kernels.dtype))
 
     def _of_means(self, kernels: Real) -> Real:
         sums = np.einsum("ksuv,ksuv->s", self._seen, kernels) / self.model.field.count
