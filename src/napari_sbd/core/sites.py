@@ -161,6 +161,8 @@ class Field:
 
     def seen_sums(self, kernels: Real, sites: Sites, hidden: Hidden | None = None) -> Real:
         """Sum of each site's atom over the pixels that count, (sites, slices)."""
+        if not self.holes:
+            return self._framed_sums(kernels, sites)
         hidden = self.hidden(sites) if hidden is None else hidden
         slices, numbers = len(self.target), len(hidden.numbers)
         totals = kernels.sum((2, 3), dtype=float)[sites.kinds]
@@ -169,6 +171,18 @@ class Field:
         lost = np.bincount(owners, values, numbers * slices)
         totals[hidden.numbers] -= lost.reshape(-1, slices)
         return np.asarray(totals)
+
+    def _framed_sums(self, kernels: Real, sites: Sites) -> Real:
+        """The same where all pixels of the frame count: sums over rectangles."""
+        (k1, k2), (rows, cols) = self.window, self.target.shape[1:]
+        sums = np.zeros((*kernels.shape[:2], k1 + 1, k2 + 1))
+        kernels.cumsum(2, dtype=float).cumsum(3, out=sums[:, :, 1:, 1:])
+        top, left = np.maximum(k1 - 1 - sites.rows, 0), np.maximum(k2 - 1 - sites.cols, 0)
+        bottom = np.minimum(rows - k1 + 1 - sites.rows, k1)
+        right = np.minimum(cols - k2 + 1 - sites.cols, k2)
+        below = sums[sites.kinds, :, bottom, right] - sums[sites.kinds, :, bottom, left]
+        above = sums[sites.kinds, :, top, right] - sums[sites.kinds, :, top, left]
+        return np.asarray(below - above)
 
     @cached_property
     def _covered(self) -> NDArray[np.bool_]:

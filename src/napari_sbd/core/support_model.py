@@ -12,14 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, sparse
 
+from napari_sbd.core.border import BorderPairs
 from napari_sbd.core.pairs import overlapping
 from napari_sbd.core.sites import Field, Patches, Sites
 from napari_sbd.core.sphere_quadratic import TOLERANCE, minimise_on_sphere
-from napari_sbd.core.window_transform import transform_of
+from napari_sbd.core.window_transform import WindowTransform, transform_of
 
 Real = NDArray[np.floating]
 
 DENSE = 500  # sites up to which their Gram matrix is a full array
+MANY_HIDDEN = 40000  # pixels of their patches, from which tables pay
 
 
 class SupportModel:
@@ -47,6 +49,11 @@ class SupportModel:
         return Patches(self.field, self.sites)
 
     @cached_property
+    def transform(self) -> WindowTransform:
+        """Of windows, padded such that no lag wraps round on to another."""
+        return transform_of(self.field.window, self._size, self.field.target.dtype)
+
+    @cached_property
     def circular_lags(self) -> NDArray[np.intp]:
         """Lags of all pairs, first less second, as flat indices of a table that wraps round."""
         k1, k2 = self.field.window
@@ -69,7 +76,8 @@ class SupportModel:
         """Inner products of the sites' atoms as far as they are seen, less their means."""
         kinds, hidden, pairs = self.sites.kinds, self.hidden, self.pairs
         if self.types == 1:
-            power = np.square(np.abs(fft.rfft2(kernels[0], self._size))).sum(0)
+            spectra = self.transform.forward(kernels[0])
+            power = np.square(np.abs(spectra)).sum(0)
             values = fft.irfft2(power, self._size).take(self.circular_lags)
         else:
             pick = kinds[pairs.first] * self.types + kinds[pairs.second]
@@ -82,10 +90,20 @@ class SupportModel:
             full[np.ix_(hidden.numbers, hidden.numbers)] -= hidden.products(kernels, kinds)
             full -= means @ means.T
             return Gram(full, None)
+        if self._border is not None:
+            seen = self._border.cut(values, kernels[0])
+            return Gram(sparse.csr_matrix((seen, pairs.second, self._starts[0]), shape=shape), means)
         starts, unseen = self._starts, kernels.take(hidden.labels(kinds, kernels))
         thin = sparse.csr_matrix((values, pairs.second, starts[0]), shape=shape)
         lost = sparse.csr_matrix((unseen, hidden.pixels, starts[1]), shape=(len(kinds), hidden.size))
         return Gram((thin - lost @ lost.T.tocsr()).tocsr(), means)
+
+    @cached_property
+    def _border(self) -> BorderPairs | None:
+        """Pairs at the frame's edges, where tables tell what is seen of them in less time than pixels."""
+        inside = all(n >= 3 * k - 2 for n, k in zip(self.field.target.shape[1:], self.field.window, strict=True))
+        simple = self.types == 1 and not self.field.holes and inside
+        return BorderPairs(self) if simple and len(self.hidden.at) > MANY_HIDDEN else None
 
     @cached_property
     def _starts(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -142,7 +160,6 @@ class KernelQuadratic:
             for kind, x in enumerate(own):
                 self.linear[kind, number] += (x[some] @ patches).reshape(model.shape[2:])
         self._spectra = self._lag_spectra(amplitudes)
-        self._transform = transform_of(model.field.window, model._size, amplitudes.dtype)
         weights = amplitudes[model.hidden.numbers].take(model.hidden.at)
         labels = model.hidden.labels(kinds, self.linear)
         seen = np.reshape([x.sum(dtype=float) for x in own], (-1, 1, 1, 1))
@@ -165,13 +182,12 @@ class KernelQuadratic:
     def product(self, kernels: Real) -> Real:
         """G A."""
         model = self.model
-        transform = self._transform
-        spectra = transform.forward(kernels)
+        spectra = model.transform.forward(kernels)
         if model.types == 1:
             spectra *= self._spectra[0]
         else:
             spectra = np.einsum("kluv,lsuv->ksuv", self._spectra, spectra)
-        image = transform.back(spectra)
+        image = model.transform.back(spectra)
         return image - self._unseen(kernels) - self._of_means(kernels)
 
     def _unseen(self, kernels: Real) -> Real:
