@@ -40,6 +40,7 @@ class SupportModel:
         self.pairs = overlapping(sites, field.window)
         k1, k2 = field.window
         self.shape = (types, len(field.target), k1, k2)
+        self._leading: list[Real] = []
         self._lags = (2 * k1 - 1) * (2 * k2 - 1)
         self._size = (fft.next_fast_len(2 * k1 - 1), fft.next_fast_len(2 * k2 - 1, real=True))
 
@@ -92,11 +93,12 @@ class SupportModel:
             return Gram(full, None)
         if self._border is not None:
             seen = self._border.cut(values, kernels[0])
-            return Gram(sparse.csr_matrix((seen, pairs.second, self._starts[0]), shape=shape), means)
+            whole = sparse.csr_matrix((seen, pairs.second, self._starts[0]), shape=shape)
+            return Gram(whole, means, self._leading)
         starts, unseen = self._starts, kernels.take(hidden.labels(kinds, kernels))
         thin = sparse.csr_matrix((values, pairs.second, starts[0]), shape=shape)
         lost = sparse.csr_matrix((unseen, hidden.pixels, starts[1]), shape=(len(kinds), hidden.size))
-        return Gram((thin - lost @ lost.T.tocsr()).tocsr(), means)
+        return Gram((thin - lost @ lost.T.tocsr()).tocsr(), means, self._leading)
 
     @cached_property
     def _border(self) -> BorderPairs | None:
@@ -137,11 +139,17 @@ def correlations(kernels: Real, others: Real | None = None) -> Real:
 
 
 class Gram:
-    """Gram matrix of atoms: full, or sparse with a part of low rank taken off."""
+    """Gram matrix of atoms: full, or sparse with a part of low rank taken off.
 
-    def __init__(self, matrix: Real | sparse.csr_matrix, means: Real | None) -> None:
+    `leading` holds its leading eigenvector, once that is known, or that of a matrix much like it.
+    """
+
+    def __init__(
+        self, matrix: Real | sparse.csr_matrix, means: Real | None, leading: list[Real] | None = None
+    ) -> None:
         self.matrix = matrix
         self.means = means
+        self.leading: list[Real] = [] if leading is None else leading
 
     def __matmul__(self, values: Real) -> Real:
         product = self.matrix @ values
