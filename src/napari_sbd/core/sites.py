@@ -17,6 +17,7 @@ Real = NDArray[np.floating]
 Index = NDArray[np.intp]
 
 HELD = 2**24  # numbers in patches, up to which they are kept
+MANY = 20000  # hidden pixels, of which most are hidden of several sites
 FEW = 2**22  # products of hidden pixels, up to which they need no sparse matrix
 
 
@@ -285,7 +286,12 @@ class Hidden:
 
     @cached_property
     def shared(self) -> tuple[NDArray[np.bool_], Index, int]:
-        """Entries whose pixel is hidden of several sites, consecutive numbers of these pixels, how many."""
+        """Entries whose pixel is hidden of several sites, consecutive numbers of these pixels, how many.
+
+        All entries where there are so many that most are.
+        """
+        if len(self.at) > MANY:
+            return np.ones(len(self.at), bool), self.pixels, self.size
         several = np.bincount(self.pixels, minlength=self.size) > 1
         numbers = np.cumsum(several)
         entries = several[self.pixels]
