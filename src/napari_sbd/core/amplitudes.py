@@ -93,18 +93,19 @@ def _value(gram: Gram, reach: Real, price: Real, found: Real) -> float:
 
 @np.errstate(over="ignore", invalid="ignore")
 def _descended(gram: Gram, reach: Real, price: Real, begin: Real, nonnegative: bool, step: float) -> Real:
-    cost = step * price
-    found, last, age = begin, begin, 0
+    cost, pull = step * price, step * reach
+    found, change, age = begin, np.zeros_like(begin), 0
     for _ in range(SMALL_STEPS):
-        ahead = found + age / (age + 3) * (found - last)
-        moved = ahead - step * (gram @ ahead - reach)
-        last = found
-        found = np.maximum(moved - cost, 0)
+        ahead = found + age / (age + 3) * change
+        moved = ahead - step * (gram @ ahead)
+        moved += pull
+        now = np.maximum(moved - cost, 0)
         if not nonnegative:
-            found = found - np.maximum(-moved - cost, 0)
-        change = found - last
+            now = now - np.maximum(-moved - cost, 0)
+        change = now - found
+        found = now
         age = 0 if float(np.vdot(ahead - found, change)) > 0 else age + 1
-        if np.linalg.norm(change) <= TOLERANCE * np.linalg.norm(found):
+        if float(np.vdot(change, change)) <= TOLERANCE**2 * float(np.vdot(found, found)):
             break
     return found
 
