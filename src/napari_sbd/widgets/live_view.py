@@ -176,7 +176,7 @@ class LiveView:
             layer.refresh(thumbnail=False, highlight=False, extent=False)
             return
         now = time.perf_counter()
-        if now - self._replaced_at < RARELY:
+        if not same and now - self._replaced_at < RARELY:
             return
         self._replaced_at = now
         if layer.selected_data:
