@@ -94,7 +94,7 @@ def _values(model: SupportModel, basis: Real, offsets: Real) -> dict[tuple[int, 
         coefficients = ndimage.spline_filter1d(ndimage.spline_filter1d(tables, axis=2), axis=3)
         tables, dtype = coefficients, tables.dtype
     tables = tables.reshape(PARTS, types, PARTS, types, *shape)
-    values = {}
+    values: dict[tuple[int, int], Real] = {}
     for i, j in combinations_with_replacement(range(PARTS), 2):
         own = tables[i, :, j].reshape(-1, *shape)
         if between:

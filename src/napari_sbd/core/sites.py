@@ -151,6 +151,12 @@ class Field:
         self.energy = 0.5 * float(np.einsum("...i,...i->...", kept, kept).sum(dtype=float))
         self.holes = not whole
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether all pixels of the frame count, and it is no smaller than the window."""
+        (rows, cols), (k1, k2) = self.target.shape[1:], self.window
+        return not self.holes and rows >= 3 * k1 - 2 and cols >= 3 * k2 - 2
+
     def cut(self, sites: Sites) -> NDArray[np.bool_]:
         """Which patches hold a pixel that does not count."""
         if self.holes:

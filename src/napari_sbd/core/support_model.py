@@ -103,9 +103,8 @@ class SupportModel:
     @cached_property
     def _border(self) -> BorderPairs | None:
         """Pairs at the frame's edges, where tables tell what is seen of them in less time than pixels."""
-        inside = all(n >= 3 * k - 2 for n, k in zip(self.field.target.shape[1:], self.field.window, strict=True))
-        simple = self.types == 1 and not self.field.holes and inside
-        return BorderPairs(self) if simple and len(self.hidden.at) > MANY_HIDDEN else None
+        many = len(self.hidden.at) > MANY_HIDDEN
+        return BorderPairs(self) if many and self.types == 1 and self.field.is_plain else None
 
     @cached_property
     def _starts(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

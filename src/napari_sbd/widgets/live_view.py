@@ -171,8 +171,9 @@ class LiveView:
         same = len(places) == len(layer.data)
         if same and np.allclose(places, layer.data, rtol=0, atol=SAME_PLACE):
             return
-        if same and layer.data is self._arrays.get(id(layer)):
-            layer.data[...] = places
+        own = self._arrays.get(id(layer))
+        if same and own is not None and own is layer.data:
+            own[...] = places
             layer.refresh(thumbnail=False, highlight=False, extent=False)
             return
         now = time.perf_counter()
@@ -225,8 +226,6 @@ def _all(changes: list[Callable[[], None]]) -> None:
 def _places(recovery: Recovery) -> Real:
     """Rows and columns (n, 2) of the defects."""
     return np.column_stack([recovery.defects[name].to_numpy(float) for name in ("row", "col")])
-
-
 
 
 def _change_data(layer: Any, stack: Real) -> None:
