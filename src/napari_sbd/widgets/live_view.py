@@ -43,8 +43,8 @@ SAME_LIMITS = 0.02  # relative, by which limits may be off
 class LiveView:
     """The layers of a finished recovery, found by their handle; one that was removed stays away.
 
-    Emits `drawn` once everything is up to date that `show` was given: one layer in each turn of the event
-    loop, so that it never waits long.
+    Emits `drawn` once everything is up to date that `show` was given: of a sketch pictures and points in one
+    turn of the event loop, what takes longer in turns of its own, so that the loop never waits long.
 
     Parameters
     ----------
