@@ -48,9 +48,8 @@ SUITES = {
     "scale": Suite(
         scale.run,
         "time and peak memory by size, density, types and slices; writes docs/performance.md; "
-        "--only size, density, types, slices, peers",
-        1,
-        ("only",),
+        "--only size, density, types, slices, peers, first",
+        options=("only",),
     ),
     "accuracy": Suite(accuracy.run, "all of the following five"),
     "nafeas": Suite(

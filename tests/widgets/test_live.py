@@ -117,6 +117,23 @@ def test_a_sketch_while_dragging_comes_near_the_result(widget, recover, go_live,
     np.testing.assert_allclose(sketch.defects["amplitude"], result.defects["amplitude"], rtol=0.05)
 
 
+def test_points_follow_while_dragging_and_the_first_table_stays(viewer, widget, recover, go_live, rested):
+    first = recover(widget, **QUICK)
+    places = first.defects[["row", "col"]].to_numpy().copy()
+    live, off = go_live(widget), []
+
+    def compare(recovery, final):
+        shown = viewer.layers["topo · defects"].data
+        off.append(np.abs(shown - recovery.defects[["row", "col"]].to_numpy()).max())
+
+    live.shown.connect(compare)
+    for lam in (0.3, 0.32, 0.34):
+        rested(live, lambda lam=lam: live.fields.lam.setValue(lam))
+    assert len(off) >= 3
+    assert max(off) < 0.1  # px
+    np.testing.assert_array_equal(first.defects[["row", "col"]].to_numpy(), places)
+
+
 def test_window_signs_rounds_and_a_kernel_that_stays(viewer, widget, recover, go_live, rested, qtbot):
     first = recover(widget, **QUICK)
     live = go_live(widget)

@@ -16,8 +16,10 @@ from scipy import spatial
 from napari_sbd.core.amplitudes import solve_amplitudes
 from napari_sbd.core.descent import Iterate, Schedule, descend, solve_maps
 from napari_sbd.core.held_slopes import HeldSlopes
+from napari_sbd.core.kernel_fit import normal_equations
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.sites import Sites, largest_of_neighbours
+from napari_sbd.core.sphere_quadratic import minimise_on_sphere
 from napari_sbd.core.support_model import SupportModel
 from napari_sbd.core.tiles import Active, Tile
 
@@ -65,9 +67,16 @@ def crowded(sites: int, maps: Real) -> bool:
 
 def fit_kernels_on_sphere(objective: Objective, kernels: Real, maps: Real) -> Real:
     """The kernels of unit norm that minimise ψ for maps that stay, roughly."""
-    sites = Sites.of(maps)
-    if not len(sites):
+    if not maps.any():
         return kernels
+    if len(kernels) == 1:
+        normal, right = normal_equations(objective, maps)
+        linear = right.ravel()
+        if not linear.any():
+            return kernels
+        found, _ = minimise_on_sphere(normal, linear, kernels.ravel(), ROUGH)
+        return found.reshape(kernels.shape)
+    sites = Sites.of(maps)
     quadratic = objective.model_of(sites, len(kernels)).quadratic(sites.read(maps))
     return quadratic.minimised(kernels, ROUGH)[0]
 

@@ -60,11 +60,14 @@ def _inverses(centres: Real, near: NDArray[np.intp], visible: Real, overlap: Rea
     """First element of the inverse of the Gram matrix of each group; numbers too large are no atom."""
     missing = near == len(centres)
     group = np.where(missing, near[:, :1], near)
-    points = centres[group]
-    lags = points[:, :, None] - points[:, None] + np.array(overlap.shape) // 2
+    one, other = np.triu_indices(group.shape[1], 1)
+    lags = [(along[:, one] - along[:, other]).ravel() for along in np.moveaxis(centres[group], 2, 0)]
+    places = np.array(lags) + np.reshape(overlap.shape, (2, 1)) // 2
     seen = np.sqrt(visible[group])
-    gram = ndimage.map_coordinates(overlap, lags.reshape(-1, 2).T, order=1).reshape(lags.shape[:3])
-    gram *= seen[:, :, None] * seen[:, None]
+    values = ndimage.map_coordinates(overlap, places, order=1).reshape(len(group), -1)
+    values *= seen[:, one] * seen[:, other]
+    gram = np.empty((*group.shape, group.shape[1]))
+    gram[:, one, other] = gram[:, other, one] = values
     gram[missing] = 0
     gram.transpose(0, 2, 1)[missing] = 0
     diagonal = np.arange(near.shape[1])

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
+
+from napari_sbd.core.positive import solved_positive
 
 if TYPE_CHECKING:
     from napari_sbd.core.support_model import Gram
@@ -18,7 +19,7 @@ NEWTON_LARGEST = 500  # sites up to which a step of Newton's method is cheaper t
 SMALL_STEPS = 200
 TOLERANCE = 1e-5
 RIDGE = 1e-6
-POWER_STEPS = 15
+POWER_STEPS, FEW_POWER_STEPS = 15, 4
 SAFETY = 1.02
 MOST_HALVINGS = 10
 ROUNDING = 1e-5  # of ψ, up to which it has not risen
@@ -58,12 +59,11 @@ def _newton(matrix: Real, reach: Real, price: Real, begin: Real, nonnegative: bo
         if len(active):
             block = matrix[np.ix_(active, active)]
             block[np.arange(len(active)), np.arange(len(active))] += RIDGE
-            try:
-                factor = linalg.cho_factor(block, overwrite_a=True, check_finite=False)
-            except linalg.LinAlgError:
-                return None
             right = reach[active] - price[active] * sign[active]
-            found[active] = linalg.cho_solve(factor, right, check_finite=False)
+            solved = solved_positive(block, right)
+            if solved is None:
+                return None
+            found[active] = solved
         wrong = found * sign < 0
         slope = reach - matrix @ found
         enter = (slope if nonnegative else np.abs(slope)) > price + slack
@@ -93,27 +93,30 @@ def _value(gram: Gram, reach: Real, price: Real, found: Real) -> float:
 
 @np.errstate(over="ignore", invalid="ignore")
 def _descended(gram: Gram, reach: Real, price: Real, begin: Real, nonnegative: bool, step: float) -> Real:
-    cost = step * price
-    found, last, age = begin, begin, 0
+    cost, pull = step * price, step * reach
+    found, change, age = begin, np.zeros_like(begin), 0
     for _ in range(SMALL_STEPS):
-        ahead = found + age / (age + 3) * (found - last)
-        moved = ahead - step * (gram @ ahead - reach)
-        last = found
-        found = np.maximum(moved - cost, 0)
+        ahead = found + age / (age + 3) * change
+        moved = ahead - step * (gram @ ahead)
+        moved += pull
+        now = np.maximum(moved - cost, 0)
         if not nonnegative:
-            found = found - np.maximum(-moved - cost, 0)
-        change = found - last
+            now = now - np.maximum(-moved - cost, 0)
+        change = now - found
+        found = now
         age = 0 if float(np.vdot(ahead - found, change)) > 0 else age + 1
-        if np.linalg.norm(change) <= TOLERANCE * np.linalg.norm(found):
+        if float(np.vdot(change, change)) <= TOLERANCE**2 * float(np.vdot(found, found)):
             break
     return found
 
 
 def _largest_eigenvalue(gram: Gram, size: int, dtype: np.dtype) -> float:
-    vector = np.ones(size, dtype) + np.linspace(0, 0.1, size, dtype=dtype)
-    value = 1.0
-    for _ in range(POWER_STEPS):
+    """By the power method; from the vector of the model's last matrix on, which is nearly the same."""
+    known, value = gram.leading, 1.0
+    vector = known[0] if known else np.ones(size, dtype) + np.linspace(0, 0.1, size, dtype=dtype)
+    for _ in range(FEW_POWER_STEPS if known else POWER_STEPS):
         vector = gram @ vector
         value = float(np.linalg.norm(vector))
         vector = vector / value
+    gram.leading[:] = [vector]
     return SAFETY * value

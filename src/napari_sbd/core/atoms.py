@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy import linalg, special
+from scipy import special
 from scipy.sparse.linalg import LinearOperator, cg
 
 from napari_sbd.core.atom_gram import gram_with_slopes
@@ -16,6 +16,7 @@ from napari_sbd.core.defects import WEAKEST, Peaks, find_peaks, typical_amplitud
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.objective import Objective, misfit
 from napari_sbd.core.pair_blocks import PairBlocks
+from napari_sbd.core.positive import solved_positive
 from napari_sbd.core.sites import Sites
 from napari_sbd.core.support_model import Gram
 
@@ -287,9 +288,8 @@ def _solved_full(matrix: Real, damping: Real, norms: Real, right: Real) -> Real:
     """The same by factoring; what the mask hides is approximate, so the diagonal may need some more."""
     extra = 0.0
     for _ in range(6):
-        try:
-            factor = linalg.cho_factor(matrix + np.diag(damping + extra * norms), check_finite=False)
-            return np.asarray(linalg.cho_solve(factor, right, check_finite=False))
-        except linalg.LinAlgError:
-            extra = max(10 * extra, DAMPING)
+        found = solved_positive(matrix + np.diag(damping + extra * norms), right)
+        if found is not None:
+            return found
+        extra = max(10 * extra, DAMPING)
     return np.zeros_like(right)

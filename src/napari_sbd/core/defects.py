@@ -270,7 +270,7 @@ def chosen_rows(table: pd.DataFrame, snr: float, strength: float, outside: bool 
     if strength >= WEAKEST:
         real &= ~column["odd"]
     left_out = CANDIDATE_COLUMNS if not outside else CANDIDATE_COLUMNS[:-1]
-    return table.loc[real, [name for name in table if name not in left_out]].reset_index(drop=True)
+    return pd.DataFrame({name: table[name].to_numpy()[real] for name in table if name not in left_out})
 
 
 def candidate_table(

@@ -18,7 +18,9 @@ TOLERANCE, MOST_STEPS = 1e-4, 200
 MOST_PAIRS = 1e4  # of atoms that overlap, or half the pixels, up to which steps on the support pay
 
 
-def fit_kernels(objective: Objective, maps: Real, begin: Real | None = None) -> Iterate:
+def fit_kernels(
+    objective: Objective, maps: Real, begin: Real | None = None, tolerance: float = TOLERANCE
+) -> Iterate:
     """Kernels that explain the image best with these maps; of unit norm, which scales the maps.
 
     Least squares over all types and slices together, with the mask and a free bias, by conjugate gradients.
@@ -31,12 +33,14 @@ def fit_kernels(objective: Objective, maps: Real, begin: Real | None = None) -> 
         Extended activation maps.
     begin : array (types, slices, k1, k2), optional
         Kernels that are nearly right.
+    tolerance : float
+        Of the normal equations, relative.
     """
     shape = (len(maps), len(objective.data), *objective.convolution.kernel_shape)
     normal, right = normal_equations(objective, maps)
     operator = LinearOperator((right.size, right.size), matvec=normal, dtype=np.float64)
     guess = None if begin is None else begin.ravel().astype(float)
-    flat, _ = cg(operator, right.ravel().astype(float), guess, rtol=TOLERANCE, maxiter=MOST_STEPS)
+    flat, _ = cg(operator, right.ravel().astype(float), guess, rtol=tolerance, maxiter=MOST_STEPS)
     kernels = flat.reshape(shape)
     norms = np.linalg.norm(kernels.reshape(len(kernels), -1), axis=1)
     safe = np.where(norms > 0, norms, 1)

@@ -97,7 +97,7 @@ def white_noise(data: Real, mask: NDArray[np.bool_]) -> float:
     detail = (upper[..., :-1] - lower[..., :-1] - upper[..., 1:] + lower[..., 1:]) / 2
     pairs = mask[:, above] & mask[:, below]
     whole = pairs[..., :-1] & pairs[..., 1:]
-    return robust_std(detail[whole]) or robust_std(sampled(data, mask))
+    return robust_std(detail if whole.all() else detail[whole]) or robust_std(sampled(data, mask))
 
 
 def noise_floor(data: Real, mask: NDArray[np.bool_]) -> float:

@@ -206,19 +206,20 @@ class Objective:
         else:
             maps = active.dense((len(kernels), *model.map_shape))
             shown = model.predict(model.kernel_spectra(kernels), model.map_spectra(maps))
-        return self._without_mean(self.centred - model.frame(shown))
+        rest = self.centred - model.frame(shown)
+        return self._without_mean(rest, out=rest)
 
     @cached_property
     def centred(self) -> Real:
         """The data inside the mask less their mean there, zero elsewhere."""
         return self._without_mean(self.data)
 
-    def _without_mean(self, rest: Real) -> Real:
+    def _without_mean(self, rest: Real, out: Real | None = None) -> Real:
         """What lies inside the mask, less the mean there; zero elsewhere."""
         if not self._whole:
-            rest = rest * self.mask
+            rest = out = rest * self.mask
         mean = (rest.sum((1, 2), dtype=np.float64) / self._count).astype(rest.dtype)[:, None, None]
-        return np.asarray(rest - (mean if self._whole else mean * self.mask))
+        return np.asarray(np.subtract(rest, mean if self._whole else mean * self.mask, out=out))
 
     @cached_property
     def _whole(self) -> bool:

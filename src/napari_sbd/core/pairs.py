@@ -50,7 +50,8 @@ def overlapping(sites: Sites, window: tuple[int, int]) -> Pairs:
         itself = np.arange(len(sites))
         first = np.concatenate([itself, near[:, 0], near[:, 1]])
         second = np.concatenate([itself, near[:, 1], near[:, 0]])
-        order = np.argsort(first, kind="stable")
+        # Of numbers of 16 bits a stable sort is one by digits, which is many times faster.
+        order = np.argsort(first.astype(np.uint16) if len(sites) < 2**16 else first, kind="stable")
         first, second = first[order], second[order]
     down = sites.rows[first] - sites.rows[second] + k1 - 1
     right = sites.cols[first] - sites.cols[second] + k2 - 1

@@ -64,7 +64,8 @@ def composed(found: Iterate) -> bool:
 
 def dense(found: Iterate) -> bool:
     """Whether there are so many defects that nothing can be done to one alone."""
-    return bool(len(_strong(found)) > DENSE * found.maps.size)
+    most = DENSE * found.maps.size
+    return bool(np.count_nonzero(found.maps != 0) > most and len(_strong(found)) > most)
 
 
 def _strong(found: Iterate) -> Real:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sbd.core.descent import Iterate
-from napari_sbd.core.kernel_fit import fit_kernels
+from napari_sbd.core.kernel_fit import TOLERANCE, fit_kernels
 from napari_sbd.core.kernel_size import support
 from napari_sbd.core.noise import grain, robust_std
 from napari_sbd.core.objective import Objective
@@ -21,6 +21,7 @@ Real = NDArray[np.floating]
 GROWTH = 3  # of the window in which the kernel's whole extent is looked for
 LARGEST_SHARE = 0.5  # of the image's side
 WORTH_MOVING = 2e-3  # of the kernel's energy, gained by another window
+ROUGH = 1e-3  # of the normal equations, where only a kernel's place is wanted
 WORTH = 0.1  # relative change of the window below which it stays
 
 
@@ -65,7 +66,7 @@ def recentred(objective: Objective, found: Iterate, ties: Ties | None = None) ->
     if not found.maps.any(axis=(1, 2)).all():
         return found
     window = objective.convolution.kernel_shape
-    _, seen = seen_wide(objective, found, ties)
+    _, seen = seen_wide(objective, found, ties, tolerance=ROUGH)
     kernels, maps, moved = _recentre(seen, window, ties)
     if not moved or energy_gained(seen.kernels, kernels, window) < WORTH_MOVING:
         return found
@@ -80,7 +81,11 @@ def _recentre(seen: Iterate, window: tuple[int, int], ties: Ties | None) -> tupl
 
 
 def seen_wide(
-    objective: Objective, found: Iterate, ties: Ties | None = None, growth: int = 2
+    objective: Objective,
+    found: Iterate,
+    ties: Ties | None = None,
+    growth: int = 2,
+    tolerance: float = TOLERANCE,
 ) -> tuple[Objective, Iterate]:
     """Kernels in a window so many times as large, as least squares show them with their maps known."""
     window, shape = objective.convolution.kernel_shape, objective.convolution.image_shape
@@ -89,4 +94,6 @@ def seen_wide(
     margin = (margins[0], margins[1])
     wide = objective.with_window((window[0] + 2 * margin[0], window[1] + 2 * margin[1]))
     kernels, maps = lift(found.kernels, found.maps, margin)
-    return wide, fit_kernels(wide, maps, kernels) if ties is None else fit_tied(wide, maps, ties, kernels)
+    if ties is not None:
+        return wide, fit_tied(wide, maps, ties, kernels)
+    return wide, fit_kernels(wide, maps, kernels, tolerance)

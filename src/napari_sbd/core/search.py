@@ -206,6 +206,8 @@ class Search:
         chosen: list[int] = []
         for number in order:
             kernels = self.found[number].kernels[0]
+            if any(self.found[number] is self.found[other] for other in chosen):
+                continue
             if len(chosen) < self.parameters.kept and not agreement(
                 [kernel for other in chosen for kernel in self.found[other].kernels], kernels
             ):

@@ -17,6 +17,7 @@ Real = NDArray[np.floating]
 Index = NDArray[np.intp]
 
 HELD = 2**24  # numbers in patches, up to which they are kept
+MANY = 20000  # hidden pixels, of which most are hidden of several sites
 FEW = 2**22  # products of hidden pixels, up to which they need no sparse matrix
 
 
@@ -150,6 +151,12 @@ class Field:
         self.energy = 0.5 * float(np.einsum("...i,...i->...", kept, kept).sum(dtype=float))
         self.holes = not whole
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether all pixels of the frame count, and it is no smaller than the window."""
+        (rows, cols), (k1, k2) = self.target.shape[1:], self.window
+        return not self.holes and rows >= 3 * k1 - 2 and cols >= 3 * k2 - 2
+
     def cut(self, sites: Sites) -> NDArray[np.bool_]:
         """Which patches hold a pixel that does not count."""
         if self.holes:
@@ -161,6 +168,8 @@ class Field:
 
     def seen_sums(self, kernels: Real, sites: Sites, hidden: Hidden | None = None) -> Real:
         """Sum of each site's atom over the pixels that count, (sites, slices)."""
+        if not self.holes:
+            return self._framed_sums(kernels, sites)
         hidden = self.hidden(sites) if hidden is None else hidden
         slices, numbers = len(self.target), len(hidden.numbers)
         totals = kernels.sum((2, 3), dtype=float)[sites.kinds]
@@ -169,6 +178,18 @@ class Field:
         lost = np.bincount(owners, values, numbers * slices)
         totals[hidden.numbers] -= lost.reshape(-1, slices)
         return np.asarray(totals)
+
+    def _framed_sums(self, kernels: Real, sites: Sites) -> Real:
+        """The same where all pixels of the frame count: sums over rectangles."""
+        (k1, k2), (rows, cols) = self.window, self.target.shape[1:]
+        sums = np.zeros((*kernels.shape[:2], k1 + 1, k2 + 1))
+        kernels.cumsum(2, dtype=float).cumsum(3, out=sums[:, :, 1:, 1:])
+        top, left = np.maximum(k1 - 1 - sites.rows, 0), np.maximum(k2 - 1 - sites.cols, 0)
+        bottom = np.minimum(rows - k1 + 1 - sites.rows, k1)
+        right = np.minimum(cols - k2 + 1 - sites.cols, k2)
+        below = sums[sites.kinds, :, bottom, right] - sums[sites.kinds, :, bottom, left]
+        above = sums[sites.kinds, :, top, right] - sums[sites.kinds, :, top, left]
+        return np.asarray(below - above)
 
     @cached_property
     def _covered(self) -> NDArray[np.bool_]:
@@ -182,8 +203,8 @@ class Field:
         # Where all slices have one mask, what is hidden in one tells it of all.
         outside = self.outside[:1] if self._alike else self.outside
         (k1, k2), (slices, rows, cols) = self.window, outside.shape
-        views = sliding_window_view(outside, self.window, axis=(1, 2))
-        here = views[:, sites.rows[numbers], sites.cols[numbers]].transpose(1, 0, 2, 3)
+        here = self._views_outside[: len(outside), sites.rows[numbers], sites.cols[numbers]]
+        here = here.transpose(1, 0, 2, 3)
         at, places = np.divmod(np.flatnonzero(here), slices * k1 * k2)
         corners = sites.rows[numbers] * cols + sites.cols[numbers]
         within = np.add.outer(np.arange(k1) * cols, np.arange(k2))
@@ -208,6 +229,15 @@ class Field:
     def _notes(self) -> NDArray[np.int32]:
         """Room for a number at every pixel; only what is written takes memory."""
         return np.empty(self.outside.size, np.int32)
+
+    @cached_property
+    def views(self) -> Real:
+        """The target's patch at every place (slices, rows, cols, k1, k2); takes no memory."""
+        return sliding_window_view(self.target, self.window, axis=(1, 2))
+
+    @cached_property
+    def _views_outside(self) -> NDArray[np.bool_]:
+        return sliding_window_view(self.outside, self.window, axis=(1, 2))
 
     @cached_property
     def _alike(self) -> bool:
@@ -236,9 +266,8 @@ class Patches:
         return self._gathered() if self._held is None else iter(self._held)
 
     def _gathered(self) -> Iterator[tuple[int, slice, Real]]:
-        sites, window = self.sites, self.field.window
-        for number, image in enumerate(self.field.target):
-            views = sliding_window_view(image, window)
+        sites = self.sites
+        for number, views in enumerate(self.field.views):
             for start in range(0, len(sites), self._step):
                 some = slice(start, start + self._step)
                 gathered = views[sites.rows[some], sites.cols[some]]
@@ -262,6 +291,19 @@ class Hidden:
     slices: Index
 
     @cached_property
+    def shared(self) -> tuple[NDArray[np.bool_], Index, int]:
+        """Entries whose pixel is hidden of several sites, consecutive numbers of these pixels, how many.
+
+        All entries where there are so many that most are.
+        """
+        if len(self.at) > MANY:
+            return np.ones(len(self.at), bool), self.pixels, self.size
+        several = np.bincount(self.pixels, minlength=self.size) > 1
+        numbers = np.cumsum(several)
+        entries = several[self.pixels]
+        return entries, numbers[self.pixels[entries]] - 1, int(numbers[-1]) if self.size else 0
+
+    @cached_property
     def _bounds(self) -> Index:
         return np.searchsorted(self.at, np.arange(len(self.numbers) + 1))
 
@@ -277,9 +319,14 @@ class Hidden:
         if number * number * self.size > FEW:
             atoms = self.atoms(kernels, kinds)
             return np.asarray((atoms @ atoms.T.tocsr()).toarray())
-        painted = np.zeros((number, self.size), kernels.dtype)
-        painted[self.at, self.pixels] = kernels.take(self.labels(kinds, kernels))
+        painted = self.painted(kernels, kinds)
         return painted @ painted.T
+
+    def painted(self, kernels: Real, kinds: Index) -> Real:
+        """What of each atom is hidden, (numbers, pixels): for few ones."""
+        painted = np.zeros((len(self.numbers), self.size), kernels.dtype)
+        painted[self.at, self.pixels] = kernels.take(self.labels(kinds, kernels))
+        return painted
 
     def atoms(self, kernels: Real, kinds: Index) -> sparse.csr_matrix:
         """Matrix (numbers, pixels) of what of each atom is hidden."""

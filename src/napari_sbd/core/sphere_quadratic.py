@@ -59,12 +59,12 @@ def minimise_on_sphere(
         held, seen = basis[:small], images[:small]
         matrix[last, :small] = matrix[:small, last] = held @ images[last]
         pull[last] = float(np.vdot(fresh, linear))
-        place = _on_small_sphere(matrix[:small, :small], pull[:small], size).astype(linear.dtype)
+        place, multiplier = _on_small_sphere(matrix[:small, :small], pull[:small], size)
+        place = place.astype(linear.dtype)
         found, image = place @ held, place @ seen
-        slope = image - linear
-        slope = slope - float(np.vdot(slope, found)) * found
-        for _ in range(2):
-            slope = slope - (held @ slope) @ held
+        # What is left of the gradient in the subspace is rounding.
+        slope = image - linear + linear.dtype.type(multiplier) * found
+        slope -= (held @ slope) @ held
         steep = float(np.linalg.norm(slope))
         if steep <= tolerance * size:
             break
@@ -73,19 +73,23 @@ def minimise_on_sphere(
     return found / float(np.linalg.norm(found)), value
 
 
-def _on_small_sphere(matrix: Real, pull: Real, size: float) -> Real:
-    """The same problem in a subspace."""
+def _on_small_sphere(matrix: Real, pull: Real, size: float) -> tuple[Real, float]:
+    """The same problem in a subspace: its minimum, and θ."""
     if len(pull) == 1:
-        return np.array([1.0 if pull[0] >= 0 else -1.0])
-    levels, vectors = np.linalg.eigh(matrix)
+        place = np.array([1.0 if pull[0] >= 0 else -1.0])
+        return place, float(abs(pull[0]) - matrix[0, 0])
+    roots, vectors = np.linalg.eigh(matrix)
     pull = pull @ vectors
-    shift = -levels[0] + max(abs(float(pull[0])), 1e-12 * size)
-    scaled = pull / (levels + shift)
+    # Of so few numbers, lists are faster than arrays.
+    levels, squares = roots.tolist(), np.square(pull).tolist()
+    least = 1e-12 * size
+    shift = max(max(q**0.5, least) - level for q, level in zip(squares, levels, strict=True))
+    shift = max(shift, least - levels[0])
     for _ in range(MOST_SECULAR):
-        square = float(scaled @ scaled)
+        inverses = [1 / (level + shift) for level in levels]
+        terms = [q * v * v for q, v in zip(squares, inverses, strict=True)]
+        square = sum(terms)
         if abs(square - 1) < SECULAR:
             break
-        root = square**0.5
-        shift += (root - 1) * square / float(scaled @ (scaled / (levels + shift)))
-        scaled = pull / (levels + shift)
-    return np.asarray(vectors @ scaled)
+        shift += (square**0.5 - 1) * square / sum(t * v for t, v in zip(terms, inverses, strict=True))
+    return np.asarray(vectors @ (pull / (roots + shift))), shift

@@ -80,11 +80,15 @@ def salient_places(
     chance = salience(data, mask, shape)
     places: list[tuple[int, int]] = []
     while len(places) < count:
-        below = chance.cumsum()
-        if not below[-1] > 0:
+        # The row first, then the place in it: that is the same law.
+        above = chance.sum(1).cumsum()
+        if not above[-1] > 0:
             break
-        flat = int(np.searchsorted(below, rng.random() * below[-1], side="right"))
-        places.append(divmod(min(flat, chance.size - 1), chance.shape[1]))
+        drawn = rng.random() * above[-1]
+        row = min(int(np.searchsorted(above, drawn, side="right")), len(above) - 1)
+        left = drawn - (above[row - 1] if row else 0.0)
+        col = int(np.searchsorted(chance[row].cumsum(), left, side="right"))
+        places.append((row, min(col, chance.shape[1] - 1)))
         _forbid(chance, *places[-1], shape)
     return places
 

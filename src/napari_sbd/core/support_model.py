@@ -12,13 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, sparse
 
+from napari_sbd.core.border import BorderPairs
 from napari_sbd.core.pairs import overlapping
 from napari_sbd.core.sites import Field, Patches, Sites
 from napari_sbd.core.sphere_quadratic import TOLERANCE, minimise_on_sphere
+from napari_sbd.core.window_transform import WindowTransform, transform_of
 
 Real = NDArray[np.floating]
 
 DENSE = 500  # sites up to which their Gram matrix is a full array
+MANY_HIDDEN = 40000  # pixels of their patches, from which tables pay
 
 
 class SupportModel:
@@ -37,6 +40,7 @@ class SupportModel:
         self.pairs = overlapping(sites, field.window)
         k1, k2 = field.window
         self.shape = (types, len(field.target), k1, k2)
+        self._leading: list[Real] = []
         self._lags = (2 * k1 - 1) * (2 * k2 - 1)
         self._size = (fft.next_fast_len(2 * k1 - 1), fft.next_fast_len(2 * k2 - 1, real=True))
 
@@ -44,6 +48,11 @@ class SupportModel:
     def patches(self) -> Patches:
         """The image's patches at the sites."""
         return Patches(self.field, self.sites)
+
+    @cached_property
+    def transform(self) -> WindowTransform:
+        """Of windows, padded such that no lag wraps round on to another."""
+        return transform_of(self.field.window, self._size, self.field.target.dtype)
 
     @cached_property
     def circular_lags(self) -> NDArray[np.intp]:
@@ -68,7 +77,8 @@ class SupportModel:
         """Inner products of the sites' atoms as far as they are seen, less their means."""
         kinds, hidden, pairs = self.sites.kinds, self.hidden, self.pairs
         if self.types == 1:
-            power = np.square(np.abs(fft.rfft2(kernels[0], self._size))).sum(0)
+            spectra = self.transform.forward(kernels[0])
+            power = np.square(np.abs(spectra)).sum(0)
             values = fft.irfft2(power, self._size).take(self.circular_lags)
         else:
             pick = kinds[pairs.first] * self.types + kinds[pairs.second]
@@ -81,10 +91,20 @@ class SupportModel:
             full[np.ix_(hidden.numbers, hidden.numbers)] -= hidden.products(kernels, kinds)
             full -= means @ means.T
             return Gram(full, None)
+        if self._border is not None:
+            seen = self._border.cut(values, kernels[0])
+            whole = sparse.csr_matrix((seen, pairs.second, self._starts[0]), shape=shape)
+            return Gram(whole, means, self._leading)
         starts, unseen = self._starts, kernels.take(hidden.labels(kinds, kernels))
         thin = sparse.csr_matrix((values, pairs.second, starts[0]), shape=shape)
         lost = sparse.csr_matrix((unseen, hidden.pixels, starts[1]), shape=(len(kinds), hidden.size))
-        return Gram((thin - lost @ lost.T.tocsr()).tocsr(), means)
+        return Gram((thin - lost @ lost.T.tocsr()).tocsr(), means, self._leading)
+
+    @cached_property
+    def _border(self) -> BorderPairs | None:
+        """Pairs at the frame's edges, where tables tell what is seen of them in less time than pixels."""
+        many = len(self.hidden.at) > MANY_HIDDEN
+        return BorderPairs(self) if many and self.types == 1 and self.field.is_plain else None
 
     @cached_property
     def _starts(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -118,11 +138,17 @@ def correlations(kernels: Real, others: Real | None = None) -> Real:
 
 
 class Gram:
-    """Gram matrix of atoms: full, or sparse with a part of low rank taken off."""
+    """Gram matrix of atoms: full, or sparse with a part of low rank taken off.
 
-    def __init__(self, matrix: Real | sparse.csr_matrix, means: Real | None) -> None:
+    `leading` holds its leading eigenvector, once that is known, or that of a matrix much like it.
+    """
+
+    def __init__(
+        self, matrix: Real | sparse.csr_matrix, means: Real | None, leading: list[Real] | None = None
+    ) -> None:
         self.matrix = matrix
         self.means = means
+        self.leading: list[Real] = [] if leading is None else leading
 
     def __matmul__(self, values: Real) -> Real:
         product = self.matrix @ values
@@ -141,12 +167,16 @@ class KernelQuadratic:
             for kind, x in enumerate(own):
                 self.linear[kind, number] += (x[some] @ patches).reshape(model.shape[2:])
         self._spectra = self._lag_spectra(amplitudes)
-        hidden = model.hidden
-        self._weights = amplitudes[hidden.numbers].take(hidden.at)
-        self._labels = hidden.labels(kinds, self.linear)
+        weights = amplitudes[model.hidden.numbers].take(model.hidden.at)
+        labels = model.hidden.labels(kinds, self.linear)
         seen = np.reshape([x.sum(dtype=float) for x in own], (-1, 1, 1, 1))
-        lost = np.bincount(self._labels, self._weights, self.linear.size)
+        lost = np.bincount(labels, weights, self.linear.size)
         self._seen = (seen - lost.reshape(model.shape)).astype(amplitudes.dtype)
+        # Pixels that are hidden of one site alone act on the kernel's own pixel only.
+        several, self._pixels, self._number = model.hidden.shared
+        self._labels, self._weights = labels[several], weights[several]
+        alone = np.bincount(labels[~several], np.square(weights[~several]), self.linear.size)
+        self._alone = alone.reshape(model.shape).astype(amplitudes.dtype)
 
     def _lag_spectra(self, amplitudes: Real) -> NDArray[np.complexfloating]:
         model, types = self.model, self.model.types
@@ -158,21 +188,22 @@ class KernelQuadratic:
 
     def product(self, kernels: Real) -> Real:
         """G A."""
-        model, (k1, k2) = self.model, self.model.field.window
-        spectra = fft.rfft2(kernels, model._size)
+        model = self.model
+        spectra = model.transform.forward(kernels)
         if model.types == 1:
             spectra *= self._spectra[0]
         else:
             spectra = np.einsum("kluv,lsuv->ksuv", self._spectra, spectra)
-        image = fft.irfft2(spectra, model._size, overwrite_x=True)[..., :k1, :k2]
+        image = model.transform.back(spectra)
         return image - self._unseen(kernels) - self._of_means(kernels)
 
     def _unseen(self, kernels: Real) -> Real:
-        hidden = self.model.hidden
-        painted = np.bincount(hidden.pixels, kernels.take(self._labels) * self._weights, hidden.size)
-        read = painted.take(hidden.pixels) * self._weights
+        if not self._number:
+            return np.asarray(self._alone * kernels)
+        painted = np.bincount(self._pixels, kernels.take(self._labels) * self._weights, self._number)
+        read = painted.take(self._pixels) * self._weights
         back = np.bincount(self._labels, read, kernels.size)
-        return np.asarray(back.reshape(kernels.shape).astype(kernels.dtype))
+        return np.asarray(self._alone * kernels + back.reshape(kernels.shape).astype(kernels.dtype))
 
     def _of_means(self, kernels: Real) -> Real:
         sums = np.einsum("ksuv,ksuv->s", self._seen, kernels) / self.model.field.count

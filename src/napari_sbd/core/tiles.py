@@ -157,9 +157,10 @@ def painted(kernels: Real, active: Active, shape: Pair) -> Real:
     """
     k1, k2 = kernels.shape[2:]
     canvas = np.zeros((kernels.shape[1], shape[0] + k1 - 1, shape[1] + k2 - 1), active.values.dtype)
-    places = zip(active.kinds.tolist(), active.rows.tolist(), active.cols.tolist(), strict=True)
-    for (kind, row, col), amplitude in zip(places, active.values, strict=True):
-        canvas[:, row : row + k1, col : col + k2] += amplitude * kernels[kind]
+    places = zip(active.rows.tolist(), active.cols.tolist(), strict=True)
+    atoms = active.values[:, None, None, None] * kernels[active.kinds]
+    for (row, col), atom in zip(places, atoms, strict=True):
+        canvas[:, row : row + k1, col : col + k2] += atom
     return canvas
 
 

@@ -163,7 +163,7 @@ def fills_a_lattice(model: Real) -> bool:
     peaks, the rest is diffuse.
     """
     shape = model.shape[1:]
-    taper = np.outer(*(np.hanning(n + 2)[1:-1] for n in shape))
+    taper = np.outer(*(np.hanning(n + 2)[1:-1] for n in shape)).astype(model.dtype)
     power = sum(np.abs(fft.fft2((m - m.mean()) * taper)) ** 2 for m in model)
     power = np.asarray(power)
     power[np.ix_([-1, 0, 1], [-1, 0, 1])] = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -35,14 +36,15 @@ Key = tuple[str, int]
 OF_THE_PART = ("activation", "orientation", "defects")
 FROM_THE_MODEL = ("reconstruction", "residual")
 SAME_PLACE = 0.05  # px, less than which is not seen
+RARELY = 0.25  # s, between two changes of the number of points
 SAME_LIMITS = 0.02  # relative, by which limits may be off
 
 
 class LiveView:
     """The layers of a finished recovery, found by their handle; one that was removed stays away.
 
-    Emits `drawn` once everything is up to date that `show` was given: one layer in each turn of the event
-    loop, so that it never waits long.
+    Emits `drawn` once everything is up to date that `show` was given: of a sketch pictures and points in one
+    turn of the event loop, what takes longer in turns of its own, so that the loop never waits long.
 
     Parameters
     ----------
@@ -67,6 +69,7 @@ class LiveView:
         self._over: dict[Key, Any] = {}  # layers of the part
         self._hidden: list[Any] = []
         self._arrays: dict[int, Real] = {}  # of layers, that are written into
+        self._replaced_at = 0.0
         self._turns: list[Callable[[], None]] = []
         self._timer = QTimer(parent)
         self._timer.setSingleShot(True)
@@ -138,8 +141,10 @@ class LiveView:
                 change = self._change_now if not complete else _change_image
                 images.append(partial(change, layer, *new[key], move=self.box is None))
             elif key[0] == "defects":
-                update = partial(update_defects, layer, recovery, source, self.slot)
-                others.append(update if complete else partial(_move_points, layer, recovery))
+                if complete:
+                    others.append(partial(update_defects, layer, recovery, source, self.slot))
+                else:
+                    images.append(partial(self._move_points, layer, _places(recovery)))
             elif key[0] == "orientation":
                 others.append(partial(update_orientations, layer, recovery, source, self.slot))
             elif key[0] in FROM_THE_MODEL:
@@ -156,6 +161,28 @@ class LiveView:
         own[...] = data
         _follow_limits(layer, attributes)
         layer.refresh(thumbnail=False, highlight=False, extent=False)
+
+    def _move_points(self, layer: Any, places: Real) -> None:
+        """Show other places alone; colours and table follow when the hand rests.
+
+        As many as before are written into an array of our own, in a quarter of the time that new data take;
+        for these there is time a few times a second.
+        """
+        same = len(places) == len(layer.data)
+        if same and np.allclose(places, layer.data, rtol=0, atol=SAME_PLACE):
+            return
+        own = self._arrays.get(id(layer))
+        if same and own is not None and own is layer.data:
+            own[...] = places
+            layer.refresh(thumbnail=False, highlight=False, extent=False)
+            return
+        now = time.perf_counter()
+        if not same and now - self._replaced_at < RARELY:
+            return
+        self._replaced_at = now
+        if layer.selected_data:
+            layer.selected_data = set()
+        layer.data = self._arrays[id(layer)] = places
 
     def _add_part(self, part: Recovery) -> None:
         """Lay the part over the whole image, whose own activations and defects are hidden meanwhile."""
@@ -196,14 +223,9 @@ def _all(changes: list[Callable[[], None]]) -> None:
         change()
 
 
-def _move_points(layer: Any, recovery: Recovery) -> None:
-    """Show other places alone; colours and table follow when the hand rests."""
-    places = recovery.defects[["row", "col"]].to_numpy(float)
-    if len(places) == len(layer.data) and np.allclose(places, layer.data, rtol=0, atol=SAME_PLACE):
-        return
-    if layer.selected_data:
-        layer.selected_data = set()
-    layer.data = places
+def _places(recovery: Recovery) -> Real:
+    """Rows and columns (n, 2) of the defects."""
+    return np.column_stack([recovery.defects[name].to_numpy(float) for name in ("row", "col")])
 
 
 def _change_data(layer: Any, stack: Real) -> None:
