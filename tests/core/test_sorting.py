@@ -5,10 +5,14 @@ import pytest
 
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_fit import fit_kernels
-from napari_sbd.core.objective import Objective
+from napari_sbd.core.objective import Objective, Penalty
+from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.quality import kernel_similarity
 from napari_sbd.core.recover import recover
+from napari_sbd.core.single import Single
+from napari_sbd.core.sorted_types import joined_alike
 from napari_sbd.core.sorting import Sorted, sort_by_looks
+from napari_sbd.core.start import NO_STARTS
 from napari_sbd.simulate import ldos_kernel, random_field
 
 WINDOW = 17
@@ -76,6 +80,27 @@ def test_slices_are_sorted_together(crowd):
     found = sort_by_looks(objective, one, defects, 3, nonnegative=True, seed=0)
     assert isinstance(found, Iterate)
     assert min(each_best(found.kernels[:, 1:], crowd.kernels[:, None])) > 0.97
+
+
+def test_a_type_that_came_twice_is_one_in_the_end(crowd, mixture):
+    objective, *_ = mixture
+    maps = crowd.extended_activations.astype(np.float32)
+    half = maps[:1].copy()
+    half[:, : half.shape[1] // 2] = 0
+    twice = np.concatenate([maps, half])
+    twice[0] -= half[0]
+    kernels = crowd.kernels[[0, 1, 2, 0], None].astype(np.float32)
+    first = Single(objective, Parameters(), Penalty(1.0), NO_STARTS, automatic=False)
+    steps = joined_alike(first, Iterate(kernels, twice, np.inf), Penalty(1.0))
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            joined = end.value
+            break
+    assert len(joined.kernels) == 3
+    assert min(each_best(joined.kernels, crowd.kernels[:, None])) > 0.99
+    assert np.count_nonzero(joined.maps) > 0.9 * np.count_nonzero(maps)
 
 
 def test_three_types_in_a_crowd_are_found_blindly(crowd):

@@ -16,7 +16,7 @@ from napari_sbd.core.domain import Domain
 from napari_sbd.core.noise import median, whiteness
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.progress import Progress
-from napari_sbd.core.quality import best_shift, kernel_similarity
+from napari_sbd.core.quality import best_shift, kernel_similarity, signed_similarity
 from napari_sbd.core.resize import resized
 from napari_sbd.core.single import Single
 from napari_sbd.core.sorting import Sorted, sort_by_looks
@@ -24,6 +24,7 @@ from napari_sbd.core.sparsity import Levels, largest_penalty
 from napari_sbd.core.sparsity import levels as levels_of
 from napari_sbd.core.stages import REFINE
 from napari_sbd.core.steps import Snapshot, Steps, follow, shown_as
+from napari_sbd.core.symmetry import similarity_of
 from napari_sbd.core.verdict import (
     COINCIDENT,
     FEWEST_DEFECTS,
@@ -114,15 +115,17 @@ def joined_alike(first: Single, found: Iterate, penalty: Penalty) -> Steps:
     penalty : Penalty
     """
     chosen = _Seen(found, first.raw, first.levels)
+    similarity = similarity_of(not penalty.nonnegative)
     while len(chosen.found.kernels) > 1:
         kernels, maps = chosen.found.kernels, chosen.found.maps
         pairs = [(n, m) for n in range(len(kernels)) for m in range(n)]
-        alike = [kernel_similarity(kernels[n], kernels[m]) for n, m in pairs]
+        alike = [similarity(kernels[n], kernels[m]) for n, m in pairs]
         gone, kept = pairs[int(np.argmax(alike))]
         if max(alike) <= ALIKE:
             break
         sums = maps.copy()
-        sums[kept] += shift(maps[gone], best_shift(kernels[gone], kernels[kept]))
+        sign = np.sign(signed_similarity(kernels[gone], kernels[kept]))
+        sums[kept] += sign * shift(maps[gone], best_shift(kernels[gone], kernels[kept]))
         fewer = replace(chosen.found, kernels=np.delete(kernels, gone, 0), maps=np.delete(sums, gone, 0))
         joined = yield from shown_as(chosen.found, _refined(first, first.raw, fewer, penalty))
         if max(alike) <= SAME and not joined.is_better_than(chosen):

@@ -144,9 +144,14 @@ class Coincidence:
 def coincidence(new: Peaks, others: list[Peaks], window: tuple[int, int]) -> Coincidence:
     """Where most of a type's defects sit at one and the same offset from another type's."""
     best = Coincidence()
+    half = np.array(window) / 2
+    tree = spatial.KDTree(new.centres / half) if len(new.centres) else None
     for number, other in enumerate(others):
-        apart = (new.centres[:, None] - other.centres[None]).reshape(-1, 2)
-        near = apart[(np.abs(apart) <= np.array(window) / 2).all(1)]
+        if tree is None or not len(other.centres):
+            continue
+        pairs = tree.query_ball_tree(spatial.KDTree(other.centres / half), 1.0, p=np.inf)
+        own = np.repeat(np.arange(len(pairs)), [len(its) for its in pairs])
+        near = new.centres[own] - other.centres[np.concatenate([*pairs, []]).astype(int)]
         if len(near):
             crowds = np.asarray(spatial.KDTree(near).query_ball_point(near, SAME_PLACE, return_length=True))
             share = float(crowds.max()) / len(new.centres)
