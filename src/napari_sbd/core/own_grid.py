@@ -1,0 +1,153 @@
+"""An image on too fine a grid, such as an interpolated one: every other pixel of it, and the way back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from napari_sbd.core import stages
+from napari_sbd.core.descent import Iterate
+from napari_sbd.core.kernel_fit import fit_kernels
+from napari_sbd.core.noise import noise_floor, whiteness
+from napari_sbd.core.objective import Objective, Penalty, misfit
+from napari_sbd.core.observation import Observation
+from napari_sbd.core.parameters import SMALLEST_WINDOW, Parameters
+from napari_sbd.core.sparsity import STRUCTURED, largest_penalty
+from napari_sbd.core.steps import Steps
+from napari_sbd.core.subpixel import resolved, snap
+from napari_sbd.core.verdict import PIXEL_PRICE, residual_of
+
+Real = NDArray[np.floating]
+
+STEP = 2  # px, from one pixel to the next that is kept
+OTHERS = (slice(None), slice(None, None, STEP), slice(None, None, STEP))
+# Frequency in cycles per pixel beyond which there is less than this share of the mean power.
+BEYOND, EMPTY = 0.4, 3e-4
+SMALLEST_SIDE = 32  # px
+
+
+def too_fine(data: Real, mask: NDArray[np.bool_]) -> bool:
+    """Whether an image has next to no power at high frequencies, as if its pixels were interpolated.
+
+    Its noise is then smooth over pixels, too; a noise-free image of smooth kernels looks the same.
+
+    Parameters
+    ----------
+    data : array (slices, rows, cols)
+    mask : array of bool (slices, rows, cols)
+
+    Examples
+    --------
+    >>> from scipy import ndimage
+    >>> noise = np.random.default_rng(0).normal(size=(1, 64, 64))
+    >>> fine = ndimage.zoom(noise, (1, 2, 2), order=3)
+    >>> too_fine(noise, np.ones(noise.shape, bool)), too_fine(fine, np.ones(fine.shape, bool))
+    (False, True)
+    """
+    if min(data.shape[1:]) < STEP * SMALLEST_SIDE:
+        return False
+    taper = np.outer(*(np.hanning(n + 2)[1:-1] for n in data.shape[1:]))
+    along = [np.abs(fft.fftfreq(n)) for n in data.shape[1:]]
+    high = np.maximum(along[0][:, None], along[1]) > BEYOND
+    for image, inside in zip(data, mask, strict=True):
+        if inside.any():
+            faded = np.where(inside, image - image[inside].mean(), 0) * taper
+            power = np.abs(fft.fft2(faded)) ** 2
+            if power[high].mean() > EMPTY * power.mean():
+                return False
+    return True
+
+
+def every_other(seen: Observation) -> Observation:
+    """The image on every other pixel."""
+    rows, cols = seen.pixel_size
+    size = STEP * rows, STEP * cols
+    return replace(seen, data=seen.data[OTHERS].copy(), mask=seen.mask[OTHERS].copy(), pixel_size=size)
+
+
+def halved(parameters: Parameters) -> Parameters | None:
+    """The same settings for every other pixel; None where the window would be too small."""
+    if parameters.kernel_size is None:
+        return parameters
+    rows, cols = (-(-k // STEP) for k in parameters.kernel_size)
+    if min(rows, cols) < SMALLEST_WINDOW:
+        return None
+    return replace(parameters, kernel_size=(rows, cols))
+
+
+def fine_window(coarse: tuple[int, int]) -> tuple[int, int]:
+    """The window of a kernel on all pixels, whose every other pixel a coarse one holds."""
+    rows, cols = (STEP * (k - 1) + 1 for k in coarse)
+    return rows, cols
+
+
+def brought_back(raw: Objective, coarse: Iterate, penalty: Penalty, last: float | None = None) -> Steps:
+    """What was found on every other pixel, on all pixels.
+
+    Least squares show the kernels for the maps found; both are fitted between pixels once, and reweighted
+    once at the level that the noise reaches. Defects that share an offset from the pixels come on to them.
+
+    Parameters
+    ----------
+    raw : Objective
+        The image, normalised, with a window of at least `fine_window`.
+    coarse : Iterate
+    penalty : Penalty
+        Whether activations are positive.
+    last : float, optional
+        Fraction of λ_max that the user asks for instead.
+    """
+    found = resolved(raw, fit_kernels(raw, _spread(raw, coarse)))
+    largest = largest_penalty(raw, found.kernels, penalty.nonnegative)
+    lam = _noise_reaches(raw) if last is None else last * largest
+    penalty = penalty.at(min(lam, largest))
+    found = yield from stages.reweighted(raw, found, penalty)
+    snapped = snap(raw, found)
+    return found if snapped is found else (yield from stages.reweighted(raw, snapped, penalty))
+
+
+def _spread(raw: Objective, coarse: Iterate) -> Real:
+    """Maps of every other pixel on those of all; corners of patches stay where they are."""
+    maps = np.zeros((len(coarse.maps), *raw.convolution.map_shape), coarse.maps.dtype)
+    pairs = zip(raw.convolution.kernel_shape, fine_window(coarse.kernels.shape[-2:]), strict=True)
+    first = [own - least for own, least in pairs]
+    rows, cols = (slice(f, f + STEP * n, STEP) for f, n in zip(first, coarse.maps.shape[1:], strict=True))
+    maps[:, rows, cols] = coarse.maps
+    return maps
+
+
+def _noise_reaches(raw: Objective) -> float:
+    """Level that noise alone reaches in the output of a matched filter, which sees every other pixel's."""
+    data, mask = raw.data[OTHERS], raw.mask[OTHERS]
+    count = max(2, int(mask.any(0).sum()))
+    return STEP * noise_floor(data, mask) * float(np.sqrt(2 * np.log(count)))
+
+
+def leaves_white(coarse: Objective, found: Iterate) -> bool:
+    """Whether what is left on every other pixel is white: then it is noise, and the grid the image's own."""
+    return whiteness(residual_of(coarse, found), coarse.mask) <= STRUCTURED
+
+
+def cost(raw: Objective, found: Iterate) -> float:
+    """Misfit and price of kernels and activations, counting every other pixel: no more are independent.
+
+    An activation costs its place among all.
+    """
+    samples = raw.mask.sum() / STEP**2
+    left = max(misfit(residual_of(raw, found)), float(np.finfo(np.float32).tiny))
+    price = PIXEL_PRICE * found.kernels.size / STEP**2 + 2 * np.log(samples) * np.count_nonzero(found.maps)
+    return float(samples * np.log(left) + price)
+
+
+def enlarged(array: Real, shape: tuple[int, int]) -> Real:
+    """Kernels of every other pixel, roughly, as a picture on all.
+
+    Examples
+    --------
+    >>> enlarged(np.array([[1.0, 2.0]]), (1, 3)).tolist()
+    [[1.0, 1.0, 2.0]]
+    """
+    return array.repeat(STEP, -2).repeat(STEP, -1)[..., : shape[0], : shape[1]]
