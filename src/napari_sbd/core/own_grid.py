@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
+from scipy import fft, ndimage
 
 from napari_sbd.core import stages
 from napari_sbd.core.descent import Iterate
@@ -15,7 +15,7 @@ from napari_sbd.core.noise import noise_floor, whiteness
 from napari_sbd.core.objective import Objective, Penalty, misfit
 from napari_sbd.core.observation import Observation
 from napari_sbd.core.parameters import SMALLEST_WINDOW, Parameters
-from napari_sbd.core.sparsity import STRUCTURED, largest_penalty
+from napari_sbd.core.sparsity import STRUCTURED
 from napari_sbd.core.steps import Steps
 from napari_sbd.core.subpixel import resolved, snap
 from napari_sbd.core.verdict import PIXEL_PRICE, residual_of
@@ -26,6 +26,7 @@ STEP = 2  # px, from one pixel to the next that is kept
 OTHERS = (slice(None), slice(None, None, STEP), slice(None, None, STEP))
 # Frequency in cycles per pixel beyond which there is less than this share of the mean power.
 BEYOND, EMPTY = 0.4, 3e-4
+FADED = 16  # px, along the borders of the frame and the mask, where edges have all frequencies
 SMALLEST_SIDE = 32  # px
 
 
@@ -49,16 +50,20 @@ def too_fine(data: Real, mask: NDArray[np.bool_]) -> bool:
     """
     if min(data.shape[1:]) < STEP * SMALLEST_SIDE:
         return False
-    taper = np.outer(*(np.hanning(n + 2)[1:-1] for n in data.shape[1:]))
     along = [np.abs(fft.fftfreq(n)) for n in data.shape[1:]]
     high = np.maximum(along[0][:, None], along[1]) > BEYOND
     for image, inside in zip(data, mask, strict=True):
         if inside.any():
-            faded = np.where(inside, image - image[inside].mean(), 0) * taper
-            power = np.abs(fft.fft2(faded)) ** 2
+            power = np.abs(fft.fft2((image - image[inside].mean()) * _faded(inside))) ** 2
             if power[high].mean() > EMPTY * power.mean():
                 return False
     return True
+
+
+def _faded(inside: NDArray[np.bool_]) -> Real:
+    """Weights that rise from 0 where a mask (rows, cols) or the frame ends to 1."""
+    apart = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
+    return np.asarray(np.sin(np.pi / 2 * np.minimum(apart / FADED, 1)) ** 2)
 
 
 def every_other(seen: Observation) -> Observation:
@@ -84,11 +89,11 @@ def fine_window(coarse: tuple[int, int]) -> tuple[int, int]:
     return rows, cols
 
 
-def brought_back(raw: Objective, coarse: Iterate, penalty: Penalty, last: float | None = None) -> Steps:
+def brought_back(raw: Objective, coarse: Iterate, penalty: Penalty) -> Steps:
     """What was found on every other pixel, on all pixels.
 
     Least squares show the kernels for the maps found; both are fitted between pixels once, and reweighted
-    once at the level that the noise reaches. Defects that share an offset from the pixels come on to them.
+    once. Defects that share an offset from the pixels come on to them.
 
     Parameters
     ----------
@@ -96,14 +101,9 @@ def brought_back(raw: Objective, coarse: Iterate, penalty: Penalty, last: float 
         The image, normalised, with a window of at least `fine_window`.
     coarse : Iterate
     penalty : Penalty
-        Whether activations are positive.
-    last : float, optional
-        Fraction of λ_max that the user asks for instead.
+        At the level that the noise reaches on these pixels.
     """
     found = resolved(raw, fit_kernels(raw, _spread(raw, coarse)))
-    largest = largest_penalty(raw, found.kernels, penalty.nonnegative)
-    lam = _noise_reaches(raw) if last is None else last * largest
-    penalty = penalty.at(min(lam, largest))
     found = yield from stages.reweighted(raw, found, penalty)
     snapped = snap(raw, found)
     return found if snapped is found else (yield from stages.reweighted(raw, snapped, penalty))
@@ -119,11 +119,10 @@ def _spread(raw: Objective, coarse: Iterate) -> Real:
     return maps
 
 
-def _noise_reaches(raw: Objective) -> float:
-    """Level that noise alone reaches in the output of a matched filter, which sees every other pixel's."""
-    data, mask = raw.data[OTHERS], raw.mask[OTHERS]
-    count = max(2, int(mask.any(0).sum()))
-    return STEP * noise_floor(data, mask) * float(np.sqrt(2 * np.log(count)))
+def noise_reaches(coarse: Objective) -> float:
+    """Level that noise alone reaches in the output of a matched filter, where the image is crowded."""
+    places = max(2, int(coarse.mask.any(0).sum()))
+    return noise_floor(coarse.data, coarse.mask) * float(np.sqrt(2 * np.log(places)))
 
 
 def leaves_white(coarse: Objective, found: Iterate) -> bool:

@@ -23,6 +23,7 @@ from napari_sbd.core.observation import Observation
 from napari_sbd.core.one_window import HIGHER_FIRST, OneWindow
 from napari_sbd.core.own_grid import (
     OTHERS,
+    STEP,
     brought_back,
     cost,
     enlarged,
@@ -30,6 +31,7 @@ from napari_sbd.core.own_grid import (
     fine_window,
     halved,
     leaves_white,
+    noise_reaches,
     too_fine,
 )
 from napari_sbd.core.parameters import Parameters
@@ -72,6 +74,7 @@ class Run:
         self.sought = OneWindow(raw, parameters, starts, self.automatic, seen.pixel_size)
         self.every_other = self._of_every_other()
         self._there = False
+        self.reached: float | None = None
         self._back: tuple[Objective, Iterate] | None = None
         self.latest: Snapshot | None = None
         self.history: list[tuple[float, str, int, float, float]] = []
@@ -91,6 +94,12 @@ class Run:
         """The recovery from beginning to end; yields after every step."""
         if self.every_other is None or not (yield from self._on_every_other(self.every_other)):
             yield from self._on_all_pixels()
+        self._settle()
+
+    @property
+    def coarser(self) -> bool:
+        """Whether what every other pixel showed is the result."""
+        return self._back is not None
 
     def _of_every_other(self) -> Run | None:
         """The recovery of every other pixel, where defects crowd in an image on too fine a grid."""
@@ -110,15 +119,18 @@ class Run:
         if not other.sought.nothing:
             self._back = yield from self._brought_back(other)
         self._there = False
-        return self._back is not None and leaves_white(other.raw, other.found())
+        return self._back is not None and (other.coarser or leaves_white(other.raw, other.found()))
 
     def _brought_back(self, other: Run) -> Generator[Snapshot, None, tuple[Objective, Iterate]]:
         """What every other pixel has shown, on all of them."""
         window = other.raw.convolution.kernel_shape
         given = self.parameters.kernel_size if window == other.parameters.kernel_size else None
         raw = self.raw.with_window(given or fine_window(window))
-        penalty, last = other.sought.penalty, self.parameters.lam_last
-        return raw, (yield from brought_back(raw, other.found(), penalty, last))
+        # A matched filter passes on twice as much of noise that is smooth over twice as many pixels a side.
+        self.reached = STEP * (other.reached or noise_reaches(other.raw))
+        last = self.parameters.lam_last
+        penalty = other.sought.penalty.at(self.reached if last is None else STEP * last * other.first.largest)
+        return raw, (yield from brought_back(raw, other.found(), penalty))
 
     def _on_all_pixels(self) -> Iterator[Snapshot]:
         """The recovery of the image as given; what every other pixel showed is let go if this is better."""
@@ -127,7 +139,7 @@ class Run:
         if self._back is not None:
             if self.sought.nothing or cost(*self._back) < cost(self.raw, self.found()):
                 return
-            self._back = None
+            self._back = self.reached = None
         self.sought = yield from self._surer(self.sought)
         if not self.automatic:
             return
@@ -191,8 +203,7 @@ class Run:
 
     def result(self, status: Status) -> Recovery:
         """The result in the image's unit; bias and noise belong to the returned kernels and maps."""
-        if self.every_other is not None:
-            self._adopt(self.every_other)
+        self._settle()
         best = self.found()
         ties = self.sought.ties_of(best)
         best = upright(best, ties)
@@ -225,11 +236,16 @@ class Run:
         recovery.remember(self.raw.data, self.scales)
         return recovery
 
-    def _adopt(self, other: Run) -> None:
-        """Take what every other pixel has shown, where nothing better is known."""
-        back = drained(self._brought_back(other)) if self._there and other.latest is not None else self._back
-        if back is not None:
-            self.sought.adopt(*back, other.sought)
+    def _settle(self) -> None:
+        """Take what every other pixel has shown until now, unless all of them have shown better."""
+        other = self.every_other
+        if other is None:
+            return
+        if self._there and other.latest is not None:
+            other._settle()
+            self._back, self._there = drained(self._brought_back(other)), False
+        if self._back is not None:
+            self.sought.adopt(*self._back, other.sought)
 
     def _enlarged(self, kernels: Real, maps: Real, lam: float) -> tuple[Real, Real, float]:
         """What is shown of every other pixel, on all of them."""
