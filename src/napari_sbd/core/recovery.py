@@ -193,7 +193,8 @@ class Recovery:
         chosen, table = self.threshold, self.candidates
         if self._snr >= self.noise_snr and chosen.strength >= WEAKEST:
             # What the fit left out may be explained by pieces of another type; what the frame cuts is unsure.
-            table = table[~(table["left_out"] & table["near_border"]).to_numpy()]
+            unsure = table["left_out"] & (table["near_border"] | bool(self.orientations))
+            table = table[~unsure.to_numpy()]
         return chosen_rows(table, self._snr, chosen.strength, chosen.outside)
 
     @cached_property
