@@ -12,6 +12,7 @@ from benchmarks import (
     accuracy,
     counting,
     figure3,
+    fine_grid,
     fuzz,
     kills,
     live,
@@ -96,6 +97,7 @@ SUITES = {
         3,
         ("only",),
     ),
+    "fine_grid": Suite(fine_grid.run, "crowded fields interpolated to a grid twice as fine", 2),
     "windows": Suite(windows.run, "window by itself from 11 to 61 px, 10 images", 10),
 }
 

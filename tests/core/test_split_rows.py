@@ -18,6 +18,13 @@ def test_pieces_of_one_defect_are_one_row_where_defects_are_few():
     assert nearest < 1
 
 
+def test_pieces_that_look_like_one_are_one_row_even_where_the_kernel_is_small():
+    """Six pixels apart two of these Gaussians have a single maximum; ten pixels apart they have two."""
+    for apart, rows in ((6.0, 3), (10.0, 4)):
+        centres = np.array([[50.0, 50.0], [50.0, 50.0 + apart], [150.0, 20.0], [20.0, 180.0]])
+        assert len(whole_defects(Peaks(centres, np.full(4, 2.0)), KERNEL, 512**2).centres) == rows
+
+
 def test_amplitude_of_the_whole_is_what_explains_its_pieces_best():
     centres = np.array([[50.0, 50.0], [52.0, 50.0], [54.0, 50.0], [150.0, 20.0]])
     found = whole_defects(Peaks(centres, np.array([2.0, 3.0, 2.0, 4.0])), KERNEL, 512**2)

@@ -24,6 +24,7 @@ from napari_sbd.core.rearrange import composed
 from napari_sbd.core.signs import both_signs
 from napari_sbd.core.single import Single
 from napari_sbd.core.sorted_types import joined_alike, told_at_once
+from napari_sbd.core.sparsity import largest_penalty
 from napari_sbd.core.start import Starts
 from napari_sbd.core.steps import Snapshot
 from napari_sbd.core.symmetry import Ties, by_type, group_of
@@ -146,6 +147,12 @@ class OneWindow:
             own = with_own_windows(self.raw, self.accepted, self.penalty.at(levels.last))
             self.accepted, self.penalty = yield from own
         self.accepted = yield from stages.debias(self.raw, self.accepted, self.penalty.at(levels.last))
+
+    def adopt(self, raw: Objective, found: Iterate, other: OneWindow) -> None:
+        """Take over what the search in `other` has come to, as `found` on this grid shows it."""
+        self.accepted, self.penalty, self.nothing = found, replace(other.penalty, ties=None), other.nothing
+        largest = largest_penalty(raw, found.kernels, self.penalty.nonnegative)
+        self.first.adopt(raw, other.first, largest)
 
     @property
     def doubtful(self) -> bool:

@@ -196,7 +196,9 @@ class Recovery:
         """Table of the defects by `threshold`, see `napari_sbd.core.defects.candidate_table`."""
         chosen, table = self.threshold, self.candidates
         if self._snr >= self.noise_snr and chosen.strength >= WEAKEST:
-            table = table[~table["left_out"].to_numpy()]
+            # What the fit left out may be explained by pieces of another type; what the frame cuts is unsure.
+            unsure = table["left_out"] & (table["near_border"] | bool(self.orientations))
+            table = table[~unsure.to_numpy()]
         return chosen_rows(table, self._snr, chosen.strength, chosen.outside)
 
     @cached_property

@@ -21,6 +21,19 @@ from napari_sbd.core.normalise import normalised
 from napari_sbd.core.objective import Objective
 from napari_sbd.core.observation import Observation
 from napari_sbd.core.one_window import HIGHER_FIRST, OneWindow
+from napari_sbd.core.own_grid import (
+    OTHERS,
+    STEP,
+    brought_back,
+    cost,
+    enlarged,
+    every_other,
+    fine_window,
+    halved,
+    leaves_white,
+    noise_reaches,
+    too_fine,
+)
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.progress import Progress
 from napari_sbd.core.recovery import Recovery, Status
@@ -28,7 +41,7 @@ from napari_sbd.core.revisit import amplitude_noise, in_image_unit, upright
 from napari_sbd.core.single import Single
 from napari_sbd.core.sites import Sites
 from napari_sbd.core.start import NO_STARTS, Starts
-from napari_sbd.core.steps import Snapshot, shown_as
+from napari_sbd.core.steps import Snapshot, drained, shown_as
 from napari_sbd.core.tiles import bands
 from napari_sbd.core.window import rewindowed
 
@@ -58,6 +71,10 @@ class Run:
         raw = Objective(normal.data, seen.mask, window)
         self.starts = starts
         self.sought = OneWindow(raw, parameters, starts, self.automatic, seen.pixel_size)
+        self.every_other = self._of_every_other()
+        self._there = False
+        self.reached: float | None = None
+        self._back: tuple[Objective, Iterate] | None = None
         self.latest: Snapshot | None = None
         self.history: list[tuple[float, str, int, float, float]] = []
         self.progress = Progress(self.sought.plan())
@@ -74,7 +91,54 @@ class Run:
 
     def steps(self) -> Iterator[Snapshot]:
         """The recovery from beginning to end; yields after every step."""
+        if self.every_other is None or not (yield from self._on_every_other(self.every_other)):
+            yield from self._on_all_pixels()
+        self._settle()
+
+    @property
+    def coarser(self) -> bool:
+        """Whether what every other pixel showed is the result."""
+        return self._back is not None
+
+    def _of_every_other(self) -> Run | None:
+        """The recovery of every other pixel, where defects crowd in an image on too fine a grid."""
+        options, region = halved(self.parameters), self.first.domain.region
+        plain = self.starts is NO_STARTS and self.parameters.symmetry == "none"
+        if options is None or not (plain and self.parameters.refinements and self.first.domain.whitened):
+            return None
+        if not too_fine(region.seen(self.raw.data), region.seen(self.seen.mask)):
+            return None
+        return Run(every_other(self.seen), options)
+
+    def _on_every_other(self, other: Run) -> Generator[Snapshot, None, bool]:
+        """Recover from every other pixel; whether that is all there is to be done."""
+        other.progress, other.history, self._there = self.progress, self.history, True
+        self.progress.replan([*other.sought.plan(), *self.sought.plan()[-1:]])
+        yield from other.steps()
+        if not other.sought.nothing:
+            self._back = yield from self._brought_back(other)
+        self._there = False
+        return self._back is not None and (other.coarser or leaves_white(other.raw, other.found()))
+
+    def _brought_back(self, other: Run) -> Generator[Snapshot, None, tuple[Objective, Iterate]]:
+        """What every other pixel has shown, on all of them."""
+        window = other.raw.convolution.kernel_shape
+        given = self.parameters.kernel_size if window == other.parameters.kernel_size else None
+        raw = self.raw.with_window(given or fine_window(window))
+        # A matched filter passes on twice as much of noise that is smooth over twice as many pixels a side.
+        self.reached = STEP * (other.reached or noise_reaches(other.raw))
+        last = self.parameters.lam_last
+        penalty = other.sought.penalty.at(self.reached if last is None else STEP * last * other.first.largest)
+        return raw, (yield from brought_back(raw, other.found(), penalty))
+
+    def _on_all_pixels(self) -> Iterator[Snapshot]:
+        """The recovery of the image as given; what every other pixel showed is let go if this is better."""
+        self.progress.replan(self.sought.plan())
         yield from self.sought.steps(self.progress)
+        if self._back is not None:
+            if self.sought.nothing or cost(*self._back) < cost(self.raw, self.found()):
+                return
+            self._back = self.reached = None
         self.sought = yield from self._surer(self.sought)
         if not self.automatic:
             return
@@ -115,6 +179,9 @@ class Run:
     def note(self, snapshot: Snapshot) -> None:
         """Take a step down: progress and history."""
         self.latest = snapshot
+        if self._there and self.every_other is not None:
+            self.every_other.note(snapshot)
+            return
         self.progress.advance(float(np.prod(snapshot.iterate.maps.shape[1:])))
         lam = snapshot.lam / self.first.largest
         row = (self.progress.elapsed, snapshot.stage, snapshot.start, lam, snapshot.iterate.objective)
@@ -122,6 +189,8 @@ class Run:
 
     def shown(self, snapshot: Snapshot) -> tuple[Real, Real, float]:
         """Kernels and activation maps of a step in the image's unit, and its λ over λ_max."""
+        if self._there and self.every_other is not None:
+            return self._enlarged(*self.every_other.shown(snapshot))
         found = self.first.windowed(snapshot.iterate)
         ties = self.sought.ties_of(found)
         kernels, maps, _ = in_image_unit(upright(found, ties), self.scales)
@@ -133,7 +202,8 @@ class Run:
 
     def result(self, status: Status) -> Recovery:
         """The result in the image's unit; bias and noise belong to the returned kernels and maps."""
-        best = self._best()
+        self._settle()
+        best = self.found()
         ties = self.sought.ties_of(best)
         best = upright(best, ties)
         kernels, maps, norms = in_image_unit(best, self.scales)
@@ -166,7 +236,24 @@ class Run:
         recovery.remember(self.raw.data, self.scales)
         return recovery
 
-    def _best(self) -> Iterate:
+    def _settle(self) -> None:
+        """Take what every other pixel has shown until now, unless all of them have shown better."""
+        other = self.every_other
+        if other is None:
+            return
+        if self._there and other.latest is not None:
+            other._settle()
+            self._back, self._there = drained(self._brought_back(other)), False
+        if self._back is not None:
+            self.sought.adopt(*self._back, other.sought)
+
+    def _enlarged(self, kernels: Real, maps: Real, lam: float) -> tuple[Real, Real, float]:
+        """What is shown of every other pixel, on all of them."""
+        whole = np.zeros((len(maps), *self.seen.shape), maps.dtype)
+        whole[OTHERS] = maps
+        return enlarged(kernels, self.parameters.kernel_size or fine_window(kernels.shape[-2:])), whole, lam
+
+    def found(self) -> Iterate:
         """The best until now, on the image as given."""
         assert self.latest is not None
         accepted = self.sought.accepted
@@ -197,7 +284,8 @@ class Run:
 
     def _quality(self, rest: Real, noise: float) -> dict[str, float]:
         search = self.first.search
-        grain = white_noise(rest, self.seen.mask)
+        own = OTHERS if self._back is not None else ...
+        grain = white_noise(rest[own], self.seen.mask[own])
         return {
             "starts": len(search.found),
             "starts_agreeing": search.agreeing(self.sought.accepted),

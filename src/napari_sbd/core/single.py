@@ -174,6 +174,13 @@ class Single:
             self.domain = replace(self.domain, sampled=True)
         return drawn
 
+    def adopt(self, raw: Objective, other: Single, largest: float) -> None:
+        """Take over another search for this image as `raw` shows it, where λ_max is `largest`."""
+        self.raw, self.search = raw, other.search
+        lam = self.parameters.lam_first * largest
+        self.levels = Levels(largest, lam, lam)
+        self._searching, self._in_domain, self._in_region = False, False, False
+
     def _levels_of(self, seen: Objective, found: Iterate) -> Levels:
         """Penalties for a kernel of the image as given."""
         options = self.parameters

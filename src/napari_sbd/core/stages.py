@@ -187,7 +187,7 @@ def widen(objective: Objective, begin: Iterate, levels: Levels, penalty: Penalty
     steps = fit_maps(objective, begin.kernels, begin.maps, here, WIDE_MAPS)
     best = yield from follow(steps, "whole image", here.lam, 0, begin)
     if rounds:
-        best = yield from _reweighted(objective, best, here, WIDE, screened=True)
+        best = yield from reweighted(objective, best, here, WIDE, screened=True)
     return best
 
 
@@ -224,7 +224,7 @@ def _rounds(
 ) -> Steps:
     """Rounds of reweighting; after the first, unless all is `placed`, kernels come to window and pixels."""
     for number in range(rounds):
-        before, best = best, (yield from _reweighted(objective, best, penalty))
+        before, best = best, (yield from reweighted(objective, best, penalty))
         if number == 0 and not placed:
             best = recentred(objective, best, penalty.ties)
             best = snap(objective, best) if penalty.ties is None else snap_tied(objective, best, penalty.ties)
@@ -239,13 +239,14 @@ def _stays(before: Iterate, after: Iterate) -> bool:
     return bool(turned < STILL and np.array_equal(before.maps != 0, after.maps != 0))
 
 
-def _reweighted(
+def reweighted(
     objective: Objective,
     best: Iterate,
     penalty: Penalty,
     schedule: Schedule = REFINE,
     screened: bool = False,
 ) -> Steps:
+    """Descend once with the weights that the map asks for."""
     heavier = reweighting(objective, best, penalty)
     steps = alternate(objective, best.kernels, best.maps, heavier, schedule, screened)
     return (yield from follow(steps, "refine", penalty.lam, 0, best))

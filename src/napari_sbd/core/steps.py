@@ -49,6 +49,15 @@ def shown_as(
         yield replace(snapshot, stage=f"{prefix}{snapshot.stage}", iterate=best)
 
 
+def drained(steps: Generator[Snapshot, None, Result]) -> Result:
+    """What steps return, taken to their end at once."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return cast(Result, end.value)
+
+
 def frozen(found: Iterate, penalty: Penalty) -> Penalty:
     """No penalty on the support, no way off it."""
     weights = np.where(found.maps != 0, 0, FORBIDDEN).astype(found.maps.dtype)
