@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage
 
 from napari_sbd.core import stages
+from napari_sbd.core.centre import centred
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.noise import noise_floor, whiteness
@@ -93,7 +94,7 @@ def brought_back(raw: Objective, coarse: Iterate, penalty: Penalty) -> Steps:
     """What was found on every other pixel, on all pixels.
 
     Least squares show the kernels for the maps found; both are fitted between pixels once, and reweighted
-    once. Defects that share an offset from the pixels come on to them.
+    once. Defects that share an offset from the pixels come on to them, and kernels to the middle.
 
     Parameters
     ----------
@@ -106,7 +107,9 @@ def brought_back(raw: Objective, coarse: Iterate, penalty: Penalty) -> Steps:
     found = resolved(raw, fit_kernels(raw, _spread(raw, coarse)))
     found = yield from stages.reweighted(raw, found, penalty)
     snapped = snap(raw, found)
-    return found if snapped is found else (yield from stages.reweighted(raw, snapped, penalty))
+    if snapped is not found:
+        found = yield from stages.reweighted(raw, snapped, penalty)
+    return (yield from centred(raw, found, penalty))
 
 
 def _spread(raw: Objective, coarse: Iterate) -> Real:
