@@ -30,6 +30,7 @@ from napari_sbd.core.verdict import (
     colour,
     description,
     fills_a_lattice,
+    little_left,
     residual_of,
     strong_peaks,
     worth,
@@ -187,7 +188,8 @@ class OneWindow:
         return ""
 
     def _pays(self, best: Iterate, white: bool = False) -> bool:
-        """Whether it explains more than its price; what is left of other types gives noise a colour, too."""
+        """Whether it explains more than its price; what is left of others has a colour."""
+        white = white or (self.first.domain.sampled and little_left(self.raw, best))
         empty = replace(best, maps=np.zeros_like(best.maps))
         peaks = by_type(likely_atoms(best).peaks(best), self.penalty.ties)
         defects = sum(len(p.amplitudes) for p in peaks)

@@ -90,8 +90,8 @@ def stage_two(
             stayed = 0 if moved else stayed + 1
         if stride == LEAP and (moved or turned > FAR):
             here, lam, leap = before, high, False
-        if rough and dense(here):
-            return _cropped(here, window)
+        if rough and dense(begin := _cropped(here, window)):
+            return begin
         if lam <= levels.last:
             break
         before, high = here, lam
