@@ -154,7 +154,7 @@ class Search:
     def _first_share(self) -> float:
         """λ of stage I over λ_max: where defects crowd, what most of them reach tells, not the best place."""
         share = self.parameters.lam_first
-        if not self.domain.whitened:
+        if not self.domain.whitened or self.domain.left_over:
             return share
         filled = crowding(self.domain.part, self.patches, self.penalty.nonnegative)
         return share * min(1.0, filled / FULL)

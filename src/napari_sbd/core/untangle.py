@@ -28,6 +28,7 @@ COLOURED = 20.0  # power of the noise that an amplitude meets over a pixel's, ab
 SMOOTH = 3.0  # deviation of a residual over its pixels' noise, above which its grains pass for defects, too
 SETTLED = 0.02  # share of activations, up to which changed ones are not worth another round
 GREAT = 0.04  # defects per place, above which an image with noise is not sampled as given: they would merge
+UNEXPLAINED = 0.1  # of the image's energy, from which what was drawn in the whitened image is wrong
 SEEN = 8  # sweeps, after which the kernels that are shown are fitted anew
 LOOSE = Schedule(20, 1e-4)
 SETTLE = Schedule(6, 1e-5)
@@ -60,36 +61,39 @@ def drawn(
 ) -> Generator[Snapshot, None, Iterate | None]:
     """Kernels and maps of a dense field, from rough ones: sampled, then each defect at its best place.
 
-    Where there is little noise, the whitened image is sampled first; as given only if its noise counts and
-    the crowd is not great. Kernels that this has not brought to rest are fitted between pixels once.
+    Where there is little noise, the whitened image is sampled first, and as given only where noise counts and
+    the crowd is not great. Kernels that sampling has not brought to rest are fitted between pixels once.
 
     None where sampling is given up, see `sample_places`.
     """
-    sharp, best, ending, heat = sharpened(objective), begin, Ending.SETTLED, AS_GIVEN
-    if sharp is not None:
-        best, ending = yield from _sampled_sharp(objective, sharp, begin, penalty, seed)
-        heat = replace(AS_GIVEN, begin=1.0)
-    if sharp is None or (sharp.noisy and not _great(best) and ending is not Ending.GIVEN_UP):
-        steps = sample_places(objective, best, penalty.nonnegative, seed, heat)
-        best, ending = yield from _last(steps, best, penalty)
-    elif ending is Ending.UNSETTLED:
-        ending = Ending.SETTLED
+    heat, sharp = AS_GIVEN, sharpened(objective)
+    clear = None if sharp is None else (yield from _sampled_sharp(objective, sharp, begin, penalty, seed))
+    if sharp is not None and clear is not None:
+        if _great(clear):
+            return (yield from _settle(objective, clear, penalty))
+        if not sharp.noisy:
+            return (yield from _rearranged(objective, clear, penalty, FAIR, alike=True))
+        begin, heat = clear, replace(AS_GIVEN, begin=1.0)
+    steps = sample_places(objective, begin, penalty.nonnegative, seed, heat)
+    best, ending = yield from _last(steps, begin, penalty)
     if ending is Ending.GIVEN_UP:
         return None
-    if sharp is not None and _great(best):
-        return (yield from _settle(objective, best, penalty))
     best = yield from _rearranged(objective, best, penalty, FAIR, alike=True)
     return best if ending is Ending.SETTLED else (yield from _resolved(objective, best, penalty, 1))
 
 
 def _sampled_sharp(
     objective: Objective, sharp: Sharpened, begin: Iterate, penalty: Penalty, seed: int
-) -> Sampled:
-    """Sampled in the whitened image; kernels are those of the image as given for the places drawn there."""
+) -> Generator[Snapshot, None, Iterate | None]:
+    """Sampled in the whitened image, with kernels of the image as given; None where much of that is left."""
     start = fit_kernels(sharp.objective, begin.maps)
     steps = sample_places(sharp.objective, start, penalty.nonnegative, seed, sharp.heat)
     last, ending = yield from _last(steps, begin, penalty, objective)
-    return fit_kernels(objective, last.maps), ending
+    if ending is Ending.GIVEN_UP:
+        return None
+    best = fit_kernels(objective, last.maps)
+    left = misfit(residual_of(objective, best))
+    return best if left < UNEXPLAINED * objective.field.energy else None
 
 
 def _last(
