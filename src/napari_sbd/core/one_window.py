@@ -88,7 +88,9 @@ class OneWindow:
     def _small(self) -> Single | None:
         """The search as it begins in a crowd where a window may be too large: wrong kernels fill that."""
         given, raw = self._in_given, self.begun
-        if given.automatic or given.starts.window is not None or not given.domain.whitened:
+        if given.automatic or given.starts.window is not None:
+            return None
+        if not given.domain.whitened or given.domain.clear:
             return None
         small, most = estimate_window(raw.data, raw.mask), raw.convolution.kernel_shape
         if any(k <= TOO_LARGE * s for k, s in zip(most, small, strict=True)):

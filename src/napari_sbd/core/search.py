@@ -31,7 +31,7 @@ Real = NDArray[np.floating]
 TYPICAL_LEVELS = 8
 LOOKS = (1, 3, 5, 8, 12)  # steps after which a start is compared with those before
 KNOWN = 0.97  # similarity from which it is one of them
-FULL = 0.75  # level of a whitened image's matched filters over λ_max, below which λ of stage I is lower, too
+FULL = 0.75  # level of a clear image's matched filters over λ_max, below which λ of stage I is lower, too
 RARER = (
     0.1  # of the other sign's power in the maps: .02 to .03 in dense fields of one sign, .7 and more of both
 )
@@ -154,7 +154,7 @@ class Search:
     def _first_share(self) -> float:
         """λ of stage I over λ_max: where defects crowd, what most of them reach tells, not the best place."""
         share = self.parameters.lam_first
-        if not self.domain.whitened or self.domain.left_over:
+        if not self.domain.clear:
             return share
         filled = crowding(self.domain.part, self.patches, self.penalty.nonnegative)
         return share * min(1.0, filled / FULL)

@@ -9,8 +9,7 @@ from napari_sbd.core.objective import Objective
 from napari_sbd.core.sampling import Heat
 from napari_sbd.core.whitening import SHARPEST, whiten
 
-MOST_NOISE = 0.03  # of the image's power, above which sharpening blurs places more than neighbours do
-WARMTH = 0.65  # temperature over the number of pixels among which what is left is correlated
+WARMTH = 0.75  # temperature over the number of pixels among which what is left is correlated
 BEGIN, SWEEPS = 0.4, 100
 
 
@@ -37,7 +36,7 @@ def sharpened(objective: Objective) -> Sharpened | None:
     True
     """
     flat = whiten(objective.data, objective.mask, objective.convolution.kernel_shape, sharp=True)
-    if flat.share > MOST_NOISE:
+    if not flat.clear:
         return None
     heat = Heat(WARMTH * grain(flat.data, objective.mask), BEGIN, SWEEPS)
     white = Objective(flat.data, objective.mask, objective.convolution.kernel_shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from napari_sbd.core.noise import noise_floor, white_noise
 Real = NDArray[np.floating]
 
 FLOOR = 0.1  # of the mean power, below which a frequency is not raised further
+LITTLE_NOISE = 0.03  # of the power, up to which an image is clear
 SHARPEST = 3e-3  # the same, of an image that is to be sharp; its noise's share of the power if that is more
 TAPER = 0.25  # share of the image's side that is faded out before its spectrum is taken
 SMALLEST_NOISE = 1e-3  # of the image's deviation, for noise-free images
@@ -28,6 +30,11 @@ class Whitened:
     data: Real
     noise: float
     share: float
+
+    @property
+    def clear(self) -> bool:
+        """Whether there is little noise."""
+        return self.share <= LITTLE_NOISE
 
 
 def whiten(data: Real, mask: NDArray[np.bool_], window: tuple[int, int], sharp: bool = False) -> Whitened:
@@ -70,7 +77,7 @@ def _filled(image: Real, inside: NDArray[np.bool_]) -> Real:
 
 def _filter(image: Real, noise: float, window: tuple[int, int], sharp: bool) -> tuple[Real, float]:
     """The whitened image, and the root mean square of the filter's response."""
-    padded = _extended(image, window)
+    padded = _extended(image, window, noise)
     shape = tuple(fft.next_fast_len(n, real=True) for n in padded.shape)
     power = _power_on(image, window, shape)
     wiener = np.maximum(power - noise**2, 0) / np.maximum(power, noise**2)
@@ -81,11 +88,16 @@ def _filter(image: Real, noise: float, window: tuple[int, int], sharp: bool) -> 
     return np.asarray(flat[rows, cols]), float(np.sqrt(np.mean(response**2)))
 
 
-def _extended(image: Real, window: tuple[int, int]) -> Real:
-    """The image, reflected beyond its border: at a point, since a kink would become sharp and bright."""
+def _extended(image: Real, window: tuple[int, int], noise: float) -> Real:
+    """The image, reflected beyond its border.
+
+    With little noise at a point, since the kink of a mirror would become sharp and bright; else the noise of
+    a pixel at the border would be carried far out.
+    """
+    turned: Literal["even", "odd"] = "odd" if noise**2 <= LITTLE_NOISE * image.var() else "even"
     margins = [(k, k) for k in window]
     if all(k < n for k, n in zip(window, image.shape, strict=True)):
-        return np.pad(image, margins, mode="reflect", reflect_type="odd")
+        return np.pad(image, margins, mode="reflect", reflect_type=turned)
     return np.pad(image, margins, mode="edge")
 
 
