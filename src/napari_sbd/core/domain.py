@@ -54,6 +54,8 @@ class Domain:
         Those of the part; None where it has the slices of the image.
     sampled : bool
         Whether the first type's defects were sampled, and so told apart already.
+    clear : bool
+        Whether it is whitened and has little noise, and is not what another search left of one.
     """
 
     raw: Objective
@@ -66,6 +68,7 @@ class Domain:
     crowding: float = 0.0
     components: Components | None = None
     sampled: bool = False
+    clear: bool = False
 
     @property
     def overlapping(self) -> bool:
@@ -146,4 +149,5 @@ def choose_domain(
     check(len(raw.data), raw.convolution.image_shape, crowded=True)
     flat = whiten(raw.data, raw.mask, window)
     whole = Objective(flat.data, raw.mask, window)
-    return Domain(raw, whole, region.cut(whole), region, True, flat.noise, crowding=filled)
+    part, noise, clear = region.cut(whole), flat.noise, flat.clear and like is None
+    return Domain(raw, whole, part, region, True, noise, crowding=filled, clear=clear)

@@ -30,6 +30,7 @@ from napari_sbd.core.verdict import (
     SAME,
     coincidence,
     leaves_noise,
+    little_left,
     residual_of,
     strong_peaks,
     worth,
@@ -101,6 +102,8 @@ class MoreTypes:
         wanted, have = self.parameters.types, len(self.accepted.kernels)
         if wanted is not None and have < wanted:
             return True
+        if self.domain.sampled and little_left(self.raw, self.accepted):
+            return False
         open_ended = wanted is None and have < MOST_TYPES
         return (open_ended or self._signs_open()) and (
             self._composed(self.accepted)

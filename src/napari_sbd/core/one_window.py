@@ -33,6 +33,7 @@ from napari_sbd.core.verdict import (
     colour,
     description,
     fills_a_lattice,
+    little_left,
     residual_of,
     strong_peaks,
     worth,
@@ -90,7 +91,9 @@ class OneWindow:
     def _small(self) -> Single | None:
         """The search as it begins in a crowd where a window may be too large: wrong kernels fill that."""
         given, raw = self._in_given, self.begun
-        if given.automatic or given.starts.window is not None or not given.domain.whitened:
+        if given.automatic or given.starts.window is not None:
+            return None
+        if not given.domain.whitened or given.domain.clear:
             return None
         small, most = estimate_window(raw.data, raw.mask), raw.convolution.kernel_shape
         if any(k <= TOO_LARGE * s for k, s in zip(most, small, strict=True)):
@@ -206,7 +209,8 @@ class OneWindow:
         return ""
 
     def _pays(self, best: Iterate, white: bool = False) -> bool:
-        """Whether it explains more than its price; what is left of other types gives noise a colour, too."""
+        """Whether it explains more than its price; what is left of others has a colour."""
+        white = white or (self.first.domain.sampled and little_left(self.raw, best))
         empty = replace(best, maps=np.zeros_like(best.maps))
         peaks = by_type(likely_atoms(best).peaks(best), self.penalty.ties)
         defects = sum(len(p.amplitudes) for p in peaks)

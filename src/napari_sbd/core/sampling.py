@@ -26,9 +26,7 @@ from napari_sbd.core.sphere import project
 Real = NDArray[np.floating]
 Index = NDArray[np.intp]
 
-TEMPERATURE = 2.0
-BEGIN = 0.55  # of the typical amplitude: rather too many defects at first than too few
-LEAST, MOST = 11, 60  # sweeps
+LEAST = 11  # sweeps
 LOOKED_BACK, STILL = 9, 0.035  # sweeps over which kernels that move less than that stay
 MEAN = 6  # sweeps over whose kernels the mean is taken
 # Sweeps after which kernels that have not settled are doubted, and the growth of the spread that is too much.
@@ -43,6 +41,28 @@ TILE, STRIDE = 2 * REACH + 1, 3  # px: where their number is drawn, and in every
 UNLIKELY, LEAST_LIKELY = -8.0, -1e6  # log weights, below which nothing is born, and of staying where one is
 
 
+@dataclass(frozen=True)
+class Heat:
+    """How an image is sampled.
+
+    Attributes
+    ----------
+    temperature : float
+        Of the noise that the model leaves: by how much more than that power counts as noise.
+    begin : float
+        Of the typical amplitude of the map to begin with: rather too many defects at first than too few.
+    most : int
+        Sweeps.
+    """
+
+    temperature: float = 2.0
+    begin: float = 0.55
+    most: int = 60
+
+
+AS_GIVEN = Heat()
+
+
 class Ending(Enum):
     """How sampling ended: kernels stay, or still move, or are wrong."""
 
@@ -52,7 +72,7 @@ class Ending(Enum):
 
 
 def sample_places(
-    objective: Objective, found: Iterate, nonnegative: bool, seed: int
+    objective: Objective, found: Iterate, nonnegative: bool, seed: int, heat: Heat = AS_GIVEN
 ) -> Generator[Iterate, None, Ending]:
     """Draw places and amplitudes and fit the kernels by turns; yields both after each sweep.
 
@@ -68,12 +88,13 @@ def sample_places(
     nonnegative : bool
         Whether amplitudes must be.
     seed : int
+    heat : Heat
     """
-    chain = Chain.begun(objective, found, nonnegative, np.random.default_rng(seed))
+    chain = Chain.begun(objective, found, nonnegative, np.random.default_rng(seed), heat)
     past: list[Real] = []
     spreads: list[float] = []
     ending = Ending.UNSETTLED
-    for number in range(MOST):
+    for number in range(heat.most):
         if not chain.sweep():
             return Ending.GIVEN_UP
         spreads.append(float(chain.spread.max()))
@@ -97,23 +118,25 @@ class Chain:
     found: Iterate
     nonnegative: bool
     rng: np.random.Generator
+    temperature: float
     typical: Real
     spread: Real
     velocity: Real
 
     @classmethod
     def begun(
-        cls, objective: Objective, found: Iterate, nonnegative: bool, rng: np.random.Generator
+        cls, objective: Objective, found: Iterate, nonnegative: bool, rng: np.random.Generator, heat: Heat
     ) -> Chain:
         """At the beginning: without weak activations, and rather too many defects than too few."""
         maps, typical = found.maps.copy(), []
         for map_ in maps:
             level = typical_amplitude(map_[map_ != 0])
             map_[np.abs(map_) < WEAKEST * level] = 0
-            typical.append(BEGIN * level)
+            typical.append(heat.begin * level)
         spread, velocity = np.full(len(typical), SPREAD), np.zeros_like(found.kernels)
         begin = replace(found, maps=maps)
-        return cls(objective, begin, nonnegative, rng, np.array(typical), spread, velocity)
+        middle = np.array(typical)
+        return cls(objective, begin, nonnegative, rng, heat.temperature, middle, spread, velocity)
 
     def sweep(self) -> bool:
         """Draw the maps, then turn the kernels; False where a type has no defect left."""
@@ -150,7 +173,7 @@ class Chain:
         share = power / max(power.sum(), 1e-30)
         places = float((board.norms[0] > 0.5).sum())
         density = np.clip(share * explained / typical**2 / places, 1 / places, 0.5)
-        noise = TEMPERATURE * left / float(self.objective.mask.sum())
+        noise = self.temperature * left / float(self.objective.mask.sum())
         variance, odds = (self.spread * typical) ** 2, np.log(density / (1 - density))
         return Law(noise, typical, variance, odds, self.nonnegative)
 

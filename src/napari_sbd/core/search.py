@@ -19,7 +19,7 @@ from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.progress import Progress
 from napari_sbd.core.quality import agreement, overlap_similarity, starts_agreeing
 from napari_sbd.core.rearrange import dense
-from napari_sbd.core.sparsity import Levels, largest_penalty, levels
+from napari_sbd.core.sparsity import Levels, crowding, largest_penalty, levels
 from napari_sbd.core.start import NO_STARTS, Starts, patches_at, salient_places
 from napari_sbd.core.steps import Snapshot, Steps
 from napari_sbd.core.symmetry import Ties
@@ -31,6 +31,7 @@ Real = NDArray[np.floating]
 TYPICAL_LEVELS = 8
 LOOKS = (1, 3, 5, 8, 12)  # steps after which a start is compared with those before
 KNOWN = 0.97  # similarity from which it is one of them
+FULL = 0.75  # level of a clear image's matched filters over λ_max, below which λ of stage I is lower, too
 RARER = (
     0.1  # of the other sign's power in the maps: .02 to .03 in dense fields of one sign, .7 and more of both
 )
@@ -55,6 +56,7 @@ class Search:
     penalty: Penalty
     starts: Starts = NO_STARTS
     largest: float = 1.0
+    first: float = 1.0
     patches: list[Real] = field(default_factory=list)
     found: list[Iterate] = field(default_factory=list)
     polished: list[Iterate] = field(default_factory=list)
@@ -80,6 +82,7 @@ class Search:
             self.patches = patches = [self.penalty.ties.of_shapes(patch) for patch in patches]
         tops = [largest_penalty(part, patch, self.penalty.nonnegative) for patch in patches]
         self.largest = float(np.median(tops))
+        self.first = self._first_share()
         first = self._first_penalty
         for number, patch in enumerate(patches):
             known = self._explaining(number)
@@ -97,7 +100,7 @@ class Search:
             known = self.explained[best].debiased if best in self.explained else None
             rest = residual_of(part, known or (yield from stages.debias(part, best, first)))
         self.levels = levels(
-            part, best.kernels, self.largest, options.lam_first, options.lam_last, self.domain.noise, rest
+            part, best.kernels, self.largest, self.first, options.lam_last, self.domain.noise, rest
         )
         self._order = self._distinct(order)
         rough = self.domain.whitened and bool(options.refinements) and self.penalty.ties is None
@@ -146,7 +149,15 @@ class Search:
     @property
     def _first_penalty(self) -> Penalty:
         """That of stage I."""
-        return self.penalty.at(self.parameters.lam_first * self.largest)
+        return self.penalty.at(self.first * self.largest)
+
+    def _first_share(self) -> float:
+        """λ of stage I over λ_max: where defects crowd, what most of them reach tells, not the best place."""
+        share = self.parameters.lam_first
+        if not self.domain.clear:
+            return share
+        filled = crowding(self.domain.part, self.patches, self.penalty.nonnegative)
+        return share * min(1.0, filled / FULL)
 
     def _salient_patches(self) -> list[Real]:
         part, options = self.domain.part, self.parameters

@@ -16,7 +16,7 @@ from napari_sbd.core.progress import Progress
 from napari_sbd.core.single import Single
 from napari_sbd.core.sites import Sites
 from napari_sbd.core.steps import Snapshot, shown_as
-from napari_sbd.core.verdict import FEWEST_DEFECTS, all_explained, strong_peaks, worth
+from napari_sbd.core.verdict import FEWEST_DEFECTS, all_explained, little_left, strong_peaks, worth
 
 TELLING = 1.02  # ratio of what stage I explains with both signs and with one, above which both are tried
 LEAST_SHARE = 0.5  # of an atom's energy inside the frame, that is taken for its share
@@ -37,7 +37,9 @@ def both_signs(first: Single, best: Iterate, progress: Progress) -> Verdict:
     objective, free, sampled = first.raw, replace(first.penalty, nonnegative=False), False
     if _asked_for(objective, best):
         signed = yield from _from_here(first, best, free)
-    elif all_explained(objective, best, TELLING - 1):
+    elif all_explained(objective, best, TELLING - 1) or (
+        first.domain.sampled and little_left(objective, best)
+    ):
         return best, first.penalty
     else:
         gain = yield from shown_as(best, first.search.gain_of_signs())

@@ -44,7 +44,9 @@ Attempt = Generator[Snapshot, None, list[Iterate]]
 HIGH = 0.2  # of λ_max: for whose map a mixture puts one activation on most defects
 FALLING = (0.2, 0.1, 0.05)  # of λ_max, at which sorted types are polished
 MAPS, POLISH = Schedule(40, 1e-3), Schedule(30, 1e-3)
-NOISY = 1.25  # deviation of what types leave over that of its pixels' noise, up to which it may be all types
+# Deviation of what types leave over that of its pixels' noise, up to which it may be all types: more kernels
+# always explain more of what is of another kind. And before they are refined.
+NOISY, HOPEFUL = 1.25, 1.35
 ALIKE = 0.8  # similarity of two types, above which one alone may do as well
 TRIED = 3  # numbers of types, as a rule
 
@@ -63,17 +65,21 @@ def told_at_once(first: Single, best: Iterate, penalty: Penalty, progress: Progr
     penalty : Penalty
     progress : Progress
     """
-    wanted, raw = first.parameters.types, first.raw
+    wanted, raw, levels = first.parameters.types, first.raw, first.levels
+    assert levels is not None
     if wanted == 1 or not first.parameters.refinements or (wanted is None and leaves_noise(raw, best)):
         return best
     rounds = first.parameters.refinements
     pixels = float(np.prod(raw.convolution.map_shape))
     progress.extend([(MAPS.steps + TRIED * len(FALLING) * POLISH.steps + rounds * REFINE.steps) * pixels])
     attempt = sorted_types(first.domain, best, penalty, wanted, first.parameters.seed)
-    trials, chosen = (yield from shown_as(best, attempt)), _Seen(best, raw, first.levels)
+    trials, chosen = (yield from shown_as(best, attempt)), _Seen(best, raw, levels)
     for trial in trials:
-        refined = yield from shown_as(best, _on_the_whole(first, trial, penalty))
-        if refined.explains() and distinct(refined.found) and refined.is_better_than(chosen):
+        polished = yield from shown_as(best, _on_the_whole(first, trial, penalty))
+        if polished.leaves > HOPEFUL:
+            continue
+        refined = yield from shown_as(best, _refined(first, polished, penalty))
+        if refined.leaves <= NOISY and distinct(refined.found) and refined.is_better_than(chosen):
             chosen = refined
     progress.finish_phase()
     if chosen.found is not best:
@@ -88,12 +94,12 @@ class _Seen:
 
     found: Iterate
     objective: Objective
-    levels: Levels | None
+    levels: Levels
 
-    def explains(self) -> bool:
-        """Whether little more than noise is left: of what is of another kind, more kernels explain more."""
-        rest = residual_of(self.objective, self.found)
-        return whiteness(rest, self.objective.mask) <= NOISY
+    @property
+    def leaves(self) -> float:
+        """Deviation of what is left over that of its pixels' noise."""
+        return whiteness(residual_of(self.objective, self.found), self.objective.mask)
 
     def is_better_than(self, other: _Seen) -> bool:
         """Whether it describes the image in less."""
@@ -114,6 +120,7 @@ def joined_alike(first: Single, found: Iterate, penalty: Penalty) -> Steps:
         Of several types, on the image as given.
     penalty : Penalty
     """
+    assert first.levels is not None
     chosen = _Seen(found, first.raw, first.levels)
     similarity = similarity_of(not penalty.nonnegative)
     while len(chosen.found.kernels) > 1:
@@ -127,7 +134,8 @@ def joined_alike(first: Single, found: Iterate, penalty: Penalty) -> Steps:
         sign = np.sign(signed_similarity(kernels[gone], kernels[kept]))
         sums[kept] += sign * shift(maps[gone], best_shift(kernels[gone], kernels[kept]))
         fewer = replace(chosen.found, kernels=np.delete(kernels, gone, 0), maps=np.delete(sums, gone, 0))
-        joined = yield from shown_as(chosen.found, _refined(first, first.raw, fewer, penalty))
+        polished = yield from shown_as(chosen.found, _polished_at(first, first.raw, fewer, penalty))
+        joined = yield from shown_as(chosen.found, _refined(first, polished, penalty))
         if max(alike) <= SAME and not joined.is_better_than(chosen):
             break
         chosen = joined
@@ -135,7 +143,7 @@ def joined_alike(first: Single, found: Iterate, penalty: Penalty) -> Steps:
 
 
 def _on_the_whole(first: Single, found: Iterate, penalty: Penalty) -> Generator[Snapshot, None, _Seen]:
-    """What was found in a region, on the image as given in a window that fits, refined."""
+    """What was found in a region, on the image as given in a window that fits, polished."""
     domain, raw = first.domain, first.raw
     kernels, maps = domain.in_slices(found.kernels), domain.embed(found.maps, raw)
     both = replace(found, kernels=kernels, maps=maps)
@@ -144,19 +152,23 @@ def _on_the_whole(first: Single, found: Iterate, penalty: Penalty) -> Generator[
         both = yield from follow(fit_maps(raw, kernels, maps, here, MAPS), "sorting", here.lam, 0, both)
     if first.automatic:
         raw, both = resized(raw, both, most=first.most)
-    return (yield from _refined(first, raw, both, penalty))
+    return (yield from _polished_at(first, raw, both, penalty))
 
 
-def _refined(
+def _polished_at(
     first: Single, raw: Objective, found: Iterate, penalty: Penalty
 ) -> Generator[Snapshot, None, _Seen]:
-    """Polished and refined at the penalties that these kernels ask for."""
+    """Polished at the penalty that these kernels ask for."""
     options = first.parameters
     largest = largest_penalty(raw, found.kernels, penalty.nonnegative)
     levels = levels_of(raw, found.kernels, largest, options.lam_first, options.lam_last)
-    found = yield from stages.polish(raw, found, penalty.at(levels.last))
-    found = yield from stages.refine(raw, found, levels, penalty, options.refinements)
-    return _Seen(found, raw, levels)
+    return _Seen((yield from stages.polish(raw, found, penalty.at(levels.last))), raw, levels)
+
+
+def _refined(first: Single, seen: _Seen, penalty: Penalty) -> Generator[Snapshot, None, _Seen]:
+    rounds = first.parameters.refinements
+    found = yield from stages.refine(seen.objective, seen.found, seen.levels, penalty, rounds)
+    return replace(seen, found=found)
 
 
 def _description(seen: Objective, found: Iterate, power: float = 1.0) -> float:

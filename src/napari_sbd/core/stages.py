@@ -37,6 +37,7 @@ LEVEL = Schedule(25)
 EXACT = Schedule(8, 1e-3, thorough=False)
 STAYED, GAINED = 3, 1e-4  # levels; of a kernel's energy, for which a window has moved
 EASY = 0.05  # change of a kernel of unit norm within a level, below which the next one may be farther
+MANY = 0.03  # activations per place, from which it is looked whether a field is dense
 LEAP, FAR = 1000, 0.2  # factors of λ at once, to the last level; change, above which that is too far
 MAPS = Schedule(60, 1e-3)
 POLISH, ROUGH = Schedule(30, 1e-4), Schedule(30, 1e-3)
@@ -90,7 +91,7 @@ def stage_two(
             stayed = 0 if moved else stayed + 1
         if stride == LEAP and (moved or turned > FAR):
             here, lam, leap = before, high, False
-        if rough and dense(here):
+        if rough and (dense(here) or _overcrowded(_cropped(here, window))):
             return _cropped(here, window)
         if lam <= levels.last:
             break
@@ -105,6 +106,11 @@ def stage_two(
         return begin
     last, schedule = penalty.at(levels.last), ROUGH if alone else POLISH
     return (yield from polish(objective, begin, last, start, schedule))
+
+
+def _overcrowded(found: Iterate) -> bool:
+    """Whether it is dense, without the places that a lifted map has more, and steps become slow."""
+    return bool(np.count_nonzero(found.maps) > MANY * found.maps.size and dense(found))
 
 
 def _level(

@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sbd.core.descent import Iterate, Schedule
+from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.noise import robust_std, whiteness
 from napari_sbd.core.objective import Objective, Penalty, misfit
 from napari_sbd.core.rearrange import CAREFUL, FAIR, dense, loosened, rearranged, tangled
-from napari_sbd.core.sampling import Ending, sample_places
+from napari_sbd.core.sampling import AS_GIVEN, Ending, sample_places
+from napari_sbd.core.sharpened import Sharpened, sharpened
 from napari_sbd.core.steps import Snapshot, Steps, follow, frozen
 from napari_sbd.core.subpixel import resolved
 from napari_sbd.core.tied import alternate
@@ -25,8 +27,13 @@ LOOSENINGS, RESOLUTIONS = 3, 4  # rounds
 COLOURED = 20.0  # power of the noise that an amplitude meets over a pixel's, above which places are not told
 SMOOTH = 3.0  # deviation of a residual over its pixels' noise, above which its grains pass for defects, too
 SETTLED = 0.02  # share of activations, up to which changed ones are not worth another round
+GREAT = 0.04  # defects per place, above which an image with noise is not sampled as given: they would merge
+UNEXPLAINED = 0.1  # of the image's energy, from which what was drawn in the whitened image is wrong
+SEEN = 8  # sweeps, after which the kernels that are shown are fitted anew
 LOOSE = Schedule(20, 1e-4)
 SETTLE = Schedule(6, 1e-5)
+
+Sampled = Generator[Snapshot, None, tuple[Iterate, Ending]]
 
 
 def untangled(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
@@ -54,22 +61,59 @@ def drawn(
 ) -> Generator[Snapshot, None, Iterate | None]:
     """Kernels and maps of a dense field, from rough ones: sampled, then each defect at its best place.
 
-    Kernels that sampling has not brought to rest are fitted between pixels once.
+    Where there is little noise, the whitened image is sampled first, and as given only where noise counts and
+    the crowd is not great. Kernels that sampling has not brought to rest are fitted between pixels once.
 
     None where sampling is given up, see `sample_places`.
     """
-    steps, best = sample_places(objective, begin, penalty.nonnegative, seed), begin
+    heat, sharp = AS_GIVEN, sharpened(objective)
+    clear = None if sharp is None else (yield from _sampled_sharp(objective, sharp, begin, penalty, seed))
+    if sharp is not None and clear is not None:
+        if _great(clear):
+            return (yield from _settle(objective, clear, penalty))
+        if not sharp.noisy:
+            return (yield from _rearranged(objective, clear, penalty, FAIR, alike=True))
+        begin, heat = clear, replace(AS_GIVEN, begin=1.0)
+    steps = sample_places(objective, begin, penalty.nonnegative, seed, heat)
+    best, ending = yield from _last(steps, begin, penalty)
+    if ending is Ending.GIVEN_UP:
+        return None
+    best = yield from _rearranged(objective, best, penalty, FAIR, alike=True)
+    return best if ending is Ending.SETTLED else (yield from _resolved(objective, best, penalty, 1))
+
+
+def _sampled_sharp(
+    objective: Objective, sharp: Sharpened, begin: Iterate, penalty: Penalty, seed: int
+) -> Generator[Snapshot, None, Iterate | None]:
+    """Sampled in the whitened image, with kernels of the image as given; None where much of that is left."""
+    start = fit_kernels(sharp.objective, begin.maps)
+    steps = sample_places(sharp.objective, start, penalty.nonnegative, seed, sharp.heat)
+    last, ending = yield from _last(steps, begin, penalty, objective)
+    if ending is Ending.GIVEN_UP:
+        return None
+    best = fit_kernels(objective, last.maps)
+    left = misfit(residual_of(objective, best))
+    return best if left < UNEXPLAINED * objective.field.energy else None
+
+
+def _last(
+    steps: Generator[Iterate, None, Ending], begin: Iterate, penalty: Penalty, seen: Objective | None = None
+) -> Sampled:
+    """Follow a chain to its end; with `seen`, what is shown has the kernels of that image."""
+    last, kernels, number = begin, begin.kernels, 0
     while True:
         try:
-            best = next(steps)
+            last = next(steps)
         except StopIteration as end:
-            if end.value is Ending.GIVEN_UP:
-                return None
-            best = yield from _rearranged(objective, best, penalty, FAIR, alike=True)
-            if end.value is Ending.SETTLED:
-                return best
-            return (yield from _resolved(objective, best, penalty, 1))
-        yield Snapshot("sampling", penalty.lam, best)
+            return last, end.value
+        if seen is not None and number % SEEN == 0:
+            kernels = fit_kernels(seen, last.maps, kernels).kernels
+        yield Snapshot("sampling", penalty.lam, last if seen is None else replace(last, kernels=kernels))
+        number += 1
+
+
+def _great(found: Iterate) -> bool:
+    return bool(np.count_nonzero(found.maps) > GREAT * found.maps.size)
 
 
 def _told_apart(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:

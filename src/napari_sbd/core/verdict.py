@@ -31,6 +31,7 @@ SAME_PLACE = 1.5  # px
 BRAGG_PEAKS = 6  # pairs of them that are looked at
 FEWEST_IN_A_LATTICE = 16
 PERIODIC = 0.85  # share of the power in them, above which a lattice was found
+LITTLE = 0.03  # of an image's energy: a crowded one of which no more is left is explained
 UNSURE = 0.01  # of a residual's energy, up to which noise may be mistaken
 WHITE = 1.1  # deviation over that of the pixel noise, up to which a residual may be noise
 OUTSTANDING = 7.0  # deviations of the local energy of a residual that noise does not reach
@@ -218,6 +219,11 @@ def all_explained(objective: Objective, found: Iterate, share: float) -> bool:
     noise = 0.5 * int(objective.mask.sum()) * white_noise(rest, objective.mask) ** 2
     above = max(left - noise, 0.0) + UNSURE * noise
     return above < share * (objective.field.energy - left) and leaves_noise(objective, found)
+
+
+def little_left(objective: Objective, found: Iterate) -> bool:
+    """Whether so little is left of a crowded image that it may be what misplaced defects leave."""
+    return misfit(residual_of(objective, found)) < LITTLE * objective.field.energy
 
 
 def _energies(
