@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from napari_sbd.core import resolve
 from napari_sbd.core.amplitude_errors import NEIGHBOURS
 from napari_sbd.core.defects import (
+    FEWEST_ALIKE,
     WEAKEST,
     Peaks,
     candidate_table,
@@ -197,7 +198,11 @@ class Recovery:
         chosen, table = self.threshold, self.candidates
         if self._snr >= self.noise_snr and chosen.strength >= WEAKEST:
             # What the fit left out may be explained by pieces of another type; what the frame cuts is unsure.
-            unsure = table["left_out"] & (table["near_border"] | bool(self.orientations))
+            # Beside few defects of a type it may be their misfit.
+            few = np.array([len(p.amplitudes) < FEWEST_ALIKE for p in self.peaks])[
+                table["type"].to_numpy(int)
+            ]
+            unsure = table["left_out"] & (table["near_border"] | few | bool(self.orientations))
             table = table[~unsure.to_numpy()]
         return chosen_rows(table, self._snr, chosen.strength, chosen.outside)
 
