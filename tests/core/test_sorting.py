@@ -12,6 +12,7 @@ from napari_sbd.core.recover import recover
 from napari_sbd.core.single import Single
 from napari_sbd.core.sorted_types import joined_alike
 from napari_sbd.core.sorting import Sorted, sort_by_looks
+from napari_sbd.core.sparsity import largest_penalty, levels
 from napari_sbd.core.start import NO_STARTS
 from napari_sbd.simulate import ldos_kernel, random_field
 
@@ -91,6 +92,7 @@ def test_a_type_that_came_twice_is_one_in_the_end(crowd, mixture):
     twice[0] -= half[0]
     kernels = crowd.kernels[[0, 1, 2, 0], None].astype(np.float32)
     first = Single(objective, Parameters(), Penalty(1.0), NO_STARTS, automatic=False)
+    first.levels = levels(objective, kernels, largest_penalty(objective, kernels, True), 0.3, None)
     steps = joined_alike(first, Iterate(kernels, twice, np.inf), Penalty(1.0))
     while True:
         try:

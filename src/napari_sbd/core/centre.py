@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_sbd.core.alternation import fit_maps
-from napari_sbd.core.atoms import Atoms, atoms_of, fit_atoms
+from napari_sbd.core.atoms import Atoms, atoms_of, fit_atoms, likely_atoms
 from napari_sbd.core.defects import core
 from napari_sbd.core.descent import Iterate, Schedule
 from napari_sbd.core.noise import median, robust_std, sampled
-from napari_sbd.core.objective import Objective, Penalty
+from napari_sbd.core.objective import Objective, Penalty, misfit
 from napari_sbd.core.resize import seen_wide
 from napari_sbd.core.sphere import project
 from napari_sbd.core.stages import reweighting
-from napari_sbd.core.steps import Steps, follow, frozen
+from napari_sbd.core.steps import FORBIDDEN, Steps, follow, frozen
 from napari_sbd.core.subpixel import BY_CHANCE, SMALLEST, mean_phase, on_pixels
 from napari_sbd.core.tied import alternate
 from napari_sbd.core.verdict import residual_of
@@ -30,6 +30,8 @@ from napari_sbd.core.window import Pair, crop, shift
 Real = NDArray[np.floating]
 
 MOVES = 2  # in whole pixels: what comes in on one side moves the core
+NEAR = 5  # px, of the boxes around defects in which they are split over pixels again
+WORSE = 1.01  # of the misfit, above which a move is taken back: no shift was free there
 UNEVEN = 2.0  # times noise in a kernel's window: there is more of it where few defects show them
 SETTLE = Schedule(8, 1e-4)
 MAPS = Schedule(12, 1e-4)
@@ -61,11 +63,19 @@ def centred(objective: Objective, best: Iterate, penalty: Penalty, on_grid: bool
     moved = _between_pixels(objective, best)
     if moved is best:
         return best
+    around = ndimage.maximum_filter(moved.maps != 0, (1, NEAR, NEAR))
     for weights in (None, reweighting):
         here = penalty if weights is None else weights(objective, moved, penalty)
-        steps = fit_maps(objective, moved.kernels, moved.maps, here, MAPS)
+        steps = fit_maps(objective, moved.kernels, moved.maps, _only(around, here), MAPS)
         moved = yield from follow(steps, "refine", penalty.lam, 0, moved)
-    return moved
+    left = [misfit(residual_of(objective, it)) for it in (best, moved)]
+    return moved if left[1] <= WORSE * left[0] else best
+
+
+def _only(where: NDArray[np.bool_], penalty: Penalty) -> Penalty:
+    """A penalty that lets activations be nowhere else: a move finds no new defects."""
+    free = np.ones((), np.float32) if penalty.weights is None else penalty.weights
+    return replace(penalty, weights=np.where(where, free, np.float32(FORBIDDEN)).astype(np.float32))
 
 
 def _by_whole_pixels(objective: Objective, best: Iterate) -> Iterate:
@@ -110,12 +120,12 @@ def _between_pixels(objective: Objective, best: Iterate) -> Iterate:
     rests = np.where(np.abs(rests) < 0.5, rests, 0)
     if (np.abs(rests) < SMALLEST).all():
         return best
-    atoms = fit_atoms(objective, best.kernels, atoms_of(best))
+    atoms, fitted = atoms_of(best), fit_atoms(objective, best.kernels, likely_atoms(best))
     noise = robust_std(sampled(residual_of(objective, best), objective.mask))
     kernels, maps, moved = best.kernels.copy(), best.maps.copy(), False
     for kind, rest in enumerate(rests):
         own = atoms.chosen(atoms.kinds == kind)
-        rest = np.where(_free(own, kernels[kind], noise), rest, 0)
+        rest = np.where(_free(fitted.chosen(fitted.kinds == kind), kernels[kind], noise), rest, 0)
         if (np.abs(rest) >= SMALLEST).any():
             kernels[kind] = [ndimage.shift(a, -rest, order=5, mode="constant") for a in kernels[kind]]
             maps[kind] = on_pixels(own, -rest, maps[kind])

@@ -144,8 +144,8 @@ class OneWindow:
             return
         if self.penalty.ties is None:
             sampled = self.first.domain.sampled
-            final = self.penalty.at(levels.last)
-            self.accepted = yield from centred(self.raw, self.accepted, final, sampled)
+            lam = levels.last if levels.fixed else stages.residual_level(self.raw, self.accepted, levels)
+            self.accepted = yield from centred(self.raw, self.accepted, self.penalty.at(lam), sampled)
         if len(self.accepted.kernels) > 1:
             own = with_own_windows(self.raw, self.accepted, self.penalty.at(levels.last))
             self.accepted, self.penalty = yield from own

@@ -27,6 +27,7 @@ STEP = 2  # px, from one pixel to the next that is kept
 OTHERS = (slice(None), slice(None, None, STEP), slice(None, None, STEP))
 # Frequency in cycles per pixel beyond which there is less than this share of the mean power.
 BEYOND, EMPTY = 0.4, 3e-4
+CLEAR = 0.01  # of an image's power, below which what is left may be no noise
 FADED = 16  # px, along the borders of the frame and the mask, where edges have all frequencies
 SMALLEST_SIDE = 32  # px
 
@@ -129,8 +130,13 @@ def noise_reaches(coarse: Objective) -> float:
 
 
 def leaves_white(coarse: Objective, found: Iterate) -> bool:
-    """Whether what is left on every other pixel is white: then it is noise, and the grid the image's own."""
-    return whiteness(residual_of(coarse, found), coarse.mask) <= STRUCTURED
+    """Whether what is left on every other pixel is white: then it is noise, and the grid the image's own.
+
+    Not where it is so little that the image may have no noise at all.
+    """
+    rest = residual_of(coarse, found)
+    little = misfit(rest) < CLEAR * misfit(np.where(coarse.mask, coarse.data, 0))
+    return not little and whiteness(rest, coarse.mask) <= STRUCTURED
 
 
 def cost(raw: Objective, found: Iterate) -> float:
