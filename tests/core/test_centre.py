@@ -6,6 +6,7 @@ import pytest
 from napari_sbd.core.defects import core
 from napari_sbd.core.quality import kernel_similarity
 from napari_sbd.core.recover import recover
+from napari_sbd.core.subpixel import cores_on_pixels
 from napari_sbd.simulate import ldos_kernel, random_field
 
 
@@ -58,3 +59,12 @@ def test_types_move_each_by_its_own():
     recovery = recover(field.image, kernel_size=31, types=2, activations="positive")
     assert max(np.abs(core(kernel)[0]).max() for kernel in recovery.kernels) < 1
     assert farthest(recovery, field.positions) < 1
+
+
+def test_a_symmetric_kernel_comes_on_to_a_pixel_and_another_stays():
+    between = signature(21, (0.4, -0.3, 2, 1), (0.4, -0.3, 5, -0.3))[None, None]
+    placed = cores_on_pixels(between / np.linalg.norm(between))
+    assert np.abs(core(placed[0])[0]).max() < 0.02
+    lopsided = signature(21, (0.4, -0.3, 2, 1), (5, 5, 2, 0.6), (6, -5, 2, -0.5))[None, None]
+    lopsided /= np.linalg.norm(lopsided)
+    np.testing.assert_allclose(cores_on_pixels(lopsided), lopsided, atol=1e-6)

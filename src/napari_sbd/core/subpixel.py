@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_sbd.core.atoms import Atoms, atoms_of, fit_atoms
+from napari_sbd.core.defects import core
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.objective import Objective
+from napari_sbd.core.quality import kernel_similarity
 from napari_sbd.core.sphere import norms, project
 
 Real = NDArray[np.floating]
@@ -20,6 +22,7 @@ COHERENT = 0.5  # length of the mean phase of the centres above which they share
 BY_CHANCE = 3.0  # n of the probability exp(-n), above which it is taken for chance
 HEAVIEST = 1.3  # weight over the median's, for what may be several defects
 SMALLEST = 0.03  # px
+SYMMETRIC = 0.95  # similarity to itself, turned by 180°
 TURNS = 2
 ONE_STEP = np.inf  # px: it tells whether there is an offset at all
 
@@ -68,6 +71,23 @@ def snap(objective: Objective, found: Iterate) -> Iterate:
         return found
     fitted = fit_atoms(objective, found.kernels, fitted)
     return _on_the_grid(found, found.kernels, fitted, only_moved=True)
+
+
+def cores_on_pixels(kernels: Real) -> Real:
+    """Symmetric kernels (types, slices, k1, k2) moved by less than a pixel, so that their cores lie on one.
+
+    Where a search ends between pixels is chance; a signature that looks the same turned by 180° has its core
+    on a pixel if its defects lie on pixels.
+    """
+    placed = kernels.copy()
+    for number, kernel in enumerate(kernels):
+        centre, _ = core(kernel)
+        rest = centre - np.rint(centre)
+        if (np.abs(rest) > SMALLEST).any():
+            moved = np.array([ndimage.shift(a, -rest, order=5, mode="constant") for a in kernel])
+            if kernel_similarity(moved, moved[:, ::-1, ::-1]) >= SYMMETRIC:
+                placed[number] = moved
+    return project(placed)
 
 
 def resolved(objective: Objective, found: Iterate) -> Iterate:

@@ -19,7 +19,7 @@ from napari_sbd.core.rearrange import CAREFUL, FAIR, dense, loosened, rearranged
 from napari_sbd.core.sampling import AS_GIVEN, Ending, sample_places
 from napari_sbd.core.sharpened import Sharpened, sharpened
 from napari_sbd.core.steps import Snapshot, Steps, follow, frozen
-from napari_sbd.core.subpixel import resolved
+from napari_sbd.core.subpixel import cores_on_pixels, resolved
 from napari_sbd.core.tied import alternate
 from napari_sbd.core.verdict import colour, residual_of
 
@@ -66,6 +66,7 @@ def drawn(
 
     None where sampling is given up, see `sample_places`.
     """
+    begin = replace(begin, kernels=cores_on_pixels(begin.kernels))
     heat, sharp = AS_GIVEN, sharpened(objective)
     clear = None if sharp is None else (yield from _sampled_sharp(objective, sharp, begin, penalty, seed))
     if sharp is not None and clear is not None:
