@@ -140,6 +140,7 @@ class OneWindow:
         self.accepted, self.penalty = more.accepted, more.penalty
         if group is None and self.parameters.types is None:
             self.accepted = yield from joined_alike(self.first, self.accepted, self.penalty)
+        mixed = mixed or len(self.accepted.kernels) > 1
         if mixed and self._nothing_but(self.accepted, self._pays(self.accepted)):
             return
         if self.penalty.ties is None:
@@ -203,7 +204,7 @@ class OneWindow:
         peaks = by_type(likely_atoms(best).peaks(best), self.penalty.ties)
         if not pays:
             return "what the best kernel explains is no more than noise"
-        many = min(len(strong_peaks(p).amplitudes) for p in peaks) >= FEWEST_IN_A_LATTICE
+        many = max(len(strong_peaks(p).amplitudes) for p in peaks) >= FEWEST_IN_A_LATTICE
         if many and fills_a_lattice(self._model_in_part(best)):
             return "what repeats is a lattice: remove it first"
         return ""
