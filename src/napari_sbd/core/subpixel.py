@@ -22,6 +22,7 @@ COHERENT = 0.5  # length of the mean phase of the centres above which they share
 BY_CHANCE = 3.0  # n of the probability exp(-n), above which it is taken for chance
 HEAVIEST = 1.3  # weight over the median's, for what may be several defects
 SMALLEST = 0.03  # px
+UNDECIDED = 0.44  # px, from which either neighbour may be the pixel: such a core stays, as a bond's does
 SYMMETRIC = 0.95  # similarity to itself, turned by 180°
 TURNS = 2
 ONE_STEP = np.inf  # px: it tells whether there is an offset at all
@@ -83,6 +84,7 @@ def cores_on_pixels(kernels: Real) -> Real:
     for number, kernel in enumerate(kernels):
         centre, _ = core(kernel)
         rest = centre - np.rint(centre)
+        rest = np.where(np.abs(rest) < UNDECIDED, rest, 0)
         if (np.abs(rest) > SMALLEST).any():
             moved = np.array([ndimage.shift(a, -rest, order=5, mode="constant") for a in kernel])
             if kernel_similarity(moved, moved[:, ::-1, ::-1]) >= SYMMETRIC:

@@ -14,7 +14,9 @@ from napari_sbd.core.noise import noise_floor, white_noise
 Real = NDArray[np.floating]
 
 FLOOR = 0.1  # of the mean power, below which a frequency is not raised further
-LITTLE_NOISE = 5e-3  # of the power, up to which an image is clear: NaFeAs has 0.027, noise-free fields up to 2e-4
+LITTLE_NOISE = (
+    5e-3  # of the power, up to which an image is clear: NaFeAs has 0.027, noise-free fields up to 2e-4
+)
 SHARPEST = 3e-3  # the same, of an image that is to be sharp; its noise's share of the power if that is more
 TAPER = 0.25  # share of the image's side that is faded out before its spectrum is taken
 SMALLEST_NOISE = 1e-3  # of the image's deviation, for noise-free images
