@@ -6,7 +6,6 @@ The window of most energy need not be that: noise fills it, and a lopsided signa
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +21,10 @@ from napari_sbd.core.resize import seen_wide
 from napari_sbd.core.sphere import project
 from napari_sbd.core.stages import reweighting
 from napari_sbd.core.steps import FORBIDDEN, Steps, follow, frozen
-from napari_sbd.core.subpixel import BY_CHANCE, SMALLEST, mean_phase, on_pixels
+from napari_sbd.core.subpixel import BY_CHANCE, SMALLEST, mean_phase, moved_between, on_pixels
 from napari_sbd.core.tied import alternate
 from napari_sbd.core.verdict import residual_of
-from napari_sbd.core.window import Pair, crop, shift
+from napari_sbd.core.window import Pair, crop, middle_window, shift
 
 Real = NDArray[np.floating]
 
@@ -97,21 +96,16 @@ def _by_whole_pixels(objective: Objective, best: Iterate) -> Iterate:
 
 def _held(kernel: Real, window: Pair) -> float:
     """Energy in the middle window."""
-    return float(np.square(kernel[_middle(kernel, window)], dtype=float).sum())
+    return float(np.square(kernel[middle_window(kernel, window)], dtype=float).sum())
 
 
 def _noise(kernel: Real, window: Pair, move: Pair) -> float:
     """Energy of noise in the pixels that a move brings in, as the kernel has it outside the window."""
     outside = np.ones(kernel.shape, bool)
-    outside[_middle(kernel, window)] = False
+    outside[middle_window(kernel, window)] = False
     stay = [max(k - abs(by), 0) for k, by in zip(window, move, strict=True)]
     pixels = kernel.shape[-3] * (np.prod(window) - np.prod(stay))
     return float(UNEVEN * robust_std(kernel[outside]) ** 2 * pixels)
-
-
-def _middle(kernel: Real, window: Pair) -> tuple[Any, ...]:
-    first = [(n - k) // 2 for n, k in zip(kernel.shape[-2:], window, strict=True)]
-    return (..., *(slice(f, f + k) for f, k in zip(first, window, strict=True)))
 
 
 def _between_pixels(objective: Objective, best: Iterate) -> Iterate:
@@ -127,7 +121,7 @@ def _between_pixels(objective: Objective, best: Iterate) -> Iterate:
         own = atoms.chosen(atoms.kinds == kind)
         rest = np.where(_free(fitted.chosen(fitted.kinds == kind), kernels[kind], noise), rest, 0)
         if (np.abs(rest) >= SMALLEST).any():
-            kernels[kind] = [ndimage.shift(a, -rest, order=5, mode="constant") for a in kernels[kind]]
+            kernels[kind] = moved_between(kernels[kind], -rest)
             maps[kind] = on_pixels(own, -rest, maps[kind])
             moved = True
     return replace(best, kernels=project(kernels), maps=maps) if moved else best

@@ -26,6 +26,7 @@ from napari_sbd.core.stages import REFINE
 from napari_sbd.core.steps import Snapshot, Steps, follow, shown_as
 from napari_sbd.core.symmetry import similarity_of
 from napari_sbd.core.verdict import (
+    ALIKE,
     COINCIDENT,
     FEWEST_DEFECTS,
     MOST_TYPES,
@@ -47,7 +48,6 @@ MAPS, POLISH = Schedule(40, 1e-3), Schedule(30, 1e-3)
 # Deviation of what types leave over that of its pixels' noise, up to which it may be all types: more kernels
 # always explain more of what is of another kind. And before they are refined.
 NOISY, HOPEFUL = 1.25, 1.35
-ALIKE = 0.8  # similarity of two types, above which one alone may do as well
 TRIED = 3  # numbers of types, as a rule
 
 
@@ -79,7 +79,11 @@ def told_at_once(first: Single, best: Iterate, penalty: Penalty, progress: Progr
         if polished.leaves > HOPEFUL:
             continue
         refined = yield from shown_as(best, _refined(first, polished, penalty))
-        if refined.leaves <= NOISY and distinct(refined.found) and refined.is_better_than(chosen):
+        if (
+            refined.leaves <= NOISY
+            and are_types_of_their_own(refined.found)
+            and refined.is_better_than(chosen)
+        ):
             chosen = refined
     progress.finish_phase()
     if chosen.found is not best:
@@ -211,7 +215,7 @@ def sorted_types(domain: Domain, best: Iterate, penalty: Penalty, types: int | N
             break
         least = cost
         # Too few types may share what a further one shows, and still be on the way to all.
-        if distinct(trial):
+        if are_types_of_their_own(trial):
             found.append(trial)
     return found
 
@@ -233,7 +237,7 @@ def _polished(seen: Objective, trial: Iterate, penalty: Penalty, largest: float)
     return trial
 
 
-def distinct(found: Iterate) -> bool:
+def are_types_of_their_own(found: Iterate) -> bool:
     """Whether every type has some defects, and is neither a copy of another nor what corrects it."""
     peaks = [strong_peaks(p) for p in atoms_of(found).peaks(found)]
     window = (found.kernels.shape[-2], found.kernels.shape[-1])

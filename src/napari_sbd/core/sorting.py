@@ -26,7 +26,7 @@ COMPONENTS = 4  # of the looks, by which they are grouped at first
 TRIALS = 4  # of grouping, from other beginnings
 GROUPING = 30  # rounds
 SORTINGS, SETTLED = 12, 0.01  # rounds, at most, and share of the defects below which they end
-WEAKEST = 0.01  # of the typical amplitude
+LEAST = 0.01  # of the typical amplitude
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def _sorted(objective: Objective, fitted: Iterate, defects: Sorted, nonnegative:
     reach = np.tensordot(looks, fitted.kernels, axes=((1, 2, 3), (1, 2, 3)))
     kinds = np.argmax(reach if nonnegative else np.abs(reach), axis=1)
     amplitudes = reach[np.arange(len(kinds)), kinds]
-    least = WEAKEST * np.median(np.abs(defects.amplitudes))
+    least = LEAST * np.median(np.abs(defects.amplitudes))
     if nonnegative:
         amplitudes = np.maximum(amplitudes, least)
     return Sorted(defects.places, amplitudes, kinds)

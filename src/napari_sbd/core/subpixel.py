@@ -74,6 +74,11 @@ def snap(objective: Objective, found: Iterate) -> Iterate:
     return _on_the_grid(found, found.kernels, fitted, only_moved=True)
 
 
+def moved_between(kernel: Real, offset: Real) -> Real:
+    """A kernel (slices, k1, k2) moved by fractions of a pixel along rows and columns, by splines."""
+    return np.array([ndimage.shift(a, offset, order=5, mode="constant") for a in kernel])
+
+
 def cores_on_pixels(kernels: Real) -> Real:
     """Symmetric kernels (types, slices, k1, k2) moved by less than a pixel, so that their cores lie on one.
 
@@ -86,7 +91,7 @@ def cores_on_pixels(kernels: Real) -> Real:
         rest = centre - np.rint(centre)
         rest = np.where(np.abs(rest) < UNDECIDED, rest, 0)
         if (np.abs(rest) > SMALLEST).any():
-            moved = np.array([ndimage.shift(a, -rest, order=5, mode="constant") for a in kernel])
+            moved = moved_between(kernel, -rest)
             if kernel_similarity(moved, moved[:, ::-1, ::-1]) >= SYMMETRIC:
                 placed[number] = moved
     return project(placed)
@@ -117,7 +122,7 @@ def _on_the_grid(found: Iterate, kernels: Real, atoms: Atoms, only_moved: bool) 
     for kind, offset in enumerate(_offsets(atoms, len(kernels))):
         here = atoms.kinds == kind
         if offset.any():
-            kernels[kind] = [ndimage.shift(a, offset, order=5, mode="constant") for a in kernels[kind]]
+            kernels[kind] = moved_between(kernels[kind], offset)
         if offset.any() or not only_moved:
             maps[kind] = on_pixels(atoms.chosen(here), offset, maps[kind])
     return replace(found, kernels=project(kernels), maps=maps)

@@ -7,7 +7,6 @@ from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_sbd.core.alternation import crowded
 from napari_sbd.core.atoms import Atoms, atoms_of, fit_atoms
@@ -15,7 +14,7 @@ from napari_sbd.core.defects import WEAKEST, typical_amplitude
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.quality import best_shift, signed_similarity
-from napari_sbd.core.subpixel import common_offset, on_pixels
+from napari_sbd.core.subpixel import common_offset, moved_between, on_pixels
 from napari_sbd.core.symmetry import ALIKE, Ties, similarity_of
 from napari_sbd.core.window import Pair, richest_window, shift
 
@@ -79,7 +78,7 @@ def snap_tied(objective: Objective, found: Iterate, ties: Ties) -> Iterate:
         members = ties.members(kind)
         move = _common_move(offsets, members, first, ties, [int(g.sum()) for g in groups])
         if move.any():
-            shapes[kind] = [ndimage.shift(a, move, order=5, mode="constant") for a in shapes[kind]]
+            shapes[kind] = moved_between(shapes[kind], move)
             for number in members:
                 own, moved = fitted.chosen(groups[number]), ties.moved(number, move)
                 maps[number] = on_pixels(own, moved, maps[number])

@@ -11,7 +11,7 @@ from scipy import fft, ndimage
 
 from napari_sbd.core.quality import kernel_similarity
 from napari_sbd.core.symmetry import by_type
-from napari_sbd.core.verdict import coincidence, strong_peaks
+from napari_sbd.core.verdict import ALIKE, coincidence, strong_peaks
 
 if TYPE_CHECKING:
     from napari_sbd.core.observation import Observation
@@ -26,7 +26,6 @@ FREQUENCIES = 8  # that are averaged along each axis, where whiteness is looked 
 WHITE = 0.85  # whiteness, below which noise is not white
 SHARP = 40.0  # power of a Fourier peak over that around it; speckle of random places reaches 18
 LATTICE_LEFT = 0.05  # share of the image's power in sharp Fourier peaks
-ALIKE = 0.8  # similarity of two types, above which they may be one
 TOGETHER = 0.5  # share of a type's defects at one offset from another's
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -56,10 +58,15 @@ def recentre(kernels: Real, maps: Real, shape: Pair) -> tuple[Real, Real, bool]:
     return project(kernels), maps, moved
 
 
+def middle_window(kernels: Real, window: Pair) -> tuple[Any, ...]:
+    """Index of the middle window of the last two axes."""
+    first = [(n - k) // 2 for n, k in zip(kernels.shape[-2:], window, strict=True)]
+    return (..., *(slice(f, f + k) for f, k in zip(first, window, strict=True)))
+
+
 def energy_gained(before: Real, after: Real, window: tuple[int, int]) -> float:
     """Largest gain of a kernel's energy inside the middle window, as a share of all of it."""
-    first = [(n - k) // 2 for n, k in zip(before.shape[-2:], window, strict=True)]
-    inside = (..., slice(first[0], first[0] + window[0]), slice(first[1], first[1] + window[1]))
+    inside = middle_window(before, window)
     energies = [np.square(kernels[inside], dtype=float).sum((1, 2, 3)) for kernels in (before, after)]
     return float((energies[1] - energies[0]).max())
 
