@@ -43,6 +43,7 @@ from napari_sbd.core.sites import Sites
 from napari_sbd.core.start import NO_STARTS, Starts
 from napari_sbd.core.steps import Snapshot, drained, shown_as
 from napari_sbd.core.tiles import bands
+from napari_sbd.core.verdict import little_left
 from napari_sbd.core.window import rewindowed
 
 Real = NDArray[np.floating]
@@ -136,7 +137,7 @@ class Run:
         self.progress.replan(self.sought.plan())
         yield from self.sought.steps(self.progress)
         if self._back is not None:
-            if self.sought.nothing or cost(*self._back) < cost(self.raw, self.found()):
+            if self.sought.nothing or (not self._explained(self.found()) and self._coarse_is_cheaper()):
                 return
             self._back = self.reached = None
         self.sought = yield from self._surer(self.sought)
@@ -281,6 +282,14 @@ class Run:
     def _sampled(self, best: Iterate) -> bool:
         """Whether the places of all defects were sampled."""
         return self.first.domain.sampled and len(best.kernels) == 1
+
+    def _explained(self, best: Iterate) -> bool:
+        """Whether sampling on all pixels left next to nothing: in a great crowd its defects are dear."""
+        return self._sampled(best) and little_left(self.raw, best)
+
+    def _coarse_is_cheaper(self) -> bool:
+        assert self._back is not None
+        return cost(*self._back) < cost(self.raw, self.found())
 
     def _quality(self, rest: Real, noise: float) -> dict[str, float]:
         search = self.first.search
