@@ -84,7 +84,7 @@ def ceiling(
         Standard deviation of the noise of a pixel.
     """
     window = (kernels.shape[2], kernels.shape[3])
-    peaks: Sequence[Peaks] = [find_peaks(x, window) for x in maps]
+    peaks: Sequence[Peaks] = [find_peaks(x, window, alike=True) for x in maps]
     frame = [n - k + 1 for n, k in zip(maps.shape[1:], window, strict=True)]
     mask = np.ones((kernels.shape[1], *frame), bool)
     table = chosen_rows(candidate_table(peaks, kernels, mask, noise), SNR, WEAKEST)

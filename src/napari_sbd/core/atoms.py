@@ -77,9 +77,9 @@ def atoms_of(found: Iterate) -> Atoms:
     return _KNOWN[found]
 
 
-def _atoms_of(found: Iterate) -> Atoms:
+def _atoms_of(found: Iterate, alike: bool = False) -> Atoms:
     window = (found.kernels.shape[-2], found.kernels.shape[-1])
-    peaks = [find_peaks(map_, window) for map_ in found.maps]
+    peaks = [find_peaks(map_, window, alike) for map_ in found.maps]
     offset = np.array([k // 2 for k in window])
     return Atoms(
         np.concatenate([p.centres for p in peaks]) + offset,
@@ -90,8 +90,11 @@ def _atoms_of(found: Iterate) -> Atoms:
 
 def likely_atoms(found: Iterate) -> Atoms:
     """The defects of an iterate's maps without those that are much too weak."""
-    atoms = atoms_of(found)
-    level = np.array([typical_amplitude(atoms.amplitudes[atoms.kinds == k]) for k in range(len(found.maps))])
+    return _likely(atoms_of(found), len(found.maps))
+
+
+def _likely(atoms: Atoms, types: int) -> Atoms:
+    level = np.array([typical_amplitude(atoms.amplitudes[atoms.kinds == kind]) for kind in range(types)])
     size = np.abs(atoms.amplitudes)
     return atoms.chosen(size >= WEAKEST / 2 * level[atoms.kinds] if len(size) else size > 0)
 
@@ -108,7 +111,7 @@ def refined_peaks(objective: Objective, found: Iterate) -> list[Peaks]:
 
 
 def _refined_peaks(objective: Objective, found: Iterate) -> list[Peaks]:
-    begin = likely_atoms(found)
+    begin = _likely(_atoms_of(found, alike=True), len(found.maps))
     fitted = fit_atoms(objective, found.kernels, begin, share=NEARLY_ALL)
     lost = np.linalg.norm(fitted.centres - begin.centres, axis=1) > FARTHEST_MOVE
     lost |= fitted.amplitudes * begin.amplitudes <= 0

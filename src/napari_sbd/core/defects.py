@@ -24,6 +24,7 @@ SPARSE_REACH = 2.3  # the same where defects are far apart
 WEAKEST = 0.3  # amplitude over the typical one below which an activation is no defect
 UNSPLIT = 0.5  # of the median activation, above which one of a sampled map is a defect
 ALIKE = 0.6  # of the typical amplitude, below which one is odd where all others are alike
+SEVERAL, SPREAD = 1.5, 0.2  # of the usual amplitude: what may be several, deviation of those alike
 FAR = 6.0  # deviations of the others' amplitudes, by which it must be below
 FEWEST_ALIKE = 8  # of one sign, to tell whether they are alike
 FEWEST_WHOLE = 3  # defects inside the frame, from which the typical amplitude is theirs
@@ -45,7 +46,7 @@ class Peaks:
         return Peaks(self.centres[which], self.amplitudes[which])
 
 
-def find_peaks(extended: Real, kernel_shape: tuple[int, int]) -> Peaks:
+def find_peaks(extended: Real, kernel_shape: tuple[int, int], alike: bool = False) -> Peaks:
     """Gather the activations of an extended map into defects.
 
     Strongest first, a maximum of the lightly smoothed map takes the activations around it: their sum is
@@ -57,6 +58,8 @@ def find_peaks(extended: Real, kernel_shape: tuple[int, int]) -> Peaks:
         Activation map on the extended domain.
     kernel_shape : tuple of int
         Window of the kernel.
+    alike : bool
+        Whether close activations are defects of their own where each is like others, and their sum is not.
 
     Examples
     --------
@@ -71,20 +74,16 @@ def find_peaks(extended: Real, kernel_shape: tuple[int, int]) -> Peaks:
         return Peaks(np.empty((0, 2)), np.empty(0))
     summits, heights = _summits(extended, active)
     values = extended[tuple(active.T)].astype(float)
-    near = list(spatial.KDTree(active).query_ball_point(summits, _reach(summits)))
-    gathered = _gathered(near, active, values)
-    free = np.ones(len(active), bool)
-    order = np.argsort(-heights, kind="stable")
-    for number in order[np.isnan(gathered[order, 2])]:
-        members = [m for m in near[number] if free[m]]
-        free[members] = False
-        weight = np.abs(values[members])
-        if values[members].sum() != 0:
-            gathered[number, :2] = weight @ active[members] / weight.sum()
-            gathered[number, 2] = values[members].sum()
-    gathered = gathered[order]
-    gathered = gathered[np.nan_to_num(gathered[:, 2]) != 0]
-    return Peaks(gathered[:, :2] - [k // 2 for k in kernel_shape], gathered[:, 2])
+    values = extended[tuple(active.T)].astype(float)
+    owner = _owners(summits[np.argsort(-heights, kind="stable")], active)
+    active, values, owner = active[owner >= 0], values[owner >= 0], owner[owner >= 0]
+    if alike:
+        owner = _apart(owner, active, values)
+    weight, strength = np.abs(values), np.bincount(owner, values)
+    there = strength != 0
+    sums = [np.bincount(owner, weight * active[:, axis])[there] for axis in range(2)]
+    centres = np.column_stack(sums) / np.bincount(owner, weight)[there, None]
+    return Peaks(centres - [k // 2 for k in kernel_shape], strength[there])
 
 
 def strong_activations(extended: Real, kernel_shape: tuple[int, int]) -> Peaks:
@@ -106,19 +105,35 @@ def strong_activations(extended: Real, kernel_shape: tuple[int, int]) -> Peaks:
     return Peaks((active[strong] - [k // 2 for k in kernel_shape]).astype(float), values[strong])
 
 
-def _gathered(near: list[Any], active: NDArray[np.intp], values: Real) -> Real:
-    """Centre and strength (n, 3) of the summits that share no activation with another; NaN for the others."""
-    counts = np.array([len(members) for members in near])
+def _owners(summits: NDArray[np.intp], active: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Number of the first summit near each activation; -1 where there is none."""
+    near: Any = spatial.KDTree(active).query_ball_point(summits, _reach(summits))
+    counts = [len(members) for members in near]
+    owner = np.full(len(active), len(summits))
     members = np.concatenate([np.asarray(m, np.intp) for m in near])
-    owner = np.repeat(np.arange(len(near)), counts)
-    shared = np.bincount(owner, np.bincount(members, minlength=len(active))[members] > 1, len(near)) > 0
-    weight = np.abs(values[members])
-    total = np.bincount(owner, weight, len(near))
-    sums = [np.bincount(owner, weight * active[members, axis], len(near)) for axis in range(2)]
-    strength = np.bincount(owner, values[members], len(near))
-    found = np.column_stack([*(s / np.where(total > 0, total, 1) for s in sums), strength])
-    found[shared | (counts == 0)] = np.nan
-    return np.asarray(found)
+    np.minimum.at(owner, members, np.repeat(np.arange(len(near)), counts))
+    return np.where(owner < len(summits), owner, -1)
+
+
+def _apart(owner: NDArray[np.intp], active: NDArray[np.intp], values: Real) -> NDArray[np.intp]:
+    """The same, but for activations of one summit that are each like other defects, as their sum is not.
+
+    Where defects are alike, that tells close ones from one that is split over neighbouring pixels.
+    """
+    sums: Real = np.abs(np.bincount(owner, values))
+    usual, spread = _usual(sums[sums > 0])
+    owner, number = owner.copy(), len(sums)
+    for group in np.flatnonzero(sums > SEVERAL * usual) if spread < SPREAD * usual else ():
+        members = np.flatnonzero(owner == group)
+        whole = members[np.abs(values[members]) >= ALIKE * usual]
+        if len(whole) < 2:
+            continue
+        nearest = spatial.KDTree(active[whole]).query(active[members])[1]
+        sizes: Real = np.abs(np.bincount(nearest, values[members]))
+        if np.square(sizes - usual).sum() < (sums[group] - usual) ** 2:
+            owner[members] = number + nearest
+            number += len(whole)
+    return owner
 
 
 def _summits(extended: Real, active: NDArray[np.intp]) -> tuple[NDArray[np.intp], Real]:
@@ -204,11 +219,18 @@ def odd_ones(amplitudes: Real) -> NDArray[np.bool_]:
     for sign in (1, -1):
         here = np.sign(amplitudes) == sign
         size = np.abs(amplitudes[here])
-        strong = size[size >= typical_amplitude(size) / 2]
-        if len(strong) >= FEWEST_ALIKE:
-            middle = float(np.median(strong))
-            odd[here] = size < min(ALIKE * middle, middle - FAR * robust_std(strong))
+        usual, spread = _usual(size)
+        if np.isfinite(spread):
+            odd[here] = size < min(ALIKE * usual, usual - FAR * spread)
     return odd
+
+
+def _usual(sizes: Real) -> tuple[float, float]:
+    """Median and deviation of those that are not weak; the latter infinite for less than eight."""
+    strong = sizes[sizes >= typical_amplitude(sizes) / 2]
+    if len(strong) < FEWEST_ALIKE:
+        return 0.0, np.inf
+    return float(np.median(strong)), robust_std(strong)
 
 
 def shadowed(table: Columns, cores: Sequence[tuple[Real, float]]) -> NDArray[np.bool_]:

@@ -66,11 +66,20 @@ class MoreTypes:
         Penalties of the first type.
     domain : Domain
         Where the first type was sought.
+    calm : Iterate, optional
+        What need not be untangled: that was tried.
     """
 
     def __init__(
-        self, raw: Objective, parameters: Parameters, penalty: Penalty, levels: Levels, domain: Domain
+        self,
+        raw: Objective,
+        parameters: Parameters,
+        penalty: Penalty,
+        levels: Levels,
+        domain: Domain,
+        calm: Iterate | None = None,
     ) -> None:
+        self.calm = calm
         self.raw = raw
         self.domain = domain
         self.parameters = parameters
@@ -82,9 +91,10 @@ class MoreTypes:
         self.accepted = best
         yield from self._sought(progress)
         sampled = self.domain.sampled and self.accepted is best
-        if self.domain.overlapping and self.parameters.refinements and not sampled:
-            before = self.accepted
-            self.accepted = yield from stages.untangle(self.raw, before, self.levels, self.penalty)
+        done = sampled or self.accepted is self.calm
+        if self.domain.overlapping and self.parameters.refinements and not done:
+            before, seed = self.accepted, self.parameters.seed
+            self.accepted = yield from stages.untangle(self.raw, before, self.levels, self.penalty, seed)
             if self.accepted is not before:
                 yield from self._sought(progress)
 

@@ -15,18 +15,20 @@ from napari_sbd.core.clusters import extent_of_clusters
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_size import estimate_window
 from napari_sbd.core.more_types import MoreTypes
+from napari_sbd.core.noise import whiteness
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.oriented import OrientedTypes
 from napari_sbd.core.own_window import with_own_windows
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.progress import Progress
 from napari_sbd.core.rearrange import composed
+from napari_sbd.core.resize import resized
 from napari_sbd.core.signs import both_signs
 from napari_sbd.core.single import Single
 from napari_sbd.core.sorted_types import joined_alike, told_at_once
 from napari_sbd.core.sparsity import largest_penalty
 from napari_sbd.core.start import Starts
-from napari_sbd.core.steps import Snapshot
+from napari_sbd.core.steps import Snapshot, Steps
 from napari_sbd.core.symmetry import Ties, by_type, group_of
 from napari_sbd.core.verdict import (
     FEWEST_IN_A_LATTICE,
@@ -42,6 +44,7 @@ from napari_sbd.core.verdict import (
 Real = NDArray[np.floating]
 
 HIGHER_FIRST = 0.5  # of λ_max, in stage I of the second search where starts do not agree
+CALM = 1.05  # deviation of what is left over that of its pixels' noise, up to which a kernel is no mixture
 TOO_LARGE = 2.0  # times the window that the autocorrelation suggests
 
 
@@ -128,12 +131,14 @@ class OneWindow:
         if not mixed and self._nothing_but(best, pays):
             return
         group = self.first.search.penalty.ties
+        calm = best
         if group is None:
+            calm = best = yield from self._untangled(self._grown(best))
             best = yield from told_at_once(self.first, best, self.penalty, progress)
             self.accepted, levels = best, self.first.levels
             assert levels is not None
         given = self.raw, self.parameters, self.penalty, levels, self.first.domain
-        more = MoreTypes(*given) if group is None else OrientedTypes(*given, group)
+        more = MoreTypes(*given, calm) if group is None else OrientedTypes(*given, group)
         for snapshot in more.steps(best, progress):
             self.accepted = snapshot.iterate
             yield snapshot
@@ -144,6 +149,7 @@ class OneWindow:
         if mixed and self._nothing_but(self.accepted, self._pays(self.accepted)):
             return
         if self.penalty.ties is None:
+            self.accepted = self._grown(self.accepted)
             sampled = self.first.domain.sampled
             lam = levels.last if levels.fixed else stages.residual_level(self.raw, self.accepted, levels)
             self.accepted = yield from centred(self.raw, self.accepted, self.penalty.at(lam), sampled)
@@ -151,6 +157,26 @@ class OneWindow:
             own = with_own_windows(self.raw, self.accepted, self.penalty.at(levels.last))
             self.accepted, self.penalty = yield from own
         self.accepted = yield from stages.debias(self.raw, self.accepted, self.penalty.at(levels.last))
+
+    def _grown(self, best: Iterate) -> Iterate:
+        """In a search that began in a small window, the kernels in the window that they fill by now."""
+        if self.first.most is None:
+            return best
+        raw, found = resized(self.raw, best, most=self.first.most)
+        if not np.any(np.greater(raw.convolution.kernel_shape, self.raw.convolution.kernel_shape)):
+            return best
+        self.first.raw = raw
+        return found
+
+    def _untangled(self, best: Iterate) -> Steps:
+        """The first type untangled, unless more than noise is left: then further types come first."""
+        levels, domain = self.first.levels, self.first.domain
+        if domain.sampled or not (domain.overlapping and self.parameters.refinements):
+            return best
+        assert levels is not None
+        steps = stages.untangle(self.raw, best, levels, self.penalty, self.parameters.seed)
+        calm = yield from steps
+        return calm if whiteness(residual_of(self.raw, calm), self.raw.mask) <= CALM else best
 
     def adopt(self, raw: Objective, found: Iterate, other: OneWindow) -> None:
         """Take over what the search in `other` has come to, as `found` on this grid shows it."""

@@ -18,6 +18,7 @@ from napari_sbd.core.atoms import atoms_of
 from napari_sbd.core.board import REACH, Board, Groups, apart
 from napari_sbd.core.defects import WEAKEST, typical_amplitude
 from napari_sbd.core.descent import Iterate
+from napari_sbd.core.merged import POWER, suspicious, usual_size
 from napari_sbd.core.moves import Moves, Odds, Rules, best_moves
 from napari_sbd.core.objective import Objective
 
@@ -26,9 +27,8 @@ Index = NDArray[np.intp]
 
 CROWDED = 0.03  # defects per place, above which moves of pairs do not help any more
 DENSE = 0.012  # the same, above which none stands alone
-POWER = 1  # of amplitudes, by which the typical one is told: what is merged must not rule
 TANGLED = 0.1  # close pairs per defect, above which rearranging is worth it
-SUSPICIOUS, HELD = 1.3, 0.2  # of a typical amplitude: what may be several defects, and what is one
+HELD = 0.2  # of a typical amplitude: what is a defect
 # The largest defect is the third: one alone may be several. Share of defects not weak against it.
 LARGEST, COMPOSED = 3, 0.6
 FREE, LIGHT = 0.2, 0.1  # weights around the former, and of the latter
@@ -85,13 +85,10 @@ def loosened(maps: Real) -> Real:
     is blurred to suit them. Around it every pixel is nearly free.
     """
     weights = np.ones_like(maps)
-    for map_, weight in zip(np.abs(maps), weights, strict=True):
+    for map_, own, weight in zip(np.abs(maps), suspicious(maps), weights, strict=True):
         if map_.any():
-            size = map_[map_ > 0]
-            typical = np.median(size[size >= WEAKEST * typical_amplitude(size, POWER)])
-            weight[map_ > HELD * typical] = LIGHT
-            around = ndimage.binary_dilation(map_ > SUSPICIOUS * typical, np.ones((2 * REACH + 1,) * 2, bool))
-            weight[around] = FREE
+            weight[map_ > HELD * usual_size(map_[map_ > 0])] = LIGHT
+            weight[ndimage.binary_dilation(own, np.ones((2 * REACH + 1,) * 2, bool))] = FREE
     return weights
 
 

@@ -204,7 +204,7 @@ def in_pieces(found: Iterate) -> bool:
     return bool(len(places) > 1 and spatial.KDTree(places).query_pairs(PIECES, p=np.inf))
 
 
-def untangle(objective: Objective, best: Iterate, levels: Levels, penalty: Penalty) -> Steps:
+def untangle(objective: Objective, best: Iterate, levels: Levels, penalty: Penalty, seed: int) -> Steps:
     """Close defects are told apart and rearranged, at the penalty that what is left asks for.
 
     Where next to nothing is left there are no defects on wrong pixels, and no kernel is blurred.
@@ -215,7 +215,7 @@ def untangle(objective: Objective, best: Iterate, levels: Levels, penalty: Penal
     if not levels.fixed:
         wanted = residual_level(objective, best, levels)
         lam = lam if WORTH < wanted / lam < 1 / WORTH else wanted
-    return (yield from untangled(objective, best, penalty.at(lam)))
+    return (yield from untangled(objective, best, penalty.at(lam), seed))
 
 
 def draw(

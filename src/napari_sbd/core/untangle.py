@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from napari_sbd.core.descent import Iterate, Schedule
 from napari_sbd.core.kernel_fit import fit_kernels
+from napari_sbd.core.merged import Judge, fitted_elsewhere
 from napari_sbd.core.noise import robust_std, whiteness
 from napari_sbd.core.objective import Objective, Penalty, misfit
 from napari_sbd.core.rearrange import CAREFUL, FAIR, dense, loosened, rearranged, tangled
@@ -23,9 +24,10 @@ from napari_sbd.core.subpixel import cores_on_pixels, resolved
 from napari_sbd.core.tied import alternate
 from napari_sbd.core.verdict import colour, residual_of
 
-LOOSENINGS, RESOLUTIONS = 3, 4  # rounds
+LOOSENINGS, RESOLUTIONS, PARTINGS = 3, 4, 4  # rounds
 COLOURED = 20.0  # power of the noise that an amplitude meets over a pixel's, above which places are not told
 SMOOTH = 3.0  # deviation of a residual over its pixels' noise, above which its grains pass for defects, too
+WORTH = 2.0  # places of defects, by which parting some must cost less
 SETTLED = 0.02  # share of activations, up to which changed ones are not worth another round
 GREAT = 0.04  # defects per place, above which an image with noise is not sampled as given: they would merge
 UNEXPLAINED = 0.1  # of the image's energy, from which what was drawn in the whitened image is wrong
@@ -36,7 +38,7 @@ SETTLE = Schedule(6, 1e-5)
 Sampled = Generator[Snapshot, None, tuple[Iterate, Ending]]
 
 
-def untangled(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
+def untangled(objective: Objective, best: Iterate, penalty: Penalty, seed: int) -> Steps:
     """Kernels and maps where close defects were taken apart; the same ones where none are close.
 
     Where noise has a colour, as a lattice's rests have, its grains look like close defects: nothing is done.
@@ -44,16 +46,29 @@ def untangled(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
     First, what may be several defects is loosened, and close ones are tried at other places. Then kernel and
     places are fitted between pixels by turns, brought on to the pixels again, and tried at other places;
     there amplitudes that are unusual for their type tell which defects are two. In dense fields, where
-    nothing can be loosened alone, that is all that is done; and of one type, whose places were sampled or
-    would not be told apart here either, nothing.
+    nothing can be loosened alone, that is all that is done of several types. Of one type all places are
+    sampled in the end; that is taken if it costs less.
+
+    Parameters
+    ----------
+    objective : Objective
+    best : Iterate
+        Not sampled.
+    penalty : Penalty
+    seed : int
+        Of the sampling.
     """
     if not tangled(best) or _coloured(objective, best):
         return best
-    if dense(best):
-        return best if len(best.kernels) == 1 else (yield from _told_apart(objective, best, penalty))
-    best = yield from _loosened(objective, best, penalty)
-    best = yield from _resolved(objective, best, penalty, RESOLUTIONS)
-    return (yield from _rearranged(objective, best, penalty, FAIR, alike=True))
+    single = len(best.kernels) == 1 and penalty.ties is None
+    if dense(best) and not single:
+        return (yield from _told_apart(objective, best, penalty))
+    if not dense(best):
+        best = yield from _loosened(objective, best, penalty, CAREFUL)
+        best = yield from _resolved(objective, best, penalty, RESOLUTIONS)
+        best = yield from _rearranged(objective, best, penalty, FAIR, alike=True)
+        best = yield from _parted(objective, best, penalty)
+    return (yield from _drawn_again(objective, best, penalty, seed)) if single else best
 
 
 def drawn(
@@ -126,16 +141,50 @@ def _told_apart(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
     return best
 
 
-def _loosened(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
+def _loosened(objective: Objective, best: Iterate, penalty: Penalty, price: float) -> Steps:
     for _ in range(LOOSENINGS):
         before = best.maps != 0
-        weights = loosened(best.maps)
-        steps = alternate(objective, best.kernels, best.maps, replace(penalty, weights=weights), LOOSE)
-        loose = yield from _followed(steps, penalty, best)
-        best = yield from _rearranged(objective, loose, penalty, CAREFUL)
+        best = yield from _loosened_once(objective, best, penalty, price)
         if _settled(before, best):
             break
     return best
+
+
+def _loosened_once(objective: Objective, best: Iterate, penalty: Penalty, price: float) -> Steps:
+    weights = loosened(best.maps)
+    steps = alternate(objective, best.kernels, best.maps, replace(penalty, weights=weights), LOOSE)
+    loose = yield from _followed(steps, penalty, best)
+    return (yield from _rearranged(objective, loose, penalty, price, alike=price == FAIR))
+
+
+def _parted(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
+    """What may be several defects parted, by kernels seen elsewhere or by loosening, as long as that pays."""
+    judge = Judge.of(objective, best)
+    least = judge.cost(best)
+    for _ in range(PARTINGS):
+        begin = fitted_elsewhere(objective, best)
+        if begin is None:
+            break
+        trials = [(yield from _rearranged(objective, begin, penalty, FAIR, alike=True))]
+        trials.append((yield from _loosened_once(objective, best, penalty, FAIR)))
+        other = min(trials, key=judge.cost)
+        cost = judge.cost(other)
+        if cost > least - WORTH * judge.place:
+            break
+        best, least = other, cost
+    return best
+
+
+def _drawn_again(objective: Objective, best: Iterate, penalty: Penalty, seed: int) -> Steps:
+    """All places sampled, from those found; if that costs less."""
+    begin = replace(best, kernels=cores_on_pixels(best.kernels))
+    steps = sample_places(objective, begin, penalty.nonnegative, seed, replace(AS_GIVEN, begin=1.0))
+    other, ending = yield from _last(steps, best, penalty)
+    if ending is Ending.GIVEN_UP:
+        return best
+    other = yield from _rearranged(objective, other, penalty, FAIR, alike=True)
+    judge = Judge.of(objective, best)
+    return other if judge.cost(other) < judge.cost(best) - judge.place else best
 
 
 def _resolved(objective: Objective, best: Iterate, penalty: Penalty, rounds: int) -> Steps:
