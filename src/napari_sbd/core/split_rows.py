@@ -8,7 +8,6 @@ from scipy import ndimage, sparse, spatial, special
 
 from napari_sbd.core.amplitude_errors import autocorrelation
 from napari_sbd.core.defects import WEAKEST, Peaks, core, typical_amplitude
-from napari_sbd.core.noise import robust_std
 
 Real = NDArray[np.floating]
 
@@ -17,7 +16,6 @@ FARTHEST = 1.0  # of it, beyond which none are
 ONE = 0.95  # similarity to a single atom, from which two look like one; .94 where Gaussians have one maximum
 FEW = 0.5  # pairs so close by chance, above which nothing is joined
 THIRD = 3  # largest: one alone may be several
-MANY, ALIKE = 8, 0.2  # defects alone, at least, and their spread over their median, that tell two from one
 BY_CHANCE = 0.01  # probability that so many of random places lie so close, below which they are
 
 
@@ -52,7 +50,6 @@ def whole_defects(peaks: Peaks, kernel: Real, places: int) -> Peaks:
     if not found or by_chance > FEW or special.pdtrc(found - 1, by_chance) > BY_CHANCE:
         return peaks
     pairs = _close(peaks, overlap, radius)
-    pairs = pairs[~_two_alike(peaks, pairs)]
     links = sparse.coo_array((np.ones(len(pairs)), tuple(pairs.T)), (number, number))
     groups, member = sparse.csgraph.connected_components(links, directed=False)
     weight = np.abs(peaks.amplitudes)
@@ -85,17 +82,6 @@ def _close(peaks: Peaks, overlap: Real, radius: float) -> NDArray[np.intp]:
     pairs = pairs[first * second > 0]
     lags = peaks.centres[pairs[:, 0]] - peaks.centres[pairs[:, 1]]
     return np.asarray(pairs[_are_close(lags, np.abs(peaks.amplitudes[pairs]), overlap, radius)])
-
-
-def _two_alike(peaks: Peaks, pairs: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Which pairs are two defects like those that stand alone, rather than one; none where these differ."""
-    size, alone = np.abs(peaks.amplitudes), np.ones(len(peaks.amplitudes), bool)
-    alone[pairs] = False
-    lone = size[alone & _likely(peaks.amplitudes)]
-    if len(lone) < MANY or robust_std(lone) > ALIKE * np.median(lone):
-        return np.zeros(len(pairs), bool)
-    both = size[pairs] - np.median(lone)
-    return np.asarray(np.square(both).sum(1) < np.square(both.sum(1) + np.median(lone)))
 
 
 def _close_lags(overlap: Real, radius: float) -> int:
