@@ -84,7 +84,9 @@ def stage_two(
     stayed, lam, stride, leap = 0, levels.first, 1, not levels.dense
     before, high = here, lam
     while True:
-        here, turned = yield from _level(objective, lifted, here, penalty.at(lam), start, lam == levels.first)
+        # After a leap the amplitudes rise first: before, what they lack would show side lobes as candidates.
+        screened = lam == levels.first or stride == LEAP
+        here, turned = yield from _level(objective, lifted, here, penalty.at(lam), start, screened)
         moved = False
         if turned < np.inf and stayed < STAYED:
             here, moved = _recentred_wide(lifted, here, window, penalty)
