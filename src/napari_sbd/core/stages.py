@@ -12,7 +12,6 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import spatial
 
 from napari_sbd.core.alternation import crowded, fit_kernels_on_sphere, fit_maps, unpenalised
 from napari_sbd.core.descent import Iterate, Schedule, descend
@@ -48,7 +47,6 @@ DEBIAS = Schedule(60, 1e-4)
 REWEIGHT = 0.1  # ε of the weights over the largest activation
 BLURRED = 2e-4  # of what kernels explain, that is left where defects on wrong pixels blur them
 WORTH = 0.8  # ratio of penalties nearer to 1 than which another round is not worth it
-PIECES = 3  # px, within which two activations may be one defect
 SMALLEST_SHARE = 0.02  # of an atom's energy inside the frame, below which it cannot be known
 _ASKED: WeakKeyDictionary[Iterate, tuple[Objective, Levels, float]] = WeakKeyDictionary()
 
@@ -199,13 +197,6 @@ def widen(objective: Objective, begin: Iterate, levels: Levels, penalty: Penalty
     return best
 
 
-def in_pieces(found: Iterate) -> bool:
-    """Whether activations stand so close that weights may hold defects split."""
-    sites = Sites.of(found.maps)
-    places = np.column_stack([sites.rows, sites.cols])
-    return bool(len(places) > 1 and spatial.KDTree(places).query_pairs(PIECES, p=np.inf))
-
-
 def untangle(objective: Objective, best: Iterate, levels: Levels, penalty: Penalty) -> Steps:
     """Close defects are told apart and rearranged, at the penalty that what is left asks for.
 
@@ -231,13 +222,18 @@ def _rounds(
     objective: Objective, best: Iterate, penalty: Penalty, rounds: int, placed: bool = False
 ) -> Steps:
     """Rounds of reweighting; after the first, unless all is `placed`, kernels come to window and pixels."""
-    for number in range(rounds):
-        before, best = best, (yield from reweighted(objective, best, penalty))
-        if number == 0 and not placed:
-            best = recentred(objective, best, penalty.ties)
+    placing, looked = not placed, False
+    for _ in range(rounds):
+        before, best = best, (yield from reweighted(objective, best, penalty, screened=looked))
+        if placing:
+            ended, best = best, recentred(objective, best, penalty.ties)
             best = snap(objective, best) if penalty.ties is None else snap_tied(objective, best, penalty.ties)
+            # Weights off the support stay: what is as the last look left it needs no other.
+            placing, looked = False, best is ended
         elif _stays(before, best):
             break
+        else:
+            looked = True
     return best
 
 
