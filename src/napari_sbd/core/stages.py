@@ -80,7 +80,7 @@ def stage_two(
     kernels, maps = lift(found.kernels, found.maps, margin)
     here = Iterate(kernels, maps, found.objective)
     stayed, lam, stride, leap = 0, levels.first, 1, not levels.dense
-    before, high = here, lam
+    before, high, leaps = here, lam, 0
     while True:
         # After a leap the amplitudes rise first: before, what they lack would show side lobes as candidates.
         screened = lam == levels.first or stride == LEAP
@@ -89,11 +89,13 @@ def stage_two(
         if turned < np.inf and stayed < STAYED:
             here, moved = _recentred_wide(lifted, here, window, penalty)
             stayed = 0 if moved else stayed + 1
-        if stride == LEAP and (moved or turned > FAR):
+        if stride == LEAP and turned > FAR:
             here, lam, leap = before, high, False
         if rough and (dense(here) or _overcrowded(_cropped(here, window))):
             return _cropped(here, window)
-        if lam <= levels.last:
+        leaps += stride == LEAP
+        # Where the window has moved, the last level comes again.
+        if lam <= levels.last and not (stride == LEAP and moved and leaps <= STAYED):
             break
         before, high = here, lam
         if leap and turned < EASY:
