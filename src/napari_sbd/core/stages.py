@@ -31,7 +31,7 @@ from napari_sbd.core.window import crop, energy_gained, lift, recentre
 Real = NDArray[np.floating]
 
 DECAY = 0.8  # of λ from level to level of the continuation
-FIRST = Schedule(60, 1e-2)
+FIRST = Schedule(60, 1e-2, slight=0.02)
 LEVEL = Schedule(25)
 EXACT = Schedule(8, 1e-3, thorough=False)
 STAYED, GAINED = 3, 1e-4  # levels; of a kernel's energy, for which a window has moved
