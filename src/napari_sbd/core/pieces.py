@@ -1,4 +1,4 @@
-"""Activations that may be pieces of one defect: whether they come together where no weights hold them apart."""
+"""Activations that may be pieces of one defect: whether they come together where no weights hold them."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ def matched_noise(objective: Objective, residual: Real, kernel: Real) -> float:
 
     That of a pixel where noise is white, more where it is correlated: what the matched filter makes of it.
     """
-    rest = objective.replaced(residual)
+    rest = objective.of_residual(residual)
     filtered = robust_std(rest.filtered(kernel[None])[0, ::THINNED])
     return max(filtered, robust_std(sampled(residual, objective.mask)))
 
