@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_sbd.core.convolution import Complex, Convolution
 from napari_sbd.core.look import Look
-from napari_sbd.core.noise import ENOUGH
+from napari_sbd.core.noise import ENOUGH, robust_std, sampled, white_noise
 from napari_sbd.core.penalty import huber, prox_huber
 from napari_sbd.core.sites import Field, Sites
 from napari_sbd.core.support_model import DENSE, SupportModel
@@ -263,6 +263,21 @@ class Objective:
     def _whole(self) -> bool:
         """Whether every pixel counts, and as much as any other."""
         return bool(self.mask.dtype == bool and self.mask.all())
+
+    @cached_property
+    def places(self) -> int:
+        """Number of pixels that count in some slice."""
+        return int(self.mask[0].size if self._whole else self.mask.any(0).sum())
+
+    @cached_property
+    def deviation(self) -> float:
+        """Of the data that count, robustly."""
+        return robust_std(sampled(self.data, None if self._whole else self.mask))
+
+    @cached_property
+    def pixel_noise(self) -> float:
+        """Deviation of the data's pixel noise, as `white_noise` tells it."""
+        return white_noise(self.data, self.mask)
 
     def _model_means(self, kernels: Real, active: Active | None) -> Real:
         """Mean over the mask of what maps show, (slices,)."""
