@@ -279,6 +279,11 @@ class Objective:
         """Deviation of the data's pixel noise, as `white_noise` tells it."""
         return white_noise(self.data, self.mask)
 
+    @property
+    def whiteness(self) -> float:
+        """Deviation of the data over that of their pixel noise: 1 of white noise."""
+        return self.deviation / self.pixel_noise if self.pixel_noise > 0 else float("inf")
+
     def _model_means(self, kernels: Real, active: Active | None) -> Real:
         """Mean over the mask of what maps show, (slices,)."""
         if active is None:

@@ -209,8 +209,7 @@ def leaves_noise(objective: Objective, found: Iterate) -> bool:
     known = _NOISE.get(found)
     if known is None or known[0] is not objective:
         rest, window = residual_of(objective, found), objective.convolution.kernel_shape
-        seen = objective.of_residual(rest)
-        white = seen.pixel_noise > 0 and seen.deviation <= WHITE * seen.pixel_noise
+        white = objective.of_residual(rest).whiteness <= WHITE
         known = _NOISE[found] = objective, white and _is_even(rest, objective.mask, window)
     return known[1]
 
