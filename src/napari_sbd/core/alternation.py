@@ -29,7 +29,6 @@ LARGEST_SHARE = 0.04  # of the map's places that may be sites
 SCREENING = 3  # steps from one screening to the next, at most
 TINY = 1e-30
 MOST_SOLVES, SOLVED = 20, 1e-4  # of the amplitudes on a support that stays
-SLIGHT = 0.01  # of the sites: so many fresh ones are not worth another round
 LEADING = 0.5  # of the best candidate's excess over λ nearby, below which another may be its side lobe
 SLACK = 1e-3  # of λ, by which a correlation must exceed it to be a candidate
 LARGE = 400 * 400  # places, from which a look at all of them costs more than following what has changed
@@ -118,7 +117,7 @@ class _Alternation:
                 return
             if since >= SCREENING or settled:
                 fresh = Sites.none() if screened and step == 0 else self._candidates()
-                if settled and len(fresh) <= SLIGHT * len(self.sites):
+                if settled and len(fresh) <= schedule.slight * len(self.sites):
                     return
                 self._work_on(fresh)
                 since = 0

@@ -35,12 +35,14 @@ class Iterate:
 class Schedule:
     """How long a descent goes on: at most `steps` steps, less once no kernel moves by `tolerance` in norm.
 
-    With `thorough`, steps on a support end only if no place off it is left to be taken in.
+    With `thorough`, steps on a support end only if no place off it is left to be taken in; at most a share
+    `slight` of the sites is not worth another round.
     """
 
     steps: int
     tolerance: float = 1e-4
     thorough: bool = True
+    slight: float = 0.01
 
 
 def descend(

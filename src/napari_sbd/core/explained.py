@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from napari_sbd.core.alternation import unpenalised
 from napari_sbd.core.descent import Iterate
-from napari_sbd.core.noise import white_noise
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.start import taper
 from napari_sbd.core.verdict import residual_of
@@ -34,7 +33,7 @@ class Explained:
 
     def __init__(self, objective: Objective, found: Iterate, penalty: Penalty, noise: float | None) -> None:
         self.objective, self.penalty = objective, penalty
-        self.noise = noise or white_noise(objective.data, objective.mask)
+        self.noise = noise or objective.pixel_noise
         self.debiased: Iterate | None = None
         if np.count_nonzero(found.maps != 0) >= FEWEST:
             self.debiased = unpenalised(objective, found.kernels, found.maps, penalty.nonnegative)

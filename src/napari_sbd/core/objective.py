@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sbd.core.convolution import Complex, Convolution
-from napari_sbd.core.noise import ENOUGH
+from napari_sbd.core.look import Look
+from napari_sbd.core.noise import ENOUGH, robust_std, sampled, white_noise
 from napari_sbd.core.penalty import huber, prox_huber
 from napari_sbd.core.sites import Field, Sites
 from napari_sbd.core.support_model import DENSE, SupportModel
@@ -89,6 +90,8 @@ class Objective:
         self._known: dict[bytes, Real] = {}
         self._model: SupportModel | None = None
         self._other: Objective | None = None
+        self._look: Look | None = None
+        self._rest_seen: Objective | None = None
 
     @cached_property
     def _weight(self) -> Real:
@@ -129,6 +132,22 @@ class Objective:
         """Other data of the same shape, seen with the same mask and window."""
         return Objective(data, self.mask, self.convolution.kernel_shape)
 
+    def of_residual(self, residual: Real) -> Objective:
+        """A residual, as `left` gives it, in the data's place; of small images the last one is kept.
+
+        Several judge one and the same, and often a screening has correlated it with the kernels already.
+        """
+        if self._rest_seen is not None and self._rest_seen.data is residual:
+            return self._rest_seen
+        other, look = self.replaced(residual), self._look
+        if not self.in_one_piece or residual.flags.writeable:
+            return other
+        if look is not None and look.residual is residual and look.slope is not None:
+            for kernel, slope in zip(look.kernels, look.slope, strict=True):
+                other._known[kernel.tobytes()] = -slope[None]
+        self._rest_seen = other
+        return other
+
     def residual(self, kernel_spectra: Complex, map_spectra: Complex) -> tuple[Real, Real]:
         """`W ⊙ (a ∗ x + b - y)` on the canvas, and the bias `b` (slices,) that makes it smallest."""
         return self.weighted(self.convolution.predict(kernel_spectra, map_spectra) - self._target)
@@ -146,6 +165,8 @@ class Objective:
         residual = np.empty(self.data.shape, self.data.dtype) if out is None else out
         if self.in_one_piece:
             np.negative(self._rest(kernels, Active.of(maps)), out=residual)
+            if self._look is not None:
+                self._look.residual = residual
             return residual
         k1, k2 = model.kernel_shape
         total = np.zeros(len(residual))
@@ -177,8 +198,7 @@ class Objective:
             if active is None:
                 yield all_, all_, self._reached(kernels)
             else:
-                canvas = model.to_canvas(self._rest(kernels, active))
-                yield all_, all_, model.correlate_kernels(model.kernel_spectra(kernels), canvas)
+                yield all_, all_, self._slope_of_rest(kernels, active)
             return
         field, means = self.field, self._model_means(kernels, active)
         (k1, k2), (rows, cols) = model.kernel_shape, model.image_shape
@@ -196,11 +216,29 @@ class Objective:
         for tile in lens.map_tiles():
             yield tile, *lens.slope(tile, active, rest)
 
+    def _slope_of_rest(self, kernels: Real, active: Active) -> Real:
+        """Correlation of the kernels with what is left of an image in one piece."""
+        model, rest = self.convolution, self._rest(kernels, active)
+        assert self._look is not None
+        if self._look.slope is None:
+            canvas = model.to_canvas(rest)
+            self._look.slope = model.correlate_kernels(model.kernel_spectra(kernels), canvas)
+        return self._look.slope
+
     def _rest(self, kernels: Real, active: Active | None) -> Real:
-        """`W ⊙ (y - b - a ∗ x)` inside the frame of an image in one piece, the bias in closed form."""
-        model = self.convolution
+        """`W ⊙ (y - b - a ∗ x)` inside the frame of an image in one piece, the bias in closed form.
+
+        Not to be written to: the last one is kept, for the next may ask for the same.
+        """
         if active is None or not len(active.values):
+            self._look = None
             return self.centred
+        if self._look is None or not self._look.is_of(kernels, active):
+            self._look = Look(kernels, active, self._rest_of(kernels, active))
+        return self._look.rest
+
+    def _rest_of(self, kernels: Real, active: Active) -> Real:
+        model = self.convolution
         if len(active.values) * int(np.prod(model.kernel_shape)) <= int(np.prod(model.canvas_shape)):
             shown = painted(kernels, active, model.map_shape)
         else:
@@ -225,6 +263,26 @@ class Objective:
     def _whole(self) -> bool:
         """Whether every pixel counts, and as much as any other."""
         return bool(self.mask.dtype == bool and self.mask.all())
+
+    @cached_property
+    def places(self) -> int:
+        """Number of pixels that count in some slice."""
+        return int(self.mask[0].size if self._whole else self.mask.any(0).sum())
+
+    @cached_property
+    def deviation(self) -> float:
+        """Of the data that count, robustly."""
+        return robust_std(sampled(self.data, None if self._whole else self.mask))
+
+    @cached_property
+    def pixel_noise(self) -> float:
+        """Deviation of the data's pixel noise, as `white_noise` tells it."""
+        return white_noise(self.data, self.mask)
+
+    @property
+    def whiteness(self) -> float:
+        """Deviation of the data over that of their pixel noise: 1 of white noise."""
+        return self.deviation / self.pixel_noise if self.pixel_noise > 0 else float("inf")
 
     def _model_means(self, kernels: Real, active: Active | None) -> Real:
         """Mean over the mask of what maps show, (slices,)."""

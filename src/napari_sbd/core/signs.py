@@ -35,11 +35,11 @@ def both_signs(first: Single, best: Iterate, progress: Progress) -> Verdict:
     there is nothing more to explain.
     """
     objective, free, sampled = first.raw, replace(first.penalty, nonnegative=False), False
+    if all_explained(objective, best, TELLING - 1):
+        return best, first.penalty
     if _asked_for(objective, best):
         signed = yield from _from_here(first, best, free)
-    elif all_explained(objective, best, TELLING - 1) or (
-        first.domain.sampled and little_left(objective, best)
-    ):
+    elif first.domain.sampled and little_left(objective, best):
         return best, first.penalty
     else:
         gain = yield from shown_as(best, first.search.gain_of_signs())

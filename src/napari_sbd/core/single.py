@@ -12,6 +12,7 @@ from napari_sbd.core.descent import Iterate
 from napari_sbd.core.domain import Domain, choose_domain
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.parameters import Parameters
+from napari_sbd.core.pieces import come_together
 from napari_sbd.core.progress import Progress
 from napari_sbd.core.rearrange import dense
 from napari_sbd.core.resize import resized
@@ -117,7 +118,7 @@ class Single:
         region = alone.raw.with_window(self.raw.convolution.kernel_shape)
         lam = stages.residual_level(region, best, self.levels) if self.parameters.refinements else found.last
         self.levels = widened(self.levels, lam, region, self.raw)
-        if region is self.raw and not stages.in_pieces(best):
+        if region is self.raw and not come_together(self.raw, best, self.penalty.at(self.levels.last)):
             return best
         kernels, maps = self.domain.in_slices(best.kernels), self.domain.embed(best.maps, self.raw)
         best, self._in_region = replace(best, kernels=kernels, maps=maps), False

@@ -31,6 +31,7 @@ from napari_sbd.core.verdict import (
     FEWEST_DEFECTS,
     MOST_TYPES,
     SAME,
+    WHITE,
     coincidence,
     colour,
     description,
@@ -67,7 +68,7 @@ def told_at_once(first: Single, best: Iterate, penalty: Penalty, progress: Progr
     """
     wanted, raw, levels = first.parameters.types, first.raw, first.levels
     assert levels is not None
-    if wanted == 1 or not first.parameters.refinements or (wanted is None and leaves_noise(raw, best)):
+    if wanted == 1 or not first.parameters.refinements or (wanted is None and _all_told(first, best)):
         return best
     rounds = first.parameters.refinements
     pixels = float(np.prod(raw.convolution.map_shape))
@@ -90,6 +91,13 @@ def told_at_once(first: Single, best: Iterate, penalty: Penalty, progress: Progr
         first.raw, first.levels = chosen.objective, chosen.levels
         first.domain = replace(first.domain, sampled=False)
     return chosen.found
+
+
+def _all_told(first: Single, best: Iterate) -> bool:
+    """Whether nothing but noise is left; of sampled places the worst may be misplaced, and stand out."""
+    if leaves_noise(first.raw, best):
+        return True
+    return first.domain.sampled and first.raw.of_residual(residual_of(first.raw, best)).whiteness <= WHITE
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sbd.core.noise import noise_floor, robust_std, sampled, white_noise, whiteness
+from napari_sbd.core.noise import noise_floor, robust_std, sampled, whiteness
 from napari_sbd.core.objective import Objective
 
 Real = NDArray[np.floating]
@@ -103,8 +103,8 @@ def levels(
     if rest is not None and _filtered_level(objective.replaced(-rest), kernels) > COLOURED * filtered:
         return Levels(largest, top, min(CAUTIOUS * filtered, top))
     sparse = noise is None and filtered <= FILLED * largest
-    pixels = white_noise if sparse else noise_floor
-    grain = _extreme(objective) * (noise or pixels(objective.data, objective.mask))
+    pixels = noise or (objective.pixel_noise if sparse else noise_floor(objective.data, objective.mask))
+    grain = _extreme(objective) * pixels
     if sparse:
         end = min(max(CAUTIOUS * grain, FILTERED_SHARE * filtered), LARGEST_LAST * largest)
         return Levels(largest, top, min(end, top))
@@ -128,9 +128,9 @@ def matched_noise(objective: Objective, residual: Real, kernel: Real) -> float:
 
     That of a pixel where noise is white, more where it is correlated: what the matched filter makes of it.
     """
-    rest = objective.replaced(residual)
+    rest = objective.of_residual(residual)
     filtered = robust_std(rest.filtered(kernel[None])[0, ::THINNED])
-    return max(filtered, robust_std(sampled(residual, objective.mask)))
+    return max(filtered, rest.deviation)
 
 
 def penalty_from_residual(residual: Real, objective: Objective, kernels: Real, levels: Levels) -> float:
@@ -155,4 +155,4 @@ def _filtered_level(objective: Objective, kernels: Real) -> float:
 
 
 def _extreme(objective: Objective) -> float:
-    return float(np.sqrt(2 * np.log(max(2, objective.mask.any(0).sum()))))
+    return float(np.sqrt(2 * np.log(max(2, objective.places))))

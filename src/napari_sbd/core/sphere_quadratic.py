@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import lapack
 
 Real = NDArray[np.floating]
 
@@ -78,7 +79,7 @@ def _on_small_sphere(matrix: Real, pull: Real, size: float) -> tuple[Real, float
     if len(pull) == 1:
         place = np.array([1.0 if pull[0] >= 0 else -1.0])
         return place, float(abs(pull[0]) - matrix[0, 0])
-    roots, vectors = np.linalg.eigh(matrix)
+    roots, vectors, _ = lapack.dsyev(matrix)
     pull = pull @ vectors
     # Of so few numbers, lists are faster than arrays.
     levels, squares = roots.tolist(), np.square(pull).tolist()

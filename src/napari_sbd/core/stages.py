@@ -12,7 +12,6 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import spatial
 
 from napari_sbd.core.alternation import crowded, fit_kernels_on_sphere, fit_maps, unpenalised
 from napari_sbd.core.descent import Iterate, Schedule, descend
@@ -32,7 +31,7 @@ from napari_sbd.core.window import crop, energy_gained, lift, recentre
 Real = NDArray[np.floating]
 
 DECAY = 0.8  # of λ from level to level of the continuation
-FIRST = Schedule(60, 1e-2)
+FIRST = Schedule(60, 1e-2, slight=0.02)
 LEVEL = Schedule(25)
 EXACT = Schedule(8, 1e-3, thorough=False)
 STAYED, GAINED = 3, 1e-4  # levels; of a kernel's energy, for which a window has moved
@@ -48,7 +47,6 @@ DEBIAS = Schedule(60, 1e-4)
 REWEIGHT = 0.1  # ε of the weights over the largest activation
 BLURRED = 2e-4  # of what kernels explain, that is left where defects on wrong pixels blur them
 WORTH = 0.8  # ratio of penalties nearer to 1 than which another round is not worth it
-PIECES = 3  # px, within which two activations may be one defect
 SMALLEST_SHARE = 0.02  # of an atom's energy inside the frame, below which it cannot be known
 _ASKED: WeakKeyDictionary[Iterate, tuple[Objective, Levels, float]] = WeakKeyDictionary()
 
@@ -82,18 +80,22 @@ def stage_two(
     kernels, maps = lift(found.kernels, found.maps, margin)
     here = Iterate(kernels, maps, found.objective)
     stayed, lam, stride, leap = 0, levels.first, 1, not levels.dense
-    before, high = here, lam
+    before, high, leaps = here, lam, 0
     while True:
-        here, turned = yield from _level(objective, lifted, here, penalty.at(lam), start, lam == levels.first)
+        # After a leap the amplitudes rise first: before, what they lack would show side lobes as candidates.
+        screened = lam == levels.first or stride == LEAP
+        here, turned = yield from _level(objective, lifted, here, penalty.at(lam), start, screened)
         moved = False
         if turned < np.inf and stayed < STAYED:
             here, moved = _recentred_wide(lifted, here, window, penalty)
             stayed = 0 if moved else stayed + 1
-        if stride == LEAP and (moved or turned > FAR):
+        if stride == LEAP and turned > FAR:
             here, lam, leap = before, high, False
         if rough and (dense(here) or _overcrowded(_cropped(here, window))):
             return _cropped(here, window)
-        if lam <= levels.last:
+        leaps += stride == LEAP
+        # Where the window has moved, the last level comes again.
+        if lam <= levels.last and not (stride == LEAP and moved and leaps <= STAYED):
             break
         before, high = here, lam
         if leap and turned < EASY:
@@ -197,13 +199,6 @@ def widen(objective: Objective, begin: Iterate, levels: Levels, penalty: Penalty
     return best
 
 
-def in_pieces(found: Iterate) -> bool:
-    """Whether activations stand so close that weights may hold defects split."""
-    sites = Sites.of(found.maps)
-    places = np.column_stack([sites.rows, sites.cols])
-    return bool(len(places) > 1 and spatial.KDTree(places).query_pairs(PIECES, p=np.inf))
-
-
 def untangle(objective: Objective, best: Iterate, levels: Levels, penalty: Penalty, seed: int) -> Steps:
     """Close defects are told apart and rearranged, at the penalty that what is left asks for.
 
@@ -229,13 +224,18 @@ def _rounds(
     objective: Objective, best: Iterate, penalty: Penalty, rounds: int, placed: bool = False
 ) -> Steps:
     """Rounds of reweighting; after the first, unless all is `placed`, kernels come to window and pixels."""
-    for number in range(rounds):
-        before, best = best, (yield from reweighted(objective, best, penalty))
-        if number == 0 and not placed:
-            best = recentred(objective, best, penalty.ties)
+    placing, looked = not placed, False
+    for _ in range(rounds):
+        before, best = best, (yield from reweighted(objective, best, penalty, screened=looked))
+        if placing:
+            ended, best = best, recentred(objective, best, penalty.ties)
             best = snap(objective, best) if penalty.ties is None else snap_tied(objective, best, penalty.ties)
+            # Weights off the support stay: what is as the last look left it needs no other.
+            placing, looked = False, best is ended
         elif _stays(before, best):
             break
+        else:
+            looked = True
     return best
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 Real = NDArray[np.floating]
 
 QUIET_PERCENTILE = 20
+SMALL = 1024  # px, of a side up to which a product with a matrix smooths
 BLOCKS = 8  # of a window's side, in which the energy of a large image is summed
 
 
@@ -30,13 +32,35 @@ def taper(shape: tuple[int, int]) -> Real:
 
 def salience(data: Real, mask: NDArray[np.bool_], shape: tuple[int, int]) -> Real:
     """Tapered energy around each pixel (rows, cols) above the quiet background; zero where masked."""
-    energy = np.where(mask, np.square(data, dtype=float), 0).sum(0)
-    window = [np.hanning(n + 2)[1:-1] for n in shape]
-    for axis in range(2):
-        energy = ndimage.convolve1d(energy, window[axis] / window[axis].sum(), axis=axis, mode="reflect")
     seen = mask.any(0)
-    quiet = np.percentile(energy[seen], QUIET_PERCENTILE)
-    return np.where(seen, np.maximum(energy - quiet, 0), 0)
+    energy = np.where(mask, np.square(data, dtype=float), 0).sum(0)
+    if max(energy.shape) <= SMALL:
+        down, right = (_smoothing(n, k) for n, k in zip(energy.shape, shape, strict=True))
+        energy = (down @ energy.astype(np.float32) @ right.T).astype(float)
+    else:
+        for axis in range(2):
+            energy = ndimage.convolve1d(energy, _weights(shape[axis]), axis=axis, mode="reflect")
+    return np.where(seen, np.maximum(energy - _quiet(energy[seen]), 0), 0)
+
+
+def _quiet(energy: Real) -> float:
+    """Its percentile of the quiet background: NumPy's, in a fraction of its time."""
+    at = QUIET_PERCENTILE / 100 * (energy.size - 1)
+    above = min(int(at) + 1, energy.size - 1)
+    parted = np.partition(energy, above)
+    low, high = float(parted[: max(above, 1)].max()), float(parted[above])
+    return low + (at - int(at)) * (high - low)
+
+
+def _weights(window: int) -> Real:
+    weights = np.hanning(window + 2)[1:-1]
+    return np.asarray(weights / weights.sum())
+
+
+@lru_cache(maxsize=8)
+def _smoothing(size: int, window: int) -> Real:
+    """The matrix (size, size) that smooths along an axis: for small images faster than a convolution."""
+    return ndimage.convolve1d(np.eye(size, dtype=np.float32), _weights(window), axis=0, mode="reflect")
 
 
 def coarse_energy(data: Real, mask: NDArray[np.bool_], shape: tuple[int, int]) -> tuple[Real, int]:

@@ -137,6 +137,11 @@ class Active:
         maps[self.kinds, self.rows, self.cols] = self.values
         return maps
 
+    def same_as(self, other: Active) -> bool:
+        """Whether these are the same values at the same places in the same order."""
+        names = ("values", "rows", "cols", "kinds")
+        return all(np.array_equal(getattr(self, name), getattr(other, name)) for name in names)
+
     def within(self, corner: Pair, shape: Pair) -> Active:
         """Those in a rectangle, counted from its corner."""
         rows, cols = self.rows - corner[0], self.cols - corner[1]

@@ -12,7 +12,7 @@ from scipy import fft, ndimage, spatial
 from napari_sbd.core.defects import WEAKEST, Peaks, typical_amplitude
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_size import support
-from napari_sbd.core.noise import grain, median, robust_std, sampled, white_noise, whiteness
+from napari_sbd.core.noise import grain, median, robust_std, whiteness
 from napari_sbd.core.objective import Objective, misfit
 from napari_sbd.core.sparsity import matched_noise
 from napari_sbd.core.start import coarse_energy
@@ -130,7 +130,7 @@ def _misfit(objective: Objective, found: Iterate) -> float:
 
 def colour(objective: Objective, rest: Real, kernel: Real) -> float:
     """Power of the noise that an amplitude meets, over that of the pixels: 1 where noise is white."""
-    pixels = robust_std(sampled(rest, objective.mask))
+    pixels = objective.of_residual(rest).deviation
     return (matched_noise(objective, rest, kernel) / pixels) ** 2 if pixels > 0 else 1.0
 
 
@@ -186,8 +186,11 @@ def fills_a_lattice(model: Real) -> bool:
 
 def looks_like_noise(residual: Real, mask: NDArray[np.bool_], window: tuple[int, int]) -> bool:
     """Whether a residual is white, and nowhere the energy of a window stands out of what it is elsewhere."""
-    if whiteness(residual, mask) > WHITE:
-        return False
+    return whiteness(residual, mask) <= WHITE and _is_even(residual, mask, window)
+
+
+def _is_even(residual: Real, mask: NDArray[np.bool_], window: tuple[int, int]) -> bool:
+    """Whether nowhere the energy of a window stands out of what it is elsewhere."""
     energy, whole, apart = _energies(residual, mask, window)
     values = energy[whole]
     spread = robust_std(values)
@@ -206,7 +209,8 @@ def leaves_noise(objective: Objective, found: Iterate) -> bool:
     known = _NOISE.get(found)
     if known is None or known[0] is not objective:
         rest, window = residual_of(objective, found), objective.convolution.kernel_shape
-        known = _NOISE[found] = objective, looks_like_noise(rest, objective.mask, window)
+        white = objective.of_residual(rest).whiteness <= WHITE
+        known = _NOISE[found] = objective, white and _is_even(rest, objective.mask, window)
     return known[1]
 
 
@@ -217,7 +221,7 @@ def all_explained(objective: Objective, found: Iterate, share: float) -> bool:
     """
     rest = residual_of(objective, found)
     left = misfit(rest)
-    noise = 0.5 * int(objective.mask.sum()) * white_noise(rest, objective.mask) ** 2
+    noise = 0.5 * int(objective.mask.sum()) * objective.of_residual(rest).pixel_noise ** 2
     above = max(left - noise, 0.0) + UNSURE * noise
     return above < share * (objective.field.energy - left) and leaves_noise(objective, found)
 
