@@ -99,7 +99,7 @@ def recovered(found, truth):
 
 def test_the_truth_of_a_dense_field_under_strong_noise_stays(crowd):
     objective, truth = crowd
-    similarity, share = recovered(ended(untangled(objective, truth, PENALTY, 0)), truth)
+    similarity, share = recovered(ended(untangled(objective, truth, PENALTY)), truth)
     assert share > 0.95
     assert similarity > 0.994
 

@@ -66,20 +66,11 @@ class MoreTypes:
         Penalties of the first type.
     domain : Domain
         Where the first type was sought.
-    calm : Iterate, optional
-        What need not be untangled: that was tried.
     """
 
     def __init__(
-        self,
-        raw: Objective,
-        parameters: Parameters,
-        penalty: Penalty,
-        levels: Levels,
-        domain: Domain,
-        calm: Iterate | None = None,
+        self, raw: Objective, parameters: Parameters, penalty: Penalty, levels: Levels, domain: Domain
     ) -> None:
-        self.calm = calm
         self.raw = raw
         self.domain = domain
         self.parameters = parameters
@@ -91,10 +82,9 @@ class MoreTypes:
         self.accepted = best
         yield from self._sought(progress)
         sampled = self.domain.sampled and self.accepted is best
-        done = sampled or self.accepted is self.calm
-        if self.domain.overlapping and self.parameters.refinements and not done:
-            before, seed = self.accepted, self.parameters.seed
-            self.accepted = yield from stages.untangle(self.raw, before, self.levels, self.penalty, seed)
+        if self.domain.overlapping and self.parameters.refinements and not sampled:
+            before = self.accepted
+            self.accepted = yield from stages.untangle(self.raw, before, self.levels, self.penalty)
             if self.accepted is not before:
                 yield from self._sought(progress)
 

@@ -13,9 +13,9 @@ from napari_sbd.core.atoms import atoms_of, likely_atoms
 from napari_sbd.core.centre import centred
 from napari_sbd.core.clusters import extent_of_clusters
 from napari_sbd.core.descent import Iterate
+from napari_sbd.core.domain import Domain
 from napari_sbd.core.kernel_size import estimate_window
 from napari_sbd.core.more_types import MoreTypes
-from napari_sbd.core.noise import whiteness
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.oriented import OrientedTypes
 from napari_sbd.core.own_window import with_own_windows
@@ -26,9 +26,9 @@ from napari_sbd.core.resize import resized
 from napari_sbd.core.signs import both_signs
 from napari_sbd.core.single import Single
 from napari_sbd.core.sorted_types import joined_alike, told_at_once
-from napari_sbd.core.sparsity import largest_penalty
+from napari_sbd.core.sparsity import Levels, largest_penalty
 from napari_sbd.core.start import Starts
-from napari_sbd.core.steps import Snapshot, Steps
+from napari_sbd.core.steps import Snapshot, Steps, shown_as
 from napari_sbd.core.symmetry import Ties, by_type, group_of
 from napari_sbd.core.verdict import (
     FEWEST_IN_A_LATTICE,
@@ -42,9 +42,9 @@ from napari_sbd.core.verdict import (
 )
 
 Real = NDArray[np.floating]
+_Standing = tuple[Objective, Levels, Domain, Penalty]
 
 HIGHER_FIRST = 0.5  # of λ_max, in stage I of the second search where starts do not agree
-CALM = 1.05  # deviation of what is left over that of its pixels' noise, up to which a kernel is no mixture
 TOO_LARGE = 2.0  # times the window that the autocorrelation suggests
 
 
@@ -130,21 +130,9 @@ class OneWindow:
         mixed = composed(best) or (not pays and self._pays(best, white=True))
         if not mixed and self._nothing_but(best, pays):
             return
-        group = self.first.search.penalty.ties
-        calm = best
-        if group is None:
-            calm = best = yield from self._untangled(self._grown(best))
-            best = yield from told_at_once(self.first, best, self.penalty, progress)
-            self.accepted, levels = best, self.first.levels
-            assert levels is not None
-        given = self.raw, self.parameters, self.penalty, levels, self.first.domain
-        more = MoreTypes(*given, calm) if group is None else OrientedTypes(*given, group)
-        for snapshot in more.steps(best, progress):
-            self.accepted = snapshot.iterate
-            yield snapshot
-        self.accepted, self.penalty = more.accepted, more.penalty
-        if group is None and self.parameters.types is None:
-            self.accepted = yield from joined_alike(self.first, self.accepted, self.penalty)
+        self.accepted = yield from self._with_further_types(best, progress)
+        levels = self.first.levels
+        assert levels is not None
         mixed = mixed or len(self.accepted.kernels) > 1
         if mixed and self._nothing_but(self.accepted, self._pays(self.accepted)):
             return
@@ -158,6 +146,57 @@ class OneWindow:
             self.accepted, self.penalty = yield from own
         self.accepted = yield from stages.debias(self.raw, self.accepted, self.penalty.at(levels.last))
 
+    def _with_further_types(self, best: Iterate, progress: Progress) -> Steps:
+        """All types, those of one sampled where that pays; or the first alone."""
+        group, levels = self.first.search.penalty.ties, self.first.levels
+        assert levels is not None
+        if group is not None:
+            oriented = OrientedTypes(
+                self.raw, self.parameters, self.penalty, levels, self.first.domain, group
+            )
+            return (yield from self._sought(oriented, best, progress))
+        before = self._standing
+        told = yield from told_at_once(self.first, best, self.penalty, progress)
+        assert self.first.levels is not None
+        more = MoreTypes(self.raw, self.parameters, self.penalty, self.first.levels, self.first.domain)
+        found = yield from self._sought(more, told, progress)
+        if self.parameters.types is None:
+            found = yield from joined_alike(self.first, found, self.penalty)
+        if len(found.kernels) == 1:
+            return (yield from self._drawn_again(self._grown(found)))
+        return found if self.parameters.types else (yield from self._or_alone(found, best, before))
+
+    def _or_alone(self, found: Iterate, best: Iterate, before: _Standing) -> Steps:
+        """Several types; or the first alone, sampled, where it describes the image in less.
+
+        What its defects on wrong pixels leave may pass for a further type.
+        """
+        raw, now = self.raw, self._standing
+        self._standing = before
+        alone = yield from shown_as(found, self._drawn_again(best))
+        if alone is best or _described(raw, found) < _described(self.raw, alone):
+            self._standing = now
+            return found
+        return alone
+
+    @property
+    def _standing(self) -> _Standing:
+        """What the latest result is seen with."""
+        assert self.first.levels is not None
+        return self.first.raw, self.first.levels, self.first.domain, self.penalty
+
+    @_standing.setter
+    def _standing(self, standing: _Standing) -> None:
+        self.first.raw, self.first.levels, self.first.domain, self.penalty = standing
+
+    def _sought(self, more: MoreTypes | OrientedTypes, best: Iterate, progress: Progress) -> Steps:
+        for snapshot in more.steps(best, progress):
+            self.accepted = snapshot.iterate
+            yield snapshot
+        self.penalty = more.penalty
+        assert more.accepted is not None
+        return more.accepted
+
     def _grown(self, best: Iterate) -> Iterate:
         """In a search that began in a small window, the kernels in the window that they fill by now."""
         if self.first.most is None:
@@ -168,15 +207,13 @@ class OneWindow:
         self.first.raw = raw
         return found
 
-    def _untangled(self, best: Iterate) -> Steps:
-        """The first type untangled, unless more than noise is left: then further types come first."""
-        levels, domain = self.first.levels, self.first.domain
-        if domain.sampled or not (domain.overlapping and self.parameters.refinements):
+    def _drawn_again(self, best: Iterate) -> Steps:
+        """One type in a crowd that was not sampled yet, sampled from there where that costs less."""
+        levels, domain, options = self.first.levels, self.first.domain, self.parameters
+        if domain.sampled or not (domain.overlapping and options.refinements):
             return best
         assert levels is not None
-        steps = stages.untangle(self.raw, best, levels, self.penalty, self.parameters.seed)
-        calm = yield from steps
-        return calm if whiteness(residual_of(self.raw, calm), self.raw.mask) <= CALM else best
+        return (yield from stages.draw_again(self.raw, best, levels, self.penalty, options.seed))
 
     def adopt(self, raw: Objective, found: Iterate, other: OneWindow) -> None:
         """Take over what the search in `other` has come to, as `found` on this grid shows it."""
@@ -214,9 +251,7 @@ class OneWindow:
 
     def _description(self, power: float) -> float:
         assert self.accepted is not None
-        types = by_type(atoms_of(self.accepted).peaks(self.accepted), self.penalty.ties)
-        defects = sum(len(strong_peaks(p).amplitudes) for p in types)
-        return description(self.raw, self.accepted, defects, power, len(types))
+        return _described(self.raw, self.accepted, power, self.penalty.ties)
 
     def _nothing_but(self, best: Iterate, pays: bool) -> bool:
         """Whether what was found is nothing; then it is let go."""
@@ -252,3 +287,12 @@ class OneWindow:
             np.zeros((len(self.raw.data), rows, cols), maps.dtype), region.seen(self.raw.mask), window
         )
         return part.left(best.kernels, maps)
+
+
+def _described(raw: Objective, found: Iterate, power: float | None = None, ties: Ties | None = None) -> float:
+    """What it describes the image in; `power` is the colour of what it leaves where none is given."""
+    if power is None:
+        power = max(colour(raw, residual_of(raw, found), kernel) for kernel in found.kernels)
+    types = by_type(atoms_of(found).peaks(found), ties)
+    defects = sum(len(strong_peaks(p).amplitudes) for p in types)
+    return description(raw, found, defects, power, len(types))

@@ -24,7 +24,7 @@ from napari_sbd.core.steps import FORBIDDEN, Snapshot, Steps, follow, frozen
 from napari_sbd.core.subpixel import snap
 from napari_sbd.core.tied import alternate, tied_kernels
 from napari_sbd.core.tied_moves import recentre_tied, snap_tied
-from napari_sbd.core.untangle import drawn, untangled
+from napari_sbd.core.untangle import drawn, drawn_again, untangled
 from napari_sbd.core.verdict import all_explained, residual_of
 from napari_sbd.core.window import crop, energy_gained, lift, recentre
 
@@ -199,18 +199,33 @@ def widen(objective: Objective, begin: Iterate, levels: Levels, penalty: Penalty
     return best
 
 
-def untangle(objective: Objective, best: Iterate, levels: Levels, penalty: Penalty, seed: int) -> Steps:
+def untangle(objective: Objective, best: Iterate, levels: Levels, penalty: Penalty) -> Steps:
     """Close defects are told apart and rearranged, at the penalty that what is left asks for.
 
     Where next to nothing is left there are no defects on wrong pixels, and no kernel is blurred.
     """
-    lam = levels.last
     if not tangled(best) or all_explained(objective, best, BLURRED):
         return best
+    return (yield from untangled(objective, best, penalty.at(_asked(objective, best, levels))))
+
+
+def draw_again(objective: Objective, best: Iterate, levels: Levels, penalty: Penalty, seed: int) -> Steps:
+    """All places of one type sampled, from those found, if that costs less: see `drawn_again`.
+
+    Not where `untangle` has nothing to do.
+    """
+    if not tangled(best) or all_explained(objective, best, BLURRED):
+        return best
+    return (yield from drawn_again(objective, best, penalty.at(_asked(objective, best, levels)), seed))
+
+
+def _asked(objective: Objective, best: Iterate, levels: Levels) -> float:
+    """The penalty that what is left asks for, if it is another."""
+    lam = levels.last
     if not levels.fixed:
         wanted = residual_level(objective, best, levels)
         lam = lam if WORTH < wanted / lam < 1 / WORTH else wanted
-    return (yield from untangled(objective, best, penalty.at(lam), seed))
+    return lam
 
 
 def draw(

@@ -38,37 +38,51 @@ SETTLE = Schedule(6, 1e-5)
 Sampled = Generator[Snapshot, None, tuple[Iterate, Ending]]
 
 
-def untangled(objective: Objective, best: Iterate, penalty: Penalty, seed: int) -> Steps:
+def untangled(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
     """Kernels and maps where close defects were taken apart; the same ones where none are close.
 
     Where noise has a colour, as a lattice's rests have, its grains look like close defects: nothing is done.
 
     First, what may be several defects is loosened, and close ones are tried at other places. Then kernel and
     places are fitted between pixels by turns, brought on to the pixels again, and tried at other places;
-    there amplitudes that are unusual for their type tell which defects are two. In dense fields, where
-    nothing can be loosened alone, that is all that is done of several types. Of one type all places are
-    sampled in the end; that is taken if it costs less.
+    there amplitudes that are unusual for their type tell which defects are two. What may still be several is
+    parted with kernels seen elsewhere. In dense fields, where nothing can be loosened alone, of several types
+    they are only tried at other places, and of one type nothing is done.
+    """
+    if not tangled(best) or _coloured(objective, best):
+        return best
+    if dense(best):
+        return best if len(best.kernels) == 1 else (yield from _told_apart(objective, best, penalty))
+    best = yield from _loosened(objective, best, penalty, CAREFUL)
+    best = yield from _resolved(objective, best, penalty, RESOLUTIONS)
+    best = yield from _rearranged(objective, best, penalty, FAIR, alike=True)
+    return (yield from _parted(objective, best, penalty))
+
+
+def drawn_again(objective: Objective, best: Iterate, penalty: Penalty, seed: int) -> Steps:
+    """All places of one type sampled, from those found, then each defect at its best place.
+
+    What was found stays where that does not cost less, or where noise has a colour, as in `untangled`.
 
     Parameters
     ----------
     objective : Objective
     best : Iterate
-        Not sampled.
+        Of one type, not sampled.
     penalty : Penalty
     seed : int
         Of the sampling.
     """
-    if not tangled(best) or _coloured(objective, best):
+    if _coloured(objective, best):
         return best
-    single = len(best.kernels) == 1 and penalty.ties is None
-    if dense(best) and not single:
-        return (yield from _told_apart(objective, best, penalty))
-    if not dense(best):
-        best = yield from _loosened(objective, best, penalty, CAREFUL)
-        best = yield from _resolved(objective, best, penalty, RESOLUTIONS)
-        best = yield from _rearranged(objective, best, penalty, FAIR, alike=True)
-        best = yield from _parted(objective, best, penalty)
-    return (yield from _drawn_again(objective, best, penalty, seed)) if single else best
+    begin = replace(best, kernels=cores_on_pixels(best.kernels))
+    steps = sample_places(objective, begin, penalty.nonnegative, seed, replace(AS_GIVEN, begin=1.0))
+    other, ending = yield from _last(steps, best, penalty)
+    if ending is Ending.GIVEN_UP:
+        return best
+    other = yield from _rearranged(objective, other, penalty, FAIR, alike=True)
+    judge = Judge.of(objective, best)
+    return other if judge.cost(other) < judge.cost(best) - judge.place else best
 
 
 def drawn(
@@ -173,18 +187,6 @@ def _parted(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
             break
         best, least = other, cost
     return best
-
-
-def _drawn_again(objective: Objective, best: Iterate, penalty: Penalty, seed: int) -> Steps:
-    """All places sampled, from those found; if that costs less."""
-    begin = replace(best, kernels=cores_on_pixels(best.kernels))
-    steps = sample_places(objective, begin, penalty.nonnegative, seed, replace(AS_GIVEN, begin=1.0))
-    other, ending = yield from _last(steps, best, penalty)
-    if ending is Ending.GIVEN_UP:
-        return best
-    other = yield from _rearranged(objective, other, penalty, FAIR, alike=True)
-    judge = Judge.of(objective, best)
-    return other if judge.cost(other) < judge.cost(best) - judge.place else best
 
 
 def _resolved(objective: Objective, best: Iterate, penalty: Penalty, rounds: int) -> Steps:
