@@ -22,13 +22,17 @@ from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.likelihood import Law, Twos, drawn, drawn_number, drawn_pair
 from napari_sbd.core.objective import Objective
 from napari_sbd.core.sphere import project
+from napari_sbd.core.subpixel import cores_on_pixels
 
 Real = NDArray[np.floating]
 Index = NDArray[np.intp]
 
 LEAST = 11  # sweeps
 LOOKED_BACK, STILL = 9, 0.035  # sweeps over which kernels that move less than that stay
-MEAN = 6  # sweeps over whose kernels the mean is taken
+# The mean is taken over the kernels of the last sweeps, and of that share of all that lie so near the last.
+MEAN, TAIL, NEAR = 6, 0.5, 2 * STILL
+MORE = 20  # sweeps after which kernels that still move are fitted to the maps of several chains
+HELD, EVERY = 0.15, 5  # px up to which, and sweeps after which cores are brought back on to their pixels then
 # Sweeps after which kernels that have not settled are doubted, and the growth of the spread that is too much.
 DOUBT, GROWN = 29, 0.08
 # Spread of amplitudes over the typical one: at first, at least, at most, and how fast it follows the draws.
@@ -53,21 +57,24 @@ class Heat:
         Of the typical amplitude of the map to begin with: rather too many defects at first than too few.
     most : int
         Sweeps.
+    chains : int
+        That share the kernels where these do not settle soon.
     """
 
     temperature: float = 2.0
     begin: float = 0.55
     most: int = 60
+    chains: int = 2
 
 
 AS_GIVEN = Heat()
 
 
 class Ending(Enum):
-    """How sampling ended: kernels stay, or still move, or are wrong."""
+    """How sampling ended: kernels stay, or only the mean of many tells them, or they are wrong."""
 
     SETTLED = "settled"
-    UNSETTLED = "unsettled"
+    AVERAGED = "averaged"
     GIVEN_UP = "given up"
 
 
@@ -76,9 +83,11 @@ def sample_places(
 ) -> Generator[Iterate, None, Ending]:
     """Draw places and amplitudes and fit the kernels by turns; yields both after each sweep.
 
-    It ends once the kernels stay, up to what chance does to them; the last iterate's are their mean. It is
-    given up where a type has no defect left, or where the kernels go on moving and amplitudes spread ever
-    farther: then defects are composed of several, by wrong kernels.
+    It ends once the kernels stay, up to what chance does to them; the last iterate's are their mean. Where
+    they do not stay soon, a second chain begins, and kernels are fitted to the maps of both: what chance does
+    to them is less, and neither follows its own errors. It is given up where a type has no defect left, or
+    where the kernels go on moving and amplitudes spread ever farther: then defects are composed of several,
+    by wrong kernels.
 
     Parameters
     ----------
@@ -90,75 +99,111 @@ def sample_places(
     seed : int
     heat : Heat
     """
-    chain = Chain.begun(objective, found, nonnegative, np.random.default_rng(seed), heat)
+    chains = Chains.begun(objective, found, nonnegative, seed, heat)
     past: list[Real] = []
     spreads: list[float] = []
-    ending = Ending.UNSETTLED
+    ending = Ending.AVERAGED
     for number in range(heat.most):
-        if not chain.sweep():
+        if number == MORE:
+            chains.split(heat.chains)
+        if number >= MORE and number % EVERY == 0:
+            chains.hold()
+        if not chains.sweep():
             return Ending.GIVEN_UP
-        spreads.append(float(chain.spread.max()))
+        spreads.append(float(chains.spread.max()))
         if number == DOUBT and spreads[-1] > spreads[LOOKED_BACK] + GROWN:
             return Ending.GIVEN_UP
-        yield chain.found
-        past = [*past[-LOOKED_BACK:], chain.found.kernels]
-        moved = np.linalg.norm((past[-1] - past[0]).reshape(len(past[0]), -1), axis=1).max()
-        if number >= LEAST and moved < STILL:
-            ending = Ending.SETTLED
+        yield chains.found
+        past = [*past[-max(LOOKED_BACK, int(TAIL * number)) :], chains.found.kernels]
+        if number >= LEAST and _apart(past[-1], past[-1 - LOOKED_BACK]) < STILL:
+            ending = Ending.SETTLED if number < MORE else ending
             break
-    yield replace(chain.found, kernels=project(np.mean(past[-MEAN:], axis=0)))
+    yield replace(chains.found, kernels=_mean(past))
     return ending
 
 
+def _apart(one: Real, other: Real) -> float:
+    """The largest difference of two kernels of a type, in norm."""
+    return float(np.linalg.norm((one - other).reshape(len(one), -1), axis=1).max())
+
+
+def _mean(past: list[Real]) -> Real:
+    """Of the last kernels, and of those before that were not yet on their way."""
+    near = [kernels for kernels in past[:-MEAN] if _apart(kernels, past[-1]) < NEAR]
+    return project(np.mean([*near, *past[-MEAN:]], axis=0))
+
+
 @dataclass
-class Chain:
-    """Where sampling stands: kernels and maps, what amplitudes are like, and how the kernels move."""
+class Chains:
+    """Where sampling stands: kernels, what amplitudes are like, how the kernels move, and each chain's maps.
+
+    All chains have the same kernels; those of `found` with the first one's maps are shown.
+    """
 
     objective: Objective
     found: Iterate
     nonnegative: bool
-    rng: np.random.Generator
+    seed: int
     temperature: float
     typical: Real
     spread: Real
     velocity: Real
+    rngs: list[np.random.Generator]
+    maps: list[Real]
 
     @classmethod
-    def begun(
-        cls, objective: Objective, found: Iterate, nonnegative: bool, rng: np.random.Generator, heat: Heat
-    ) -> Chain:
-        """At the beginning: without weak activations, and rather too many defects than too few."""
+    def begun(cls, objective: Objective, found: Iterate, nonnegative: bool, seed: int, heat: Heat) -> Chains:
+        """One at the beginning: without weak activations, and rather too many defects than too few."""
         maps, typical = found.maps.copy(), []
         for map_ in maps:
             level = typical_amplitude(map_[map_ != 0])
             map_[np.abs(map_) < WEAKEST * level] = 0
             typical.append(heat.begin * level)
         spread, velocity = np.full(len(typical), SPREAD), np.zeros_like(found.kernels)
-        begin = replace(found, maps=maps)
-        middle = np.array(typical)
-        return cls(objective, begin, nonnegative, rng, heat.temperature, middle, spread, velocity)
+        begin, rngs = replace(found, maps=maps), [np.random.default_rng(seed)]
+        scale = heat.temperature, np.array(typical)
+        return cls(objective, begin, nonnegative, seed, *scale, spread, velocity, rngs, [maps])
+
+    def split(self, number: int) -> None:
+        """As many chains, all from where the first one is."""
+        for more in range(len(self.maps), number):
+            self.rngs.append(np.random.default_rng([self.seed, more]))
+            self.maps.append(self.maps[0])
+
+    def hold(self) -> None:
+        """Bring the cores of symmetric kernels that have moved off their pixels a little back on to them."""
+        self.found = replace(self.found, kernels=cores_on_pixels(self.found.kernels, HELD))
 
     def sweep(self) -> bool:
         """Draw the maps, then turn the kernels; False where a type has no defect left."""
-        board = Board(self.objective, self.found)
-        _Sweep(board, self._law(board), self.rng).run()
-        maps = board.maps()
-        if not maps.any(axis=(1, 2)).all():
-            return False
-        sizes = [np.abs(board.sizes[board.kinds == kind]) for kind in range(len(self.typical))]
-        drift = np.array([own.mean() for own in sizes]) / self.typical
-        own = np.array([own.std() for own in sizes]) / self.typical
-        self.spread = np.clip((1 - SLOWLY) * self.spread + SLOWLY * own, NARROWEST, WIDEST)
-        self.found = Iterate(self._turned(maps, drift), maps, board.misfit)
+        kernels, own, ahead = self.found.kernels, [], []
+        for number, rng in enumerate(self.rngs):
+            board = Board(self.objective, replace(self.found, maps=self.maps[number]))
+            _Sweep(board, self._law(board), rng).run()
+            maps = self.maps[number] = board.maps()
+            if not maps.any(axis=(1, 2)).all():
+                return False
+            sizes = [np.abs(board.sizes[board.kinds == kind]) for kind in range(len(self.typical))]
+            own.append(np.array([sizes_.std() for sizes_ in sizes]) / self.typical)
+            drift = np.array([sizes_.mean() for sizes_ in sizes]) / self.typical
+            ahead.append(self._ahead(maps, drift))
+            if number == 0:
+                self.found = Iterate(kernels, maps, board.misfit)
+        spread = (1 - SLOWLY) * self.spread + SLOWLY * np.mean(own, axis=0)
+        self.spread = np.clip(spread, NARROWEST, WIDEST)
+        self.found = replace(self.found, kernels=self._turned(np.mean(ahead, axis=0)))
         return True
 
-    def _turned(self, maps: Real, drift: Real) -> Real:
-        """The kernels after a step towards what fits these maps, with inertia; their norms are `typical`."""
-        kernels = self.found.kernels
+    def _ahead(self, maps: Real, drift: Real) -> Real:
+        """The kernels that fit these maps, their norms what `typical` should be."""
         fitted = fit_kernels(self.objective, maps)
         scale = np.abs(fitted.maps).sum((1, 2)) / np.abs(maps).sum((1, 2))
+        return np.asarray(fitted.kernels * _by_type(self.typical * scale * drift**DRIFT))
+
+    def _turned(self, ahead: Real) -> Real:
+        """The kernels after a step ahead, with inertia; their norms are `typical`."""
+        kernels = self.found.kernels
         before = kernels * _by_type(self.typical)
-        ahead = fitted.kernels * _by_type(self.typical * scale * drift**DRIFT)
         self.velocity = INERTIA * self.velocity + (ahead - before).astype(kernels.dtype)
         now = before + self.velocity
         self.typical = np.linalg.norm(now.reshape(len(now), -1), axis=1)

@@ -38,6 +38,6 @@ def sharpened(objective: Objective) -> Sharpened | None:
     flat = whiten(objective.data, objective.mask, objective.convolution.kernel_shape, sharp=True)
     if not flat.clear:
         return None
-    heat = Heat(WARMTH * grain(flat.data, objective.mask), BEGIN, SWEEPS)
+    heat = Heat(WARMTH * grain(flat.data, objective.mask), BEGIN, SWEEPS, chains=1)
     white = Objective(flat.data, objective.mask, objective.convolution.kernel_shape)
     return Sharpened(white, heat, flat.share > SHARPEST)

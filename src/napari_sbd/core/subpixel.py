@@ -6,15 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import fft, ndimage
 
 from napari_sbd.core.atoms import Atoms, atoms_of, fit_atoms
-from napari_sbd.core.defects import core
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.objective import Objective
-from napari_sbd.core.quality import kernel_similarity
 from napari_sbd.core.sphere import norms, project
+from napari_sbd.core.window import shift
 
 Real = NDArray[np.floating]
 
@@ -22,7 +21,6 @@ COHERENT = 0.5  # length of the mean phase of the centres above which they share
 BY_CHANCE = 3.0  # n of the probability exp(-n), above which it is taken for chance
 HEAVIEST = 1.3  # weight over the median's, for what may be several defects
 SMALLEST = 0.03  # px
-UNDECIDED = 0.44  # px, from which either neighbour may be the pixel: such a core stays, as a bond's does
 SYMMETRIC = 0.95  # similarity to itself, turned by 180°
 TURNS = 2
 ONE_STEP = np.inf  # px: it tells whether there is an offset at all
@@ -79,22 +77,64 @@ def moved_between(kernel: Real, offset: Real) -> Real:
     return np.array([ndimage.shift(a, offset, order=5, mode="constant") for a in kernel])
 
 
-def cores_on_pixels(kernels: Real) -> Real:
-    """Symmetric kernels (types, slices, k1, k2) moved by less than a pixel, so that their cores lie on one.
+def in_the_middle(objective: Objective, found: Iterate) -> Iterate:
+    """Symmetric kernels with their cores on the middle pixel of their windows, and maps that follow.
 
-    Where a search ends between pixels is chance; a signature that looks the same turned by 180° has its core
-    on a pixel if its defects lie on pixels.
+    Where the search ended is chance, between pixels and by some pixels; a window that lies off the core by
+    some cuts a signature that fills it.
+    """
+    maps = found.maps.copy()
+    for kind, kernel in enumerate(found.kernels):
+        centre, alike = turned_centre(kernel)
+        if alike >= SYMMETRIC:
+            row, col = np.rint(centre).astype(int)
+            maps[kind] = shift(maps[kind], (row, col))
+    if maps.any(axis=(1, 2)).all() and not np.array_equal(maps, found.maps):
+        found = fit_kernels(objective, maps)
+    return replace(found, kernels=cores_on_pixels(found.kernels))
+
+
+def cores_on_pixels(kernels: Real, most: float = 0.5) -> Real:
+    """Symmetric kernels (types, slices, k1, k2) moved by at most so many px, their cores on to pixels.
+
+    A signature that looks the same turned by 180° has its core on a pixel if its defects lie on pixels.
     """
     placed = kernels.copy()
-    for number, kernel in enumerate(kernels):
-        centre, _ = core(kernel)
+    for kind, kernel in enumerate(kernels):
+        centre, alike = turned_centre(kernel)
         rest = centre - np.rint(centre)
-        rest = np.where(np.abs(rest) < UNDECIDED, rest, 0)
-        if (np.abs(rest) > SMALLEST).any():
-            moved = moved_between(kernel, -rest)
-            if kernel_similarity(moved, moved[:, ::-1, ::-1]) >= SYMMETRIC:
-                placed[number] = moved
+        rest = np.where(np.abs(rest) <= most, rest, 0)
+        if alike >= SYMMETRIC and (np.abs(rest) > SMALLEST).any():
+            placed[kind] = moved_between(kernel, -rest)
     return project(placed)
+
+
+def turned_centre(kernel: Real) -> tuple[Real, float]:
+    """Centre about which a kernel (slices, k1, k2) is most alike itself turned by 180°, and how much it is.
+
+    It is counted from the window's middle, to parts of a pixel; more exact than the centre of energy, which
+    noise and what the window cuts off move.
+
+    Examples
+    --------
+    >>> rows, cols = np.mgrid[-10:11, -10:11]
+    >>> centre, alike = turned_centre(np.exp(-((rows - 2) ** 2 + (cols + 0.3) ** 2) / 8.0)[None])
+    >>> centre.round(2).tolist(), round(alike, 2)
+    ([2.0, -0.3], 1.0)
+    """
+    shape = [fft.next_fast_len(2 * k + 1, real=True) for k in kernel.shape[1:]]
+    spectra = fft.rfft2(kernel.astype(float), shape)
+    likeness = fft.irfft2((spectra**2).sum(0), shape) / max(np.square(kernel, dtype=float).sum(), 1e-30)
+    row, col = np.unravel_index(int(likeness.argmax()), likeness.shape)
+    top, parts = float(likeness[row, col]), np.zeros(2)
+    # A parabola along each axis.
+    for axis, (before, after) in enumerate(
+        (likeness[[row - 1, row + 1], col], likeness[row, [col - 1, col + 1]])
+    ):
+        parts[axis] = 0.5 * (before - after) / min(before - 2 * top + after, -1e-30)
+        top -= 0.25 * (before - after) * parts[axis]
+    middle = np.array([(k - 1) // 2 for k in kernel.shape[1:]])
+    return (np.array([row, col]) + parts) / 2 - middle, top
 
 
 def resolved(objective: Objective, found: Iterate) -> Iterate:

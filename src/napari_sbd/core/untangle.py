@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sbd.core.alternation import fit_maps
 from napari_sbd.core.descent import Iterate, Schedule
 from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.merged import Judge, fitted_elsewhere
@@ -20,7 +21,7 @@ from napari_sbd.core.rearrange import CAREFUL, FAIR, dense, loosened, rearranged
 from napari_sbd.core.sampling import AS_GIVEN, Ending, sample_places
 from napari_sbd.core.sharpened import Sharpened, sharpened
 from napari_sbd.core.steps import Snapshot, Steps, follow, frozen
-from napari_sbd.core.subpixel import cores_on_pixels, resolved
+from napari_sbd.core.subpixel import in_the_middle, resolved
 from napari_sbd.core.tied import alternate
 from napari_sbd.core.verdict import colour, residual_of
 
@@ -95,7 +96,7 @@ def drawn(
 
     None where sampling is given up, see `sample_places`.
     """
-    begin = replace(begin, kernels=cores_on_pixels(begin.kernels))
+    begin = in_the_middle(objective, begin)
     heat, sharp = AS_GIVEN, sharpened(objective)
     clear = None if sharp is None else (yield from _sampled_sharp(objective, sharp, begin, penalty, seed))
     if sharp is not None and clear is not None:
@@ -108,8 +109,8 @@ def drawn(
     best, ending = yield from _last(steps, begin, penalty)
     if ending is Ending.GIVEN_UP:
         return None
-    best = yield from _rearranged(objective, best, penalty, FAIR, alike=True)
-    return best if ending is Ending.SETTLED else (yield from _resolved(objective, best, penalty, 1))
+    keep = ending is Ending.AVERAGED
+    return (yield from _rearranged(objective, best, penalty, FAIR, alike=True, keep=keep))
 
 
 def _sampled_sharp(
@@ -204,17 +205,23 @@ def _resolved(objective: Objective, best: Iterate, penalty: Penalty, rounds: int
 
 
 def _rearranged(
-    objective: Objective, found: Iterate, penalty: Penalty, price: float, alike: bool = False
+    objective: Objective,
+    found: Iterate,
+    penalty: Penalty,
+    price: float,
+    alike: bool = False,
+    keep: bool = False,
 ) -> Steps:
     noise = robust_std(residual_of(objective, found)[objective.mask])
     moves = rearranged(objective, found, noise, penalty.nonnegative, price, alike)
     placed = yield from _followed(moves, penalty, found)
-    return (yield from _settle(objective, placed, penalty))
+    return (yield from _settle(objective, placed, penalty, keep))
 
 
-def _settle(objective: Objective, found: Iterate, penalty: Penalty) -> Steps:
-    """Amplitudes and kernels on the support that is there."""
-    steps = alternate(objective, found.kernels, found.maps, frozen(found, penalty), SETTLE)
+def _settle(objective: Objective, found: Iterate, penalty: Penalty, keep: bool = False) -> Steps:
+    """Amplitudes, and kernels unless they are to be kept, on the support that is there."""
+    step = fit_maps if keep else alternate
+    steps = step(objective, found.kernels, found.maps, frozen(found, penalty), SETTLE)
     return (yield from _followed(steps, penalty, found))
 
 
