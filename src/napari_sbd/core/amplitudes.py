@@ -95,14 +95,17 @@ def _value(gram: Gram, reach: Real, price: Real, found: Real) -> float:
 @np.errstate(over="ignore", invalid="ignore")
 def _descended(gram: Gram, reach: Real, price: Real, begin: Real, nonnegative: bool, step: float) -> Real:
     cost, pull = step * price, step * reach
+    raised = pull - cost
     found, change, age = begin, np.zeros_like(begin), 0
     for _ in range(SMALL_STEPS):
-        ahead = found + age / (age + 3) * change
-        moved = ahead - step * (gram @ ahead)
-        moved += pull
-        now = np.maximum(moved - cost, 0)
-        if not nonnegative:
-            now = now - np.maximum(-moved - cost, 0)
+        ahead = found + age / (age + 3) * change if age else found
+        moved = gram @ ahead
+        moved *= -step
+        moved += ahead
+        if nonnegative:
+            now = np.maximum(moved + raised, 0)
+        else:
+            now = np.maximum(moved + raised, 0) - np.maximum(-moved - pull - cost, 0)
         change = now - found
         found = now
         age = 0 if float(np.vdot(ahead - found, change)) > 0 else age + 1
