@@ -29,6 +29,15 @@ def test_they_are_what_the_pixels_say(rng, monkeypatch, frame, window, slices):
     np.testing.assert_allclose(gram(0), gram(10**9), atol=1e-12)
 
 
+def test_of_sites_inside_nothing_is_hidden_and_at_a_corner_what_lies_outside():
+    objective = Objective(np.zeros((1, 30, 30)), np.ones((1, 30, 30), bool), (5, 4))
+    inside, corner = (Sites(*np.array([[0], [at], [at]])) for at in (12, 0))
+    assert len(objective.field.hidden(inside).at) == 0
+    hidden = objective.field.hidden(corner)
+    # The last row and the last column of the patch alone meet in the frame, at one pixel.
+    assert sorted(hidden.places.tolist()) == list(range(19))
+
+
 def test_with_holes_in_the_mask_there_are_no_tables(rng, monkeypatch):
     monkeypatch.setattr(support_model, "MANY_HIDDEN", 0)
     mask = np.ones((1, 30, 30), bool)

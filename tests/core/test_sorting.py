@@ -1,5 +1,7 @@
 """Several types whose mixture one kernel is: told apart by what the image shows at each defect."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,13 +9,15 @@ from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.parameters import Parameters
+from napari_sbd.core.progress import Progress
 from napari_sbd.core.quality import kernel_similarity
 from napari_sbd.core.recover import recover
 from napari_sbd.core.single import Single
-from napari_sbd.core.sorted_types import joined_alike
+from napari_sbd.core.sorted_types import joined_alike, told_at_once
 from napari_sbd.core.sorting import Sorted, sort_by_looks
 from napari_sbd.core.sparsity import largest_penalty, levels
 from napari_sbd.core.start import NO_STARTS
+from napari_sbd.core.verdict import leaves_noise
 from napari_sbd.simulate import ldos_kernel, random_field
 
 WINDOW = 17
@@ -81,6 +85,29 @@ def test_slices_are_sorted_together(crowd):
     found = sort_by_looks(objective, one, defects, 3, nonnegative=True, seed=0)
     assert isinstance(found, Iterate)
     assert min(each_best(found.kernels[:, 1:], crowd.kernels[:, None])) > 0.97
+
+
+@pytest.mark.parametrize("sampled", [True, False])
+def test_what_sampled_places_leave_is_sorted_only_if_it_is_not_white(sampled):
+    """One defect that is missing stands out of white noise: of places that were drawn some are wrong."""
+    field = random_field(ldos_kernel(WINDOW, -2.6), (128, 128), 1e-2, snr_db=15, seed=0)
+    mask = np.ones((1, 128, 128), bool)
+    objective = Objective(field.image[None].astype(np.float32), mask, (WINDOW, WINDOW))
+    maps = field.extended_activations.astype(np.float32)
+    inside = np.argwhere(maps[0, 30:90, 30:90])[0] + 30
+    maps[0, *inside] = 0
+    best = Iterate(field.kernels[:, None].astype(np.float32), maps, np.inf)
+    assert not leaves_noise(objective, best)
+    first = Single(objective, Parameters(), Penalty(1.0), NO_STARTS, automatic=False)
+    first.levels = levels(objective, best.kernels, largest_penalty(objective, best.kernels, True), 0.3, None)
+    first.domain = replace(first.domain, sampled=sampled)
+    steps = told_at_once(first, best, Penalty(1.0), Progress([1.0]))
+    if not sampled:
+        assert next(steps).stage == "sorting"
+        return
+    with pytest.raises(StopIteration) as end:
+        next(steps)
+    assert end.value.value is best
 
 
 def test_a_type_that_came_twice_is_one_in_the_end(crowd, mixture):

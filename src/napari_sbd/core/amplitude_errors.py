@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Real = NDArray[np.floating]
 
 NEIGHBOURS = 60  # that take part in one amplitude's standard error
+MANY = 2000  # defects up to which all their inner products are held
 BOXES = 512  # defects that are looked at together: memory stays bounded
 SMALLEST_SHARE = 1e-3  # of a kernel, below which its error is not told from infinite
 
@@ -45,31 +46,50 @@ def standard_errors(
     count = min(neighbours, len(peaks.centres))
     tree = spatial.KDTree(peaks.centres / kernel.shape[1:])
     errors = np.empty(len(peaks.centres))
+    pairs = _inner_products(peaks.centres, tree, visible, overlap) if len(errors) <= MANY else None
     for first in range(0, len(errors), BOXES):
         some = np.arange(first, min(first + BOXES, len(errors)))
         # Atoms a window and more away have nothing in common with this one.
         _, near = tree.query(tree.data[some], count, p=np.inf, distance_upper_bound=1.0)
         near = near.reshape(len(some), count)
         near = near[:, : max(1, int((near < len(errors)).sum(1).max()))]
-        inverse = _inverses(peaks.centres, near, visible, overlap)
+        inverse = _inverses(peaks.centres, near, visible, overlap, pairs)
         errors[some] = noise * np.sqrt(np.maximum(inverse, 1 / visible[some]))
     return errors
 
 
-def _inverses(centres: Real, near: NDArray[np.intp], visible: Real, overlap: Real) -> Real:
+def _inner_products(centres: Real, tree: spatial.KDTree, visible: Real, overlap: Real) -> Real:
+    """Those of all atoms that overlap, and zeros behind them: many groups share a pair."""
+    one, other = tree.query_pairs(1.0, p=np.inf, output_type="ndarray").T
+    products = np.zeros((len(centres) + 1,) * 2)
+    products[one, other] = products[other, one] = _at_lags(centres[one] - centres[other], overlap) * np.sqrt(
+        visible[one] * visible[other]
+    )
+    return products
+
+
+def _at_lags(lags: Real, overlap: Real) -> Real:
+    places = np.moveaxis(lags, -1, 0) + np.reshape(overlap.shape, (2, *[1] * (lags.ndim - 1))) // 2
+    return np.asarray(ndimage.map_coordinates(overlap, places, order=1))
+
+
+def _inverses(
+    centres: Real, near: NDArray[np.intp], visible: Real, overlap: Real, pairs: Real | None
+) -> Real:
     """First element of the inverse of the Gram matrix of each group; numbers too large are no atom."""
     missing = near == len(centres)
     group = np.where(missing, near[:, :1], near)
-    one, other = np.triu_indices(group.shape[1], 1)
-    lags = [(along[:, one] - along[:, other]).ravel() for along in np.moveaxis(centres[group], 2, 0)]
-    places = np.array(lags) + np.reshape(overlap.shape, (2, 1)) // 2
-    seen = np.sqrt(visible[group])
-    values = ndimage.map_coordinates(overlap, places, order=1).reshape(len(group), -1)
-    values *= seen[:, one] * seen[:, other]
-    gram = np.empty((*group.shape, group.shape[1]))
-    gram[:, one, other] = gram[:, other, one] = values
-    gram[missing] = 0
-    gram.transpose(0, 2, 1)[missing] = 0
+    if pairs is not None:
+        gram = pairs[near[:, :, None], near[:, None, :]]
+    else:
+        one, other = np.triu_indices(group.shape[1], 1)
+        seen = np.sqrt(visible[group])
+        values = _at_lags(centres[group[:, one]] - centres[group[:, other]], overlap)
+        values *= seen[:, one] * seen[:, other]
+        gram = np.empty((*group.shape, group.shape[1]))
+        gram[:, one, other] = gram[:, other, one] = values
+        gram[missing] = 0
+        gram.transpose(0, 2, 1)[missing] = 0
     diagonal = np.arange(near.shape[1])
     gram[:, diagonal, diagonal] = np.where(missing, 1, visible[group] * (1 + 1e-6))
     first = np.zeros((*near.shape, 1))

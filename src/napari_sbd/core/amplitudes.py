@@ -19,7 +19,7 @@ NEWTON_LARGEST = 500  # sites up to which a step of Newton's method is cheaper t
 SMALL_STEPS = 200
 TOLERANCE = 1e-5
 RIDGE = 1e-6
-POWER_STEPS, FEW_POWER_STEPS = 15, 4
+POWER_STEPS, FEW_POWER_STEPS = 15, 2
 SAFETY = 1.02
 MOST_HALVINGS = 10
 ROUNDING = 1e-5  # of ψ, up to which it has not risen
@@ -95,14 +95,17 @@ def _value(gram: Gram, reach: Real, price: Real, found: Real) -> float:
 @np.errstate(over="ignore", invalid="ignore")
 def _descended(gram: Gram, reach: Real, price: Real, begin: Real, nonnegative: bool, step: float) -> Real:
     cost, pull = step * price, step * reach
+    raised = pull - cost
     found, change, age = begin, np.zeros_like(begin), 0
     for _ in range(SMALL_STEPS):
-        ahead = found + age / (age + 3) * change
-        moved = ahead - step * (gram @ ahead)
-        moved += pull
-        now = np.maximum(moved - cost, 0)
-        if not nonnegative:
-            now = now - np.maximum(-moved - cost, 0)
+        ahead = found + age / (age + 3) * change if age else found
+        moved = gram @ ahead
+        moved *= -step
+        moved += ahead
+        if nonnegative:
+            now = np.maximum(moved + raised, 0)
+        else:
+            now = np.maximum(moved + raised, 0) - np.maximum(-moved - pull - cost, 0)
         change = now - found
         found = now
         age = 0 if float(np.vdot(ahead - found, change)) > 0 else age + 1

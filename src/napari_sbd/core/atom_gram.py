@@ -106,6 +106,8 @@ def _values(model: SupportModel, basis: Real, offsets: Real) -> dict[tuple[int, 
 
 def _read(coefficients: Real, pick: NDArray[np.intp], places: Real) -> Real:
     """Values of splines (n, rows, cols), of those picked, between their places."""
+    if len(coefficients) == 1:
+        return np.asarray(ndimage.map_coordinates(coefficients[0], places, prefilter=False))
     values = np.empty(len(pick))
     for number in np.unique(pick):
         here = pick == number

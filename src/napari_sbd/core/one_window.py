@@ -281,6 +281,8 @@ class OneWindow:
     def _model_in_part(self, best: Iterate) -> Real:
         """What the model shows, of a large image in the region of the search: what repeats does so there."""
         region, window = self.first.domain.region, self.raw.convolution.kernel_shape
+        if region.shape == self.raw.convolution.image_shape:
+            return np.asarray(residual_of(self.raw, best) + self.raw.centred)
         (row, col), (rows, cols) = region.corner, region.shape
         maps = best.maps[:, row : row + rows + window[0] - 1, col : col + cols + window[1] - 1]
         part = Objective(

@@ -204,8 +204,9 @@ class Field:
         outside = self.outside[:1] if self._alike else self.outside
         (k1, k2), (slices, rows, cols) = self.window, outside.shape
         here = self._views_outside[: len(outside), sites.rows[numbers], sites.cols[numbers]]
-        here = here.transpose(1, 0, 2, 3)
-        at, places = np.divmod(np.flatnonzero(here), slices * k1 * k2)
+        here = here.transpose(1, 0, 2, 3).reshape(len(numbers), slices * k1 * k2)
+        at = np.repeat(np.arange(len(numbers)), np.count_nonzero(here, axis=1))
+        places = np.flatnonzero(here) - at * here.shape[1]
         corners = sites.rows[numbers] * cols + sites.cols[numbers]
         within = np.add.outer(np.arange(k1) * cols, np.arange(k2))
         steps = np.add.outer(np.arange(slices) * rows * cols, within).ravel()

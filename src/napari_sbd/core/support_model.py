@@ -6,7 +6,7 @@ follow from the patches of the image at the sites and from the lags between them
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,11 +57,7 @@ class SupportModel:
     @cached_property
     def circular_lags(self) -> NDArray[np.intp]:
         """Lags of all pairs, first less second, as flat indices of a table that wraps round."""
-        k1, k2 = self.field.window
-        # What the first type's kernel sees of the second's is at minus that.
-        down, right = np.divmod(self.pairs.lag, 2 * k2 - 1)
-        wrapped = (down - k1 + 1) % self._size[0] * self._size[1] + (right - k2 + 1) % self._size[1]
-        return np.asarray(wrapped)
+        return _wrapped_lags(self.field.window, self._size).take(self.pairs.lag)
 
     def reach(self, kernels: Real) -> Real:
         """Correlation of each site's kernel with the target there, (sites,)."""
@@ -121,6 +117,13 @@ class SupportModel:
     def quadratic(self, amplitudes: Real) -> KernelQuadratic:
         """The quadratic in the kernels for these amplitudes."""
         return KernelQuadratic(self, amplitudes)
+
+
+@lru_cache(maxsize=8)
+def _wrapped_lags(window: tuple[int, int], size: tuple[int, int]) -> NDArray[np.intp]:
+    """Where each lag of a table with lag zero in the middle stands in one that wraps round, flat."""
+    down, right = (np.arange(1 - k, k) % n for k, n in zip(window, size, strict=True))
+    return np.asarray(np.add.outer(down * size[1], right).ravel())
 
 
 def correlations(kernels: Real, others: Real | None = None) -> Real:

@@ -175,6 +175,8 @@ def fills_a_lattice(model: Real) -> bool:
     power = np.asarray(power)
     power[np.ix_([-1, 0, 1], [-1, 0, 1])] = 0
     total = float(power.sum())
+    if 2 * BRAGG_PEAKS * 9 * float(power.max()) <= PERIODIC * total:
+        return False
     sharp = 0.0
     for _ in range(2 * BRAGG_PEAKS):
         row, col = np.unravel_index(int(power.argmax()), shape)
