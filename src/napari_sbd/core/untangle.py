@@ -76,12 +76,12 @@ def drawn_again(objective: Objective, best: Iterate, penalty: Penalty, seed: int
     """
     if _coloured(objective, best):
         return best
-    begin = replace(best, kernels=cores_on_pixels(best.kernels))
-    steps = sample_places(objective, begin, penalty.nonnegative, seed, replace(AS_GIVEN, begin=1.0))
+    heat = replace(AS_GIVEN, begin=1.0)
+    steps = sample_places(objective, in_the_middle(objective, best), penalty.nonnegative, seed, heat)
     other, ending = yield from _last(steps, best, penalty)
     if ending is Ending.GIVEN_UP:
         return best
-    other = yield from _rearranged(objective, other, penalty, FAIR, alike=True)
+    other = yield from _rearranged(objective, other, penalty, FAIR, alike=True, keep=ending is Ending.AVERAGED)
     judge = Judge.of(objective, best)
     return other if judge.cost(other) < judge.cost(best) - judge.place else best
 
