@@ -18,10 +18,11 @@ from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_size import LARGEST_SHARE, estimate_window
 from napari_sbd.core.noise import robust_std, sampled, white_noise
 from napari_sbd.core.normalise import normalised
-from napari_sbd.core.objective import Objective
+from napari_sbd.core.objective import Objective, misfit
 from napari_sbd.core.observation import Observation
 from napari_sbd.core.one_window import HIGHER_FIRST, OneWindow
 from napari_sbd.core.own_grid import (
+    CLEAR,
     OTHERS,
     STEP,
     brought_back,
@@ -43,7 +44,7 @@ from napari_sbd.core.sites import Sites
 from napari_sbd.core.start import NO_STARTS, Starts
 from napari_sbd.core.steps import Snapshot, drained, shown_as
 from napari_sbd.core.tiles import bands
-from napari_sbd.core.verdict import little_left
+from napari_sbd.core.verdict import residual_of
 from napari_sbd.core.window import rewindowed
 
 Real = NDArray[np.floating]
@@ -117,7 +118,7 @@ class Run:
         self.progress.replan([*other.sought.plan(), *self.sought.plan()[-1:]])
         yield from other.steps()
         if not other.sought.nothing:
-            self._back = yield from self._brought_back(other)
+            self._back = yield from shown_as(other.found(), self._brought_back(other))
         self._there = False
         return self._back is not None and (other.coarser or leaves_white(other.raw, other.found()))
 
@@ -285,7 +286,8 @@ class Run:
 
     def _explained(self, best: Iterate) -> bool:
         """Whether sampling on all pixels left next to nothing: in a great crowd its defects are dear."""
-        return self._sampled(best) and little_left(self.raw, best)
+        left = misfit(residual_of(self.raw, best))
+        return self._sampled(best) and left < CLEAR * self.raw.field.energy
 
     def _coarse_is_cheaper(self) -> bool:
         assert self._back is not None

@@ -81,7 +81,8 @@ def drawn_again(objective: Objective, best: Iterate, penalty: Penalty, seed: int
     other, ending = yield from _last(steps, best, penalty)
     if ending is Ending.GIVEN_UP:
         return best
-    other = yield from _rearranged(objective, other, penalty, FAIR, alike=True, keep=ending is Ending.AVERAGED)
+    keep = ending is Ending.AVERAGED
+    other = yield from _rearranged(objective, other, penalty, FAIR, alike=True, keep=keep)
     judge = Judge.of(objective, best)
     return other if judge.cost(other) < judge.cost(best) - judge.place else best
 
