@@ -26,6 +26,7 @@ from benchmarks import (
     subpixel,
     symmetry,
     table,
+    transforms,
     trust,
     windows,
 )
@@ -96,6 +97,9 @@ SUITES = {
         "one shape in several orientations, tied and as separate types; --only rows",
         3,
         ("only",),
+    ),
+    "transforms": Suite(
+        transforms.run, "share of the time that a graphics card could take over, by profile", 1
     ),
     "fine_grid": Suite(fine_grid.run, "crowded fields interpolated to a grid twice as fine", 2),
     "windows": Suite(windows.run, "window by itself from 11 to 61 px, 10 images", 10),
