@@ -108,3 +108,19 @@ def test_nothing_above_the_penalty_leaves_everything_empty(field):
     *_, last = alternate(objective, kernel[None, None], empty, Penalty(1e6), Schedule(5))
     assert not last.maps.any()
     assert last.objective == pytest.approx(objective.field.energy)
+
+
+def test_steps_that_foresee_end_earlier_and_as_near_to_the_end():
+    field = random_field(ldos_kernel(15, -2.0), (96, 96), 2e-3, snr_db=20, seed=0)
+    objective = Objective(field.image[None].astype(np.float32), np.ones((1, 96, 96), bool), (15, 15))
+    begin = project(field.kernels[:, None] + 0.02 * np.random.default_rng(0).standard_normal((1, 1, 15, 15)))
+    penalty = Penalty(0.05 * float(objective.correlation(begin.astype(np.float32)).max()))
+
+    def ends(schedule):
+        maps = np.zeros((1, *objective.convolution.map_shape), np.float32)
+        return list(alternate(objective, begin.astype(np.float32), maps, penalty, schedule))
+
+    exact = ends(Schedule(60, 1e-6))[-1].kernels
+    plain, foreseen = (ends(Schedule(60, 2e-3, foresees=how)) for how in (False, True))
+    assert len(foreseen) < len(plain)
+    assert np.linalg.norm(foreseen[-1].kernels - exact) < 2e-3

@@ -110,7 +110,7 @@ class _Alternation:
         self.slopes: HeldSlopes | None = None
 
     def run(self, schedule: Schedule, screened: bool = False) -> Iterator[Iterate]:
-        since, moved = SCREENING, np.inf
+        since, moved, last = SCREENING, np.inf, np.inf
         for step in range(schedule.steps):
             settled = moved < schedule.tolerance
             if settled and not (schedule.thorough and self._may_have_risen()):
@@ -120,7 +120,7 @@ class _Alternation:
                 if settled and len(fresh) <= schedule.slight * len(self.sites):
                     return
                 self._work_on(fresh)
-                since = 0
+                since, last = 0, np.inf
                 if crowded(len(self.sites), self.like):
                     rest = replace(schedule, steps=schedule.steps - step)
                     plain = solve_maps if self.held else descend
@@ -129,7 +129,8 @@ class _Alternation:
                 if not len(self.sites):
                     yield Iterate(self.kernels, self._maps(), self.objective.field.energy)
                     return
-            value, moved = self._step(FINER * schedule.tolerance)
+            value, now = self._step(FINER * schedule.tolerance)
+            moved, last = _to_come(last, now) if schedule.foresees else now, now
             since = SCREENING if self.held else since + 1
             yield Iterate(self.kernels, self._maps(), value)
 
@@ -223,6 +224,11 @@ class _Alternation:
         found = Sites(best.kinds, best.rows + around.rows.start, best.cols + around.cols.start)
         inside = found.inside(tile)
         return found.chosen(inside), best.chosen(inside).read(over)
+
+
+def _to_come(last: float, now: float) -> float:
+    """What all further steps on the same sites will move, if they shrink as this one did; at most as far."""
+    return now * min(1.0, now / (last - now)) if now < last else now
 
 
 def _leading(fresh: Sites, excess: Real, window: tuple[int, int]) -> NDArray[np.bool_]:

@@ -36,13 +36,15 @@ class Schedule:
     """How long a descent goes on: at most `steps` steps, less once no kernel moves by `tolerance` in norm.
 
     With `thorough`, steps on a support end only if no place off it is left to be taken in; at most a share
-    `slight` of the sites is not worth another round.
+    `slight` of the sites is not worth another round. Where it `foresees`, what further steps would move on
+    the same sites counts instead of what the last has moved.
     """
 
     steps: int
     tolerance: float = 1e-4
     thorough: bool = True
     slight: float = 0.01
+    foresees: bool = False
 
 
 def descend(

@@ -19,7 +19,7 @@ from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.progress import Progress
 from napari_sbd.core.quality import agreement, overlap_similarity, starts_agreeing
 from napari_sbd.core.rearrange import dense
-from napari_sbd.core.sparsity import Levels, crowding, largest_penalty, levels
+from napari_sbd.core.sparsity import Levels, crowding, is_noisy, largest_penalty, levels
 from napari_sbd.core.start import NO_STARTS, Starts, patches_at, salient_places
 from napari_sbd.core.steps import Snapshot, Steps
 from napari_sbd.core.symmetry import Ties
@@ -84,10 +84,12 @@ class Search:
         self.largest = float(np.median(tops))
         self.first = self._first_share()
         first = self._first_penalty
+        foresees = self._foresees
         for number, patch in enumerate(patches):
             known = self._explaining(number)
             if known is None:
-                known = yield from self._until_known(stages.stage_one(part, patch, first, number))
+                one = stages.stage_one(part, patch, first, number, foresees)
+                known = yield from self._until_known(one)
             self.found.append(known)
             if number < options.starts:
                 progress.finish_phase()
@@ -150,6 +152,12 @@ class Search:
     def _first_penalty(self) -> Penalty:
         """That of stage I."""
         return self.penalty.at(self.first * self.largest)
+
+    @property
+    def _foresees(self) -> bool:
+        """Whether a start's end is clear before its last steps: not where there is much noise."""
+        part = self.domain.part
+        return not is_noisy(part, self.domain.noise or part.pixel_noise, self.largest)
 
     def _first_share(self) -> float:
         """λ of stage I over λ_max: where defects crowd, what most of them reach tells, not the best place."""

@@ -34,8 +34,8 @@ COLOURED = 0.6  # share of the matched filter's level that stage I leaves, above
 class Levels:
     """The penalties of one recovery, in the unit of the normalised image.
 
-    `last` is where the continuation ends; `dense` says that defects crowd, `fixed` that the user asked for
-    `last`.
+    `last` is where the continuation ends; `dense` says that defects crowd, `noisy` that noise is not small
+    (see `is_noisy`), `fixed` that the user asked for `last`.
     """
 
     largest: float
@@ -43,6 +43,7 @@ class Levels:
     last: float
     dense: bool = False
     fixed: bool = False
+    noisy: bool = False
 
 
 def largest_penalty(objective: Objective, kernels: Real, nonnegative: bool) -> float:
@@ -105,15 +106,21 @@ def levels(
     sparse = noise is None and filtered <= FILLED * largest
     pixels = noise or (objective.pixel_noise if sparse else noise_floor(objective.data, objective.mask))
     grain = _extreme(objective) * pixels
+    noisy = is_noisy(objective, pixels, largest)
     if sparse:
         end = min(max(CAUTIOUS * grain, FILTERED_SHARE * filtered), LARGEST_LAST * largest)
-        return Levels(largest, top, min(end, top))
+        return Levels(largest, top, min(end, top), noisy=noisy)
     least, most = (fraction * largest for fraction in DENSE_LIMITS)
-    if grain > NOISY * largest:
+    if noisy:
         most, share = LARGEST_CAUTIOUS * largest, CAUTIOUS
     else:
         share = BOLD
-    return Levels(largest, top, min(max(share * grain, least), most, top), dense=True)
+    return Levels(largest, top, min(max(share * grain, least), most, top), dense=True, noisy=noisy)
+
+
+def is_noisy(objective: Objective, noise: float, largest: float) -> bool:
+    """Whether noise of this deviation reaches far, so that a dense image needs the larger λ."""
+    return _extreme(objective) * noise > NOISY * largest
 
 
 def widened(found: Levels, lam: float, part: Objective, whole: Objective) -> Levels:

@@ -39,7 +39,7 @@ EASY = 0.05  # change of a kernel of unit norm within a level, below which the n
 MANY = 0.03  # activations per place, from which it is looked whether a field is dense
 LEAP, FAR = 1000, 0.2  # factors of λ at once, to the last level; change, above which that is too far
 MAPS = Schedule(60, 1e-3)
-POLISH, ROUGH = Schedule(30, 1e-4), Schedule(30, 1e-3)
+POLISH, ROUGH = Schedule(30, 1e-4), Schedule(30, 1e-3, foresees=True)
 REFINE = Schedule(20, 1e-4)
 STILL = 1e-4  # change of a kernel of unit norm in a round of reweighting, below which no other follows
 WIDE_MAPS, WIDE = Schedule(12, 1e-2), Schedule(8, 1e-3)
@@ -51,11 +51,16 @@ SMALLEST_SHARE = 0.02  # of an atom's energy inside the frame, below which it ca
 _ASKED: WeakKeyDictionary[Iterate, tuple[Objective, Levels, float]] = WeakKeyDictionary()
 
 
-def stage_one(objective: Objective, patch: Real, penalty: Penalty, start: int) -> Steps:
-    """Descend from one patch at one rather large λ, on the sphere of the window's own size."""
+def stage_one(
+    objective: Objective, patch: Real, penalty: Penalty, start: int, foresees: bool = False
+) -> Steps:
+    """Descend from one patch at one rather large λ, on the sphere of the window's own size.
+
+    `foresees` ends it where further steps would move little, see `Schedule`.
+    """
     maps = np.zeros((len(patch), *objective.convolution.map_shape), patch.dtype)
     begin = Iterate(patch, maps, np.inf)
-    steps = alternate(objective, patch, maps, penalty, FIRST)
+    steps = alternate(objective, patch, maps, penalty, replace(FIRST, foresees=foresees))
     return (yield from follow(steps, "stage I", penalty.lam, start, begin))
 
 
@@ -84,7 +89,8 @@ def stage_two(
     while True:
         # After a leap the amplitudes rise first: before, what they lack would show side lobes as candidates.
         screened = lam == levels.first or stride == LEAP
-        here, turned = yield from _level(objective, lifted, here, penalty.at(lam), start, screened)
+        level = _level(objective, lifted, here, penalty.at(lam), start, screened, not levels.noisy)
+        here, turned = yield from level
         moved = False
         if turned < np.inf and stayed < STAYED:
             here, moved = _recentred_wide(lifted, here, window, penalty)
@@ -116,7 +122,13 @@ def _overcrowded(found: Iterate) -> bool:
 
 
 def _level(
-    objective: Objective, lifted: Objective, begin: Iterate, penalty: Penalty, start: int, screened: bool
+    objective: Objective,
+    lifted: Objective,
+    begin: Iterate,
+    penalty: Penalty,
+    start: int,
+    screened: bool,
+    foresees: bool,
 ) -> Generator[Snapshot, None, tuple[Iterate, float]]:
     """One λ of stage II, in lifted windows, and how far a kernel has turned: infinitely where sites crowd."""
     window, wide = objective.convolution.kernel_shape, lifted.convolution.kernel_shape
@@ -126,7 +138,8 @@ def _level(
         kernels, maps, _ = recentre(here.kernels, here.maps, window)
         return replace(here, kernels=kernels, maps=maps), np.inf
     cropped = _cropped(begin, window)
-    steps = alternate(objective, cropped.kernels, cropped.maps, penalty, EXACT, screened)
+    schedule = replace(EXACT, foresees=foresees)
+    steps = alternate(objective, cropped.kernels, cropped.maps, penalty, schedule, screened)
     here = yield from follow(steps, "stage II", penalty.lam, start, cropped)
     turned = np.linalg.norm((here.kernels - cropped.kernels).reshape(len(here.kernels), -1), axis=1).max()
     kernels, maps = lift(here.kernels, here.maps, ((wide[0] - window[0]) // 2, (wide[1] - window[1]) // 2))
