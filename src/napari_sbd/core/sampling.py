@@ -28,7 +28,7 @@ Real = NDArray[np.floating]
 Index = NDArray[np.intp]
 
 LEAST = 11  # sweeps
-# Sweeps over which kernels that move less than that stay, drawn by one chain; chance moves those of more less.
+# Sweeps over which kernels that move less than that stay; over the root of the number of chains.
 LOOKED_BACK, STILL = 9, 0.035
 # The mean is taken over the kernels of the last sweeps, and of that share of all that lie so near the last.
 MEAN, TAIL, NEAR = 6, 0.5, 2 * STILL
