@@ -21,15 +21,7 @@ from napari_sbd.core.resize import seen_wide
 from napari_sbd.core.sphere import project
 from napari_sbd.core.stages import reweighting
 from napari_sbd.core.steps import FORBIDDEN, Steps, follow, frozen
-from napari_sbd.core.subpixel import (
-    BY_CHANCE,
-    SMALLEST,
-    SYMMETRIC,
-    mean_phase,
-    moved_between,
-    on_pixels,
-    turned_centre,
-)
+from napari_sbd.core.subpixel import BY_CHANCE, SMALLEST, mean_phase, moved_between, on_pixels
 from napari_sbd.core.tied import alternate
 from napari_sbd.core.verdict import residual_of
 from napari_sbd.core.window import Pair, crop, middle_window, shift
@@ -60,7 +52,7 @@ def centred(objective: Objective, best: Iterate, penalty: Penalty, on_grid: bool
         Whether defects are known to lie on pixels.
     """
     for _ in range(MOVES):
-        moved = _by_whole_pixels(objective, best, on_grid)
+        moved = _by_whole_pixels(objective, best)
         if moved is best:
             break
         steps = alternate(objective, moved.kernels, moved.maps, frozen(moved, penalty), SETTLE)
@@ -85,9 +77,9 @@ def _only(where: NDArray[np.bool_], penalty: Penalty) -> Penalty:
     return replace(penalty, weights=np.where(where, free, np.float32(FORBIDDEN)).astype(np.float32))
 
 
-def _by_whole_pixels(objective: Objective, best: Iterate, on_grid: bool) -> Iterate:
+def _by_whole_pixels(objective: Objective, best: Iterate) -> Iterate:
     """Each kernel in the window around its core, as least squares show it; the same where none moves."""
-    moves = [np.rint(_middle(kernel, on_grid)).astype(int) for kernel in best.kernels]
+    moves = [np.rint(core(kernel)[0]).astype(int) for kernel in best.kernels]
     if not np.any(moves) or not best.maps.any(axis=(1, 2)).all():
         return best
     window = objective.convolution.kernel_shape
@@ -100,12 +92,6 @@ def _by_whole_pixels(objective: Objective, best: Iterate, on_grid: bool) -> Iter
             inside, activations = crop(there, shift(lifted, (row, col)), window)
             kernels[kind], maps[kind], moved = inside[0], activations[0], True
     return Iterate(kernels, maps, np.inf) if moved else best
-
-
-def _middle(kernel: Real, on_grid: bool) -> Real:
-    """Where its core lies: of a symmetric kernel whose defects were put on pixels, where they were put."""
-    centre, alike = turned_centre(kernel)
-    return centre if on_grid and alike >= SYMMETRIC else core(kernel)[0]
 
 
 def _held(kernel: Real, window: Pair) -> float:

@@ -64,7 +64,7 @@ class Heat:
 
     temperature: float = 2.0
     begin: float = 0.55
-    most: int = 60
+    most: int = 80
     chains: int = 3
 
 
