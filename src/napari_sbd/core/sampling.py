@@ -28,7 +28,8 @@ Real = NDArray[np.floating]
 Index = NDArray[np.intp]
 
 LEAST = 11  # sweeps
-LOOKED_BACK, STILL = 9, 0.035  # sweeps over which kernels that move less than that stay
+# Sweeps over which kernels that move less than that stay; over the root of the number of chains.
+LOOKED_BACK, STILL = 9, 0.035
 # The mean is taken over the kernels of the last sweeps, and of that share of all that lie so near the last.
 MEAN, TAIL, NEAR = 6, 0.5, 2 * STILL
 MORE = 20  # sweeps after which kernels that still move are fitted to the maps of several chains
@@ -63,8 +64,8 @@ class Heat:
 
     temperature: float = 2.0
     begin: float = 0.55
-    most: int = 60
-    chains: int = 2
+    most: int = 80
+    chains: int = 3
 
 
 AS_GIVEN = Heat()
@@ -84,8 +85,8 @@ def sample_places(
     """Draw places and amplitudes and fit the kernels by turns; yields both after each sweep.
 
     It ends once the kernels stay, up to what chance does to them; the last iterate's are their mean. Where
-    they do not stay soon, a second chain begins, and kernels are fitted to the maps of both: what chance does
-    to them is less, and neither follows its own errors. It is given up where a type has no defect left, or
+    they do not stay soon, more chains begin, and kernels are fitted to the maps of all: what chance does
+    to them is less, and none follows its own errors. It is given up where a type has no defect left, or
     where the kernels go on moving and amplitudes spread ever farther: then defects are composed of several,
     by wrong kernels.
 
@@ -106,7 +107,7 @@ def sample_places(
     for number in range(heat.most):
         if number == MORE:
             chains.split(heat.chains)
-        if number >= MORE and number % EVERY == 0:
+        if number > MORE and number % EVERY == 0:
             chains.hold()
         if not chains.sweep():
             return Ending.GIVEN_UP
@@ -115,7 +116,8 @@ def sample_places(
             return Ending.GIVEN_UP
         yield chains.found
         past = [*past[-max(LOOKED_BACK, int(TAIL * number)) :], chains.found.kernels]
-        if number >= LEAST and _apart(past[-1], past[-1 - LOOKED_BACK]) < STILL:
+        still = STILL / np.sqrt(len(chains.maps))
+        if number >= LEAST and _apart(past[-1], past[-1 - LOOKED_BACK]) < still:
             ending = Ending.SETTLED if number < MORE else ending
             break
     yield replace(chains.found, kernels=_mean(past))

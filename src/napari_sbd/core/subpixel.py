@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -91,7 +92,9 @@ def in_the_middle(objective: Objective, found: Iterate) -> Iterate:
             maps[kind] = shift(maps[kind], (row, col))
     if maps.any(axis=(1, 2)).all() and not np.array_equal(maps, found.maps):
         found = fit_kernels(objective, maps)
-    return replace(found, kernels=cores_on_pixels(found.kernels))
+    return replace(
+        found, kernels=_placed(found.kernels, lambda centre: np.where(np.abs(centre) < 1, centre, 0))
+    )
 
 
 def cores_on_pixels(kernels: Real, most: float = 0.5) -> Real:
@@ -99,13 +102,21 @@ def cores_on_pixels(kernels: Real, most: float = 0.5) -> Real:
 
     A signature that looks the same turned by 180° has its core on a pixel if its defects lie on pixels.
     """
+
+    def rest(centre: Real) -> Real:
+        off = centre - np.rint(centre)
+        return np.where(np.abs(off) <= most, off, 0)
+
+    return _placed(kernels, rest)
+
+
+def _placed(kernels: Real, rest: Callable[[Real], Real]) -> Real:
+    """Symmetric kernels moved back by what `rest` says of their centres."""
     placed = kernels.copy()
     for kind, kernel in enumerate(kernels):
         centre, alike = turned_centre(kernel)
-        rest = centre - np.rint(centre)
-        rest = np.where(np.abs(rest) <= most, rest, 0)
-        if alike >= SYMMETRIC and (np.abs(rest) > SMALLEST).any():
-            placed[kind] = moved_between(kernel, -rest)
+        if alike >= SYMMETRIC and (np.abs(rest(centre)) > SMALLEST).any():
+            placed[kind] = moved_between(kernel, -rest(centre))
     return project(placed)
 
 
