@@ -11,8 +11,9 @@ from scipy.optimize import linear_sum_assignment
 from scipy.signal import fftconvolve
 
 from benchmarks import yardsticks
-from napari_sbd.core.defects import WEAKEST, Peaks, candidate_table, chosen_rows, find_peaks
+from napari_sbd.core.defects import candidate_table, chosen_rows
 from napari_sbd.core.parameters import Parameters
+from napari_sbd.core.peaks import WEAKEST, Peaks, find_peaks
 from napari_sbd.core.recovery import Recovery
 
 Real = NDArray[np.floating]

@@ -3,16 +3,8 @@ import pandas as pd
 import pytest
 
 from napari_sbd.core.amplitude_errors import autocorrelation, standard_errors
-from napari_sbd.core.defects import (
-    WEAKEST,
-    Peaks,
-    candidate_table,
-    chosen_rows,
-    find_peaks,
-    odd_ones,
-    shadowed,
-    typical_amplitude,
-)
+from napari_sbd.core.defects import candidate_table, chosen_rows, odd_ones, shadowed
+from napari_sbd.core.peaks import WEAKEST, Peaks, find_peaks, typical_amplitude
 from napari_sbd.simulate import ldos_kernel
 
 WINDOW = (7, 7)

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from napari_sbd.core.defects import find_peaks
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.merged import Judge, fitted_elsewhere, suspicious
 from napari_sbd.core.objective import Objective
+from napari_sbd.core.peaks import find_peaks
 from napari_sbd.core.quality import kernel_similarity
 from napari_sbd.core.recover import recover
 from napari_sbd.simulate import ldos_kernel, random_field

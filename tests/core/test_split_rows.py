@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from napari_sbd.core.defects import Peaks
+from napari_sbd.core.peaks import Peaks
 from napari_sbd.core.split_rows import all_whole, whole_defects
 
 ROWS, COLS = np.mgrid[-10:11, -10:11]

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sbd import api
-from napari_sbd.core.defects import Peaks
 from napari_sbd.core.kernel_size import estimate_window
 from napari_sbd.core.noise import robust_std
 from napari_sbd.core.observation import Observation
 from napari_sbd.core.parameters import Parameters
+from napari_sbd.core.peaks import Peaks
 from napari_sbd.layers import Source
 from napari_sbd.results import Recovery
 

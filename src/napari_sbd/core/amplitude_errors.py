@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy import fft, ndimage, spatial
 
-if TYPE_CHECKING:
-    from napari_sbd.core.defects import Peaks
+from napari_sbd.core.peaks import Peaks
 
 Real = NDArray[np.floating]
 

@@ -12,10 +12,10 @@ from scipy import special
 from scipy.sparse.linalg import LinearOperator, cg
 
 from napari_sbd.core.atom_gram import gram_with_slopes
-from napari_sbd.core.defects import WEAKEST, Peaks, find_peaks, typical_amplitude
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.objective import Objective, misfit
 from napari_sbd.core.pair_blocks import PairBlocks
+from napari_sbd.core.peaks import WEAKEST, Peaks, find_peaks, typical_amplitude
 from napari_sbd.core.positive import solved_positive
 from napari_sbd.core.sites import Sites
 from napari_sbd.core.support_model import Gram

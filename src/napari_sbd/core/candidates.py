@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from napari_sbd.core.atoms import atoms_of, refined_peaks
-from napari_sbd.core.defects import Peaks, strong_activations
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.objective import Objective
+from napari_sbd.core.peaks import Peaks, strong_activations
 from napari_sbd.core.split_rows import all_whole
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse, spatial
 
-from napari_sbd.core.defects import Peaks
+from napari_sbd.core.peaks import Peaks
 from napari_sbd.core.verdict import strong_peaks
 
 Real = NDArray[np.floating]

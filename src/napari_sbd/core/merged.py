@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_sbd.core.defects import WEAKEST, typical_amplitude
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.moves import Odds
 from napari_sbd.core.noise import robust_std
 from napari_sbd.core.objective import Objective, misfit
+from napari_sbd.core.peaks import WEAKEST, typical_amplitude
 from napari_sbd.core.verdict import residual_of
 
 Real = NDArray[np.floating]

@@ -11,12 +11,12 @@ from scipy import spatial
 
 from napari_sbd.core import stages
 from napari_sbd.core.atoms import atoms_of, refined_peaks
-from napari_sbd.core.defects import WEAKEST
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.domain import Domain
 from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.parameters import Parameters
+from napari_sbd.core.peaks import WEAKEST
 from napari_sbd.core.progress import Progress
 from napari_sbd.core.quality import best_shift, kernel_similarity, signed_similarity
 from napari_sbd.core.single import Single

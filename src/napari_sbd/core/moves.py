@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sbd.core.board import BETWEEN, Board, Groups, Views
-from napari_sbd.core.defects import WEAKEST, typical_amplitude
 from napari_sbd.core.noise import robust_std
+from napari_sbd.core.peaks import WEAKEST, typical_amplitude
 
 Real = NDArray[np.floating]
 Index = NDArray[np.intp]

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import spatial
 
-from napari_sbd.core.defects import REACH
+from napari_sbd.core.peaks import REACH
 from napari_sbd.core.symmetry import Ties
 
 COLUMNS = ("orientation", "mirrored")

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from napari_sbd.core.defects import Peaks
 from napari_sbd.core.normalise import normalised
 from napari_sbd.core.objective import Objective
 from napari_sbd.core.observation import Observation
+from napari_sbd.core.peaks import Peaks
 from napari_sbd.core.revisit import Revisit, as_normalised
 
 if TYPE_CHECKING:

@@ -16,11 +16,11 @@ from scipy import ndimage, spatial
 
 from napari_sbd.core.atoms import atoms_of
 from napari_sbd.core.board import REACH, Board, Groups, apart
-from napari_sbd.core.defects import WEAKEST, typical_amplitude
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.merged import POWER, suspicious, usual_size
 from napari_sbd.core.moves import Moves, Odds, Rules, best_moves
 from napari_sbd.core.objective import Objective
+from napari_sbd.core.peaks import WEAKEST, typical_amplitude
 
 Real = NDArray[np.floating]
 Index = NDArray[np.intp]

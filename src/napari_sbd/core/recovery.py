@@ -14,17 +14,11 @@ from numpy.typing import NDArray
 
 from napari_sbd.core import resolve
 from napari_sbd.core.amplitude_errors import NEIGHBOURS
-from napari_sbd.core.defects import (
-    FEWEST_ALIKE,
-    WEAKEST,
-    Peaks,
-    candidate_table,
-    chosen_rows,
-    typical_amplitude,
-)
+from napari_sbd.core.defects import candidate_table, chosen_rows
 from napari_sbd.core.observation import Observation
 from napari_sbd.core.oriented_table import COLUMNS, oriented_table
 from napari_sbd.core.parameters import Parameters
+from napari_sbd.core.peaks import FEWEST_ALIKE, WEAKEST, Peaks, typical_amplitude
 from napari_sbd.core.revisit import Revisit, revisit, revisit_normalised
 from napari_sbd.core.stability import RESAMPLES, kernel_errors
 from napari_sbd.core.symmetry import Orientation, Ties, by_type

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from napari_sbd.core.alternation import fit_maps
 from napari_sbd.core.candidates import peaks_of
-from napari_sbd.core.defects import Peaks
 from napari_sbd.core.descent import Iterate, Schedule
 from napari_sbd.core.noise import leftover, white_noise
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.observation import check_window
 from napari_sbd.core.parameters import Parameters
+from napari_sbd.core.peaks import Peaks
 from napari_sbd.core.revisit import Revisit, amplitude_noise, in_image_unit, upright
 from napari_sbd.core.sparsity import largest_penalty
 from napari_sbd.core.stages import reweighting

@@ -13,7 +13,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from napari_sbd.core.candidates import peaks_of
-from napari_sbd.core.defects import Peaks
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_size import LARGEST_SHARE, estimate_window
 from napari_sbd.core.noise import robust_std, sampled, white_noise
@@ -36,6 +35,7 @@ from napari_sbd.core.own_grid import (
     too_fine,
 )
 from napari_sbd.core.parameters import Parameters
+from napari_sbd.core.peaks import Peaks
 from napari_sbd.core.progress import Progress
 from napari_sbd.core.recovery import Recovery, Status
 from napari_sbd.core.revisit import amplitude_noise, in_image_unit, upright

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sbd.core.board import MIDDLE, NONE, REACH, Board, Groups, Spot
-from napari_sbd.core.defects import WEAKEST, typical_amplitude
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.likelihood import Law, Twos, drawn, drawn_number, drawn_pair
 from napari_sbd.core.objective import Objective
+from napari_sbd.core.peaks import WEAKEST, typical_amplitude
 from napari_sbd.core.sphere import project
 from napari_sbd.core.subpixel import cores_on_pixels
 

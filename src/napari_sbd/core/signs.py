@@ -9,9 +9,9 @@ import numpy as np
 
 from napari_sbd.core import stages
 from napari_sbd.core.atoms import refined_peaks
-from napari_sbd.core.defects import WEAKEST, Peaks
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.objective import Objective, Penalty
+from napari_sbd.core.peaks import WEAKEST, Peaks
 from napari_sbd.core.progress import Progress
 from napari_sbd.core.single import Single
 from napari_sbd.core.sites import Sites

@@ -10,11 +10,11 @@ import numpy as np
 from napari_sbd.core import stages
 from napari_sbd.core.alternation import alternate, fit_maps
 from napari_sbd.core.atoms import atoms_of
-from napari_sbd.core.defects import WEAKEST
 from napari_sbd.core.descent import Iterate, Schedule
 from napari_sbd.core.domain import Domain
 from napari_sbd.core.noise import median, whiteness
 from napari_sbd.core.objective import Objective, Penalty
+from napari_sbd.core.peaks import WEAKEST
 from napari_sbd.core.progress import Progress
 from napari_sbd.core.quality import best_shift, kernel_similarity, signed_similarity
 from napari_sbd.core.resize import resized

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from scipy import ndimage, sparse, spatial, special
 
 from napari_sbd.core.amplitude_errors import autocorrelation
-from napari_sbd.core.defects import WEAKEST, Peaks, core, typical_amplitude
+from napari_sbd.core.defects import core
+from napari_sbd.core.peaks import WEAKEST, Peaks, typical_amplitude
 
 Real = NDArray[np.floating]
 

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import spatial
 
-from napari_sbd.core.defects import Peaks
 from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.noise import robust_std
 from napari_sbd.core.objective import Objective
+from napari_sbd.core.peaks import Peaks
 from napari_sbd.core.revisit import Revisit
 from napari_sbd.core.symmetry import Ties
 from napari_sbd.core.tied import fit_tied

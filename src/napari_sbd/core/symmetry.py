@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from napari_sbd.core.atoms import Taps
-from napari_sbd.core.defects import Peaks
+from napari_sbd.core.peaks import Peaks
 from napari_sbd.core.quality import kernel_similarity, signed_similarity
 from napari_sbd.core.sphere import project
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, spatial, special
 
-from napari_sbd.core.defects import SPARSE_REACH, WEAKEST, Peaks
 from napari_sbd.core.noise import ENOUGH, robust_std
 from napari_sbd.core.objective import Objective
+from napari_sbd.core.peaks import SPARSE_REACH, WEAKEST, Peaks
 from napari_sbd.core.revisit import Revisit
 from napari_sbd.core.sites import Sites, largest_of_neighbours
 from napari_sbd.core.tiles import Tile

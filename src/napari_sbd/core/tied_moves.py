@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from napari_sbd.core.alternation import crowded
 from napari_sbd.core.atoms import Atoms, atoms_of, fit_atoms
-from napari_sbd.core.defects import WEAKEST, typical_amplitude
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.objective import Objective, Penalty
+from napari_sbd.core.peaks import WEAKEST, typical_amplitude
 from napari_sbd.core.quality import best_shift, signed_similarity
 from napari_sbd.core.subpixel import common_offset, moved_between, on_pixels
 from napari_sbd.core.symmetry import ALIKE, Ties, similarity_of

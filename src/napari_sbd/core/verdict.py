@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage, spatial
 
-from napari_sbd.core.defects import WEAKEST, Peaks, typical_amplitude
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_size import support
 from napari_sbd.core.noise import grain, median, robust_std, whiteness
 from napari_sbd.core.objective import Objective, misfit
+from napari_sbd.core.peaks import WEAKEST, Peaks, typical_amplitude
 from napari_sbd.core.sparsity import matched_noise
 from napari_sbd.core.start import coarse_energy
 from napari_sbd.core.tiles import in_one_piece

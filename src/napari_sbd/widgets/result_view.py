@@ -9,7 +9,7 @@ from psygnal import Signal
 from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_sbd.api import Recovery
-from napari_sbd.core.defects import WEAKEST
+from napari_sbd.core.peaks import WEAKEST
 from napari_sbd.core.threshold import LOWEST_SNR, Threshold
 from napari_sbd.widgets.fields import hint_label
 from napari_sbd.widgets.trust_rows import trust_rows
