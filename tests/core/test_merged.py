@@ -7,9 +7,12 @@ from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.merged import Judge, fitted_elsewhere, suspicious
 from napari_sbd.core.objective import Objective
+from napari_sbd.core.observation import observe
+from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.peaks import find_peaks
 from napari_sbd.core.quality import kernel_similarity
 from napari_sbd.core.recover import recover
+from napari_sbd.core.run import Run
 from napari_sbd.simulate import ldos_kernel, random_field
 from napari_sbd.simulate.fields import convolved
 
@@ -108,3 +111,15 @@ def test_crowded_noisy_fields_are_taken_apart(yardsticks, window, density, snr_d
     figures = judged(yardsticks, sample, window, seed)
     assert figures[0] > similarity
     assert figures[1] > f1
+
+
+@pytest.mark.parametrize(("window", "density", "snr_db", "seed"), [(31, 5e-3, 5, 22), (21, 1e-2, 3, 20)])
+def test_a_stop_at_any_time_gives_a_whole_result(window, density, snr_db, seed):
+    sample = random_field(ldos_kernel(window)[None], (128, 128), density, snr_db=snr_db, seed=seed)
+    run = Run(observe(sample.image), Parameters(kernel_size=(window, window), seed=seed))
+    for number, snapshot in enumerate(run.steps()):
+        run.note(snapshot)
+        if number % 9 == 0:
+            recovery = run.result("stopped")
+            assert recovery.kernels.shape[-2:] == (window, window)
+            assert recovery.activations.shape[-2:] == sample.image.shape

@@ -162,8 +162,10 @@ class OneWindow:
         found = yield from self._sought(more, told, progress)
         if self.parameters.types is None:
             found = yield from joined_alike(self.first, found, self.penalty)
+        self.accepted = found
         if len(found.kernels) == 1:
-            return (yield from self._drawn_again(self._grown(found)))
+            self.accepted = found = self._grown(found)
+            return (yield from self._drawn_again(found, self._standing))
         return found if self.parameters.types else (yield from self._or_alone(found, best, before))
 
     def _or_alone(self, found: Iterate, best: Iterate, before: _Standing) -> Steps:
@@ -171,12 +173,10 @@ class OneWindow:
 
         What its defects on wrong pixels leave may pass for a further type.
         """
-        raw, now = self.raw, self._standing
-        self._standing = before
-        alone = yield from shown_as(found, self._drawn_again(best))
-        if alone is best or _described(raw, found) < _described(self.raw, alone):
-            self._standing = now
+        alone = yield from shown_as(found, self._drawn_again(best, before))
+        if alone is best or _described(self.raw, found) < _described(before[0], alone):
             return found
+        self.first.raw, self.first.levels, self.first.domain, self.penalty = before
         return alone
 
     @property
@@ -184,10 +184,6 @@ class OneWindow:
         """What the latest result is seen with."""
         assert self.first.levels is not None
         return self.first.raw, self.first.levels, self.first.domain, self.penalty
-
-    @_standing.setter
-    def _standing(self, standing: _Standing) -> None:
-        self.first.raw, self.first.levels, self.first.domain, self.penalty = standing
 
     def _sought(self, more: MoreTypes | OrientedTypes, best: Iterate, progress: Progress) -> Steps:
         for snapshot in more.steps(best, progress):
@@ -207,13 +203,12 @@ class OneWindow:
         self.first.raw = raw
         return found
 
-    def _drawn_again(self, best: Iterate) -> Steps:
+    def _drawn_again(self, best: Iterate, seen: _Standing) -> Steps:
         """One type in a crowd that was not sampled yet, sampled from there where that costs less."""
-        levels, domain, options = self.first.levels, self.first.domain, self.parameters
+        (raw, levels, domain, penalty), options = seen, self.parameters
         if domain.sampled or not (domain.overlapping and options.refinements):
             return best
-        assert levels is not None
-        return (yield from stages.draw_again(self.raw, best, levels, self.penalty, options.seed))
+        return (yield from stages.draw_again(raw, best, levels, penalty, options.seed))
 
     def adopt(self, raw: Objective, found: Iterate, other: OneWindow) -> None:
         """Take over what the search in `other` has come to, as `found` on this grid shows it."""
