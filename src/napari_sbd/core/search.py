@@ -88,7 +88,8 @@ class Search:
         for number, patch in enumerate(patches):
             known = self._explaining(number)
             if known is None:
-                one = stages.stage_one(part, patch, first, number, foresees)
+                # In real images with few defects, starts not followed to their end end in other kernels.
+                one = stages.stage_one(part, patch, first, number, foresees and self.domain.whitened)
                 known = yield from self._until_known(one)
             self.found.append(known)
             if number < options.starts:
@@ -155,7 +156,7 @@ class Search:
 
     @property
     def _foresees(self) -> bool:
-        """Whether a start's end is clear before its last steps: not where there is much noise."""
+        """Whether an end is clear before its last steps: not where there is much noise."""
         part = self.domain.part
         return not is_noisy(part, self.domain.noise or part.pixel_noise, self.largest)
 
