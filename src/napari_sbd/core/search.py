@@ -156,9 +156,11 @@ class Search:
 
     @property
     def _foresees(self) -> bool:
-        """Whether an end is clear before its last steps: not where there is much noise."""
-        part = self.domain.part
-        return not is_noisy(part, self.domain.noise or part.pixel_noise, self.largest)
+        """Whether an end is clear before its last steps: not where there is much noise, nor in crowds without."""
+        domain = self.domain
+        if domain.clear:
+            return False
+        return not is_noisy(domain.part, domain.noise or domain.part.pixel_noise, self.largest)
 
     def _first_share(self) -> float:
         """λ of stage I over λ_max: where defects crowd, what most of them reach tells, not the best place."""
