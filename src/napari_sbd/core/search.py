@@ -156,7 +156,7 @@ class Search:
 
     @property
     def _foresees(self) -> bool:
-        """Whether an end is clear before its last steps: not where there is much noise, nor in crowds without."""
+        """Whether an end is clear before its last steps: not in crowds without noise, nor with much."""
         domain = self.domain
         if domain.clear:
             return False
