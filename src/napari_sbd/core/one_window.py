@@ -173,11 +173,12 @@ class OneWindow:
 
         What its defects on wrong pixels leave may pass for a further type.
         """
-        alone = yield from shown_as(found, self._drawn_again(best, before))
+        alone = yield from shown_as(found, self._drawn_again(best, before, roughly=True))
         if alone is best or _described(self.raw, found) < _described(before[0], alone):
             return found
         self.first.raw, self.first.levels, self.first.domain, self.penalty = before
-        return alone
+        self.accepted = alone
+        return (yield from self._drawn_again(alone, before))
 
     @property
     def _standing(self) -> _Standing:
@@ -203,12 +204,12 @@ class OneWindow:
         self.first.raw = raw
         return found
 
-    def _drawn_again(self, best: Iterate, seen: _Standing) -> Steps:
+    def _drawn_again(self, best: Iterate, seen: _Standing, roughly: bool = False) -> Steps:
         """One type in a crowd that was not sampled yet, sampled from there where that costs less."""
         (raw, levels, domain, penalty), options = seen, self.parameters
         if domain.sampled or not (domain.overlapping and options.refinements):
             return best
-        return (yield from stages.draw_again(raw, best, levels, penalty, options.seed))
+        return (yield from stages.draw_again(raw, best, levels, penalty, options.seed, roughly))
 
     def adopt(self, raw: Objective, found: Iterate, other: OneWindow) -> None:
         """Take over what the search in `other` has come to, as `found` on this grid shows it."""

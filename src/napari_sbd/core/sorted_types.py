@@ -31,7 +31,6 @@ from napari_sbd.core.verdict import (
     FEWEST_DEFECTS,
     MOST_TYPES,
     SAME,
-    WHITE,
     coincidence,
     colour,
     description,
@@ -43,6 +42,7 @@ from napari_sbd.core.window import shift
 
 Attempt = Generator[Snapshot, None, list[Iterate]]
 
+TOLD = 1.04  # the same as `NOISY` of sampled places, up to which one type is all: two left 1.07 and more
 HIGH = 0.2  # of λ_max: for whose map a mixture puts one activation on most defects
 FALLING = (0.2, 0.1, 0.05)  # of λ_max, at which sorted types are polished
 MAPS, POLISH = Schedule(40, 1e-3), Schedule(30, 1e-3)
@@ -97,7 +97,7 @@ def _all_told(first: Single, best: Iterate) -> bool:
     """Whether nothing but noise is left; of sampled places the worst may be misplaced, and stand out."""
     if leaves_noise(first.raw, best):
         return True
-    return first.domain.sampled and first.raw.of_residual(residual_of(first.raw, best)).whiteness <= WHITE
+    return first.domain.sampled and first.raw.of_residual(residual_of(first.raw, best)).whiteness <= TOLD
 
 
 @dataclass(frozen=True)

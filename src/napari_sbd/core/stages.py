@@ -24,7 +24,7 @@ from napari_sbd.core.steps import FORBIDDEN, Snapshot, Steps, follow, frozen
 from napari_sbd.core.subpixel import snap
 from napari_sbd.core.tied import alternate, tied_kernels
 from napari_sbd.core.tied_moves import recentre_tied, snap_tied
-from napari_sbd.core.untangle import drawn, drawn_again, untangled
+from napari_sbd.core.untangle import AGAIN, TRIED, drawn, drawn_again, untangled
 from napari_sbd.core.verdict import all_explained, residual_of
 from napari_sbd.core.window import crop, energy_gained, lift, recentre
 
@@ -222,14 +222,17 @@ def untangle(objective: Objective, best: Iterate, levels: Levels, penalty: Penal
     return (yield from untangled(objective, best, penalty.at(_asked(objective, best, levels))))
 
 
-def draw_again(objective: Objective, best: Iterate, levels: Levels, penalty: Penalty, seed: int) -> Steps:
+def draw_again(
+    objective: Objective, best: Iterate, levels: Levels, penalty: Penalty, seed: int, roughly: bool = False
+) -> Steps:
     """All places of one type sampled, from those found, if that costs less: see `drawn_again`.
 
     Not where `untangle` has nothing to do.
     """
     if not tangled(best) or all_explained(objective, best, BLURRED):
         return best
-    return (yield from drawn_again(objective, best, penalty.at(_asked(objective, best, levels)), seed))
+    here = penalty.at(_asked(objective, best, levels))
+    return (yield from drawn_again(objective, best, here, seed, TRIED if roughly else AGAIN))
 
 
 def _asked(objective: Objective, best: Iterate, levels: Levels) -> float:

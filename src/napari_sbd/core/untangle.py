@@ -18,7 +18,7 @@ from napari_sbd.core.merged import Judge, fitted_elsewhere
 from napari_sbd.core.noise import robust_std, whiteness
 from napari_sbd.core.objective import Objective, Penalty, misfit
 from napari_sbd.core.rearrange import CAREFUL, FAIR, dense, loosened, rearranged, tangled
-from napari_sbd.core.sampling import AS_GIVEN, Ending, sample_places
+from napari_sbd.core.sampling import AS_GIVEN, Ending, Heat, sample_places
 from napari_sbd.core.sharpened import Sharpened, sharpened
 from napari_sbd.core.steps import Snapshot, Steps, follow, frozen
 from napari_sbd.core.subpixel import in_the_middle, resolved
@@ -29,6 +29,8 @@ LOOSENINGS, RESOLUTIONS, PARTINGS = 3, 4, 4  # rounds
 COLOURED = 20.0  # power of the noise that an amplitude meets over a pixel's, above which places are not told
 SMOOTH = 3.0  # deviation of a residual over its pixels' noise, above which its grains pass for defects, too
 WORTH = 2.0  # places of defects, by which parting some must cost less
+AGAIN = replace(AS_GIVEN, begin=1.0)  # how a field is sampled from what was found, and tried roughly
+TRIED = replace(AGAIN, chains=1, most=30)
 SETTLED = 0.02  # share of activations, up to which changed ones are not worth another round
 GREAT = 0.04  # defects per place, above which an image with noise is not sampled as given: they would merge
 UNEXPLAINED = 0.1  # of the image's energy, from which what was drawn in the whitened image is wrong
@@ -60,7 +62,9 @@ def untangled(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
     return (yield from _parted(objective, best, penalty))
 
 
-def drawn_again(objective: Objective, best: Iterate, penalty: Penalty, seed: int) -> Steps:
+def drawn_again(
+    objective: Objective, best: Iterate, penalty: Penalty, seed: int, heat: Heat = AGAIN
+) -> Steps:
     """All places of one type sampled, from those found, then each defect at its best place.
 
     What was found stays where that does not cost less, or where noise has a colour, as in `untangled`.
@@ -73,10 +77,10 @@ def drawn_again(objective: Objective, best: Iterate, penalty: Penalty, seed: int
     penalty : Penalty
     seed : int
         Of the sampling.
+    heat : Heat
     """
     if _coloured(objective, best):
         return best
-    heat = replace(AS_GIVEN, begin=1.0)
     steps = sample_places(objective, in_the_middle(objective, best), penalty.nonnegative, seed, heat)
     other, ending = yield from _last(steps, best, penalty)
     if ending is Ending.GIVEN_UP:
