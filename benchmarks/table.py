@@ -92,6 +92,8 @@ ROWS = (
     Row("256², 2 types, 31, 5e-4, 20 dB", two_types, "SPORCO .998 · -", (("types", 2),)),
     Row("256², 2 types, default", two_types, "SPORCO .998 · -"),
     Row("128², 5 slices, 31, 1e-3, 10 dB", five_slices, "SBD-RTRM .996 · 1"),
+    Row("128², 31, 5e-3, 5 dB", field(128, 31, 5e-3, 5), "-"),
+    Row("128², 21, 1e-2, 3 dB", field(128, 21, 1e-2, 3), "-"),
 )
 
 COLUMNS = ["image, window, θ, SNR", "similarity", "oracle", "excess median", "max", "F1", "ceiling"]

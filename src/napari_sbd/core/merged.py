@@ -75,7 +75,7 @@ def fitted_elsewhere(objective: Objective, found: Iterate) -> Iterate | None:
 
 @dataclass(frozen=True)
 class Judge:
-    """What arrangements of the same defects cost, in variances of the noise.
+    """What arrangements of the same defects cost, in the unit of the misfit.
 
     Attributes
     ----------
@@ -98,12 +98,11 @@ class Judge:
 
     @property
     def place(self) -> float:
-        """Cost of the place of a defect, ln N."""
-        return float(np.log(max(2, self.objective.mask.sum())))
+        """Cost of the place of a defect, ln N variances of the noise."""
+        return float(np.log(max(2, self.objective.mask.sum()))) * self.noise**2
 
     def cost(self, found: Iterate) -> float:
         """Misfit, unusual amplitudes, and the place of each defect."""
         kinds, *_ = np.nonzero(found.maps)
         sizes = self.odds.cost(found.maps[found.maps != 0], kinds).sum(dtype=float)
-        rest = (misfit(residual_of(self.objective, found)) + sizes) / self.noise**2
-        return float(rest) + self.place * len(kinds)
+        return misfit(residual_of(self.objective, found)) + float(sizes) + self.place * len(kinds)
