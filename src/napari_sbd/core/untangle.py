@@ -57,7 +57,7 @@ def untangled(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
     if dense(best):
         return best if len(best.kernels) == 1 else (yield from _told_apart(objective, best, penalty))
     best = yield from _loosened(objective, best, penalty, CAREFUL)
-    best = yield from _resolved(objective, best, penalty, RESOLUTIONS)
+    best = yield from _resolved(objective, best, penalty)
     best = yield from _rearranged(objective, best, penalty, FAIR, alike=True)
     return (yield from _parted(objective, best, penalty))
 
@@ -97,7 +97,7 @@ def drawn(
     """Kernels and maps of a dense field, from rough ones: sampled, then each defect at its best place.
 
     Where there is little noise, the whitened image is sampled first, and as given only where noise counts and
-    the crowd is not great. Kernels that sampling has not brought to rest are fitted between pixels once.
+    the crowd is not great. Kernels that are a mean of several chains stay.
 
     None where sampling is given up, see `sample_places`.
     """
@@ -109,7 +109,7 @@ def drawn(
             return (yield from _settle(objective, clear, penalty))
         if not sharp.noisy:
             return (yield from _rearranged(objective, clear, penalty, FAIR, alike=True))
-        begin, heat = clear, replace(AS_GIVEN, begin=1.0)
+        begin, heat = clear, AGAIN
     steps = sample_places(objective, begin, penalty.nonnegative, seed, heat)
     best, ending = yield from _last(steps, begin, penalty)
     if ending is Ending.GIVEN_UP:
@@ -195,8 +195,8 @@ def _parted(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
     return best
 
 
-def _resolved(objective: Objective, best: Iterate, penalty: Penalty, rounds: int) -> Steps:
-    for _ in range(rounds):
+def _resolved(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
+    for _ in range(RESOLUTIONS):
         begin = resolved(objective, best)
         begin = yield from _settle(objective, begin, penalty)
         other = yield from _rearranged(objective, begin, penalty, FAIR, alike=True)

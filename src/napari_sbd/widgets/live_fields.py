@@ -78,12 +78,6 @@ class LiveFields(QWidget):
         self._begin = {}
         self._begin = self.options
 
-    def restore(self) -> None:
-        """Show again what the recovery had."""
-        begin = self._begin
-        self._show(lambda: self._set_all(begin))
-        self.changed.emit()
-
     def _set(self, recovery: Recovery) -> None:
         self._set_all(
             {
