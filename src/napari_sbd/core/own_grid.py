@@ -18,7 +18,7 @@ from napari_sbd.core.observation import Observation
 from napari_sbd.core.parameters import SMALLEST_WINDOW, Parameters
 from napari_sbd.core.sparsity import STRUCTURED
 from napari_sbd.core.steps import Steps
-from napari_sbd.core.subpixel import resolved, snap
+from napari_sbd.core.subpixel import resolved, snap, with_cores_on_pixels
 from napari_sbd.core.verdict import PIXEL_PRICE, residual_of
 
 Real = NDArray[np.floating]
@@ -95,7 +95,8 @@ def brought_back(raw: Objective, coarse: Iterate, penalty: Penalty) -> Steps:
     """What was found on every other pixel, on all pixels.
 
     Least squares show the kernels for the maps found; both are fitted between pixels once, and reweighted
-    once. Defects that share an offset from the pixels come on to them, and kernels to the middle.
+    once. Defects that share an offset from the pixels come on to them, cores of symmetric
+    kernels on to a pixel, and kernels to the middle.
 
     Parameters
     ----------
@@ -107,7 +108,7 @@ def brought_back(raw: Objective, coarse: Iterate, penalty: Penalty) -> Steps:
     """
     found = resolved(raw, fit_kernels(raw, _spread(raw, coarse)))
     found = yield from stages.reweighted(raw, found, penalty)
-    snapped = snap(raw, found)
+    snapped = with_cores_on_pixels(raw, snap(raw, found))
     if snapped is not found:
         found = yield from stages.reweighted(raw, snapped, penalty)
     return (yield from centred(raw, found, penalty))

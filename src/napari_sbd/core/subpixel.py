@@ -70,7 +70,20 @@ def snap(objective: Objective, found: Iterate) -> Iterate:
     if not any(offset.any() for offset in _offsets(fitted, len(found.kernels))):
         return found
     fitted = fit_atoms(objective, found.kernels, fitted)
-    return _on_the_grid(found, found.kernels, fitted, only_moved=True)
+    offsets = _offsets(fitted, len(found.kernels))
+    return _on_the_grid(found, found.kernels, fitted, offsets, only_moved=True)
+
+
+def with_cores_on_pixels(objective: Objective, found: Iterate) -> Iterate:
+    """Symmetric kernels with their cores on the nearest pixels, and their defects moved the other way.
+
+    Where defects share no offset from the pixels, a kernel anywhere between two pixels is as good an answer.
+    """
+    offsets = [_core_offset(kernel) for kernel in found.kernels]
+    if not any(offset.any() for offset in offsets):
+        return found
+    fitted = fit_atoms(objective, found.kernels, atoms_of(found))
+    return _on_the_grid(found, found.kernels, fitted, offsets, only_moved=True)
 
 
 def moved_between(kernel: Real, offset: Real) -> Real:
@@ -164,19 +177,28 @@ def resolved(objective: Objective, found: Iterate) -> Iterate:
         kernels = fitted.kernels
         scale = norms(fitted.maps).ravel() / norms(maps).ravel()
         atoms = replace(atoms, amplitudes=atoms.amplitudes * scale[atoms.kinds])
-    return _on_the_grid(found, kernels, atoms, only_moved=False)
+    return _on_the_grid(found, kernels, atoms, _offsets(atoms, types), only_moved=False)
 
 
-def _on_the_grid(found: Iterate, kernels: Real, atoms: Atoms, only_moved: bool) -> Iterate:
-    """Kernels moved by their defects' common offset, and maps of all types or of those moved."""
+def _on_the_grid(
+    found: Iterate, kernels: Real, atoms: Atoms, offsets: list[Real], only_moved: bool
+) -> Iterate:
+    """Kernels moved by their types' offsets, and maps of all types or of those moved."""
     kernels, maps = kernels.copy(), found.maps.copy()
-    for kind, offset in enumerate(_offsets(atoms, len(kernels))):
+    for kind, offset in enumerate(offsets):
         here = atoms.kinds == kind
         if offset.any():
             kernels[kind] = moved_between(kernels[kind], offset)
         if offset.any() or not only_moved:
             maps[kind] = on_pixels(atoms.chosen(here), offset, maps[kind])
     return replace(found, kernels=project(kernels), maps=maps)
+
+
+def _core_offset(kernel: Real) -> Real:
+    """Offset by which a kernel (slices, k1, k2) moves for its core to come on to a pixel."""
+    centre, alike = turned_centre(kernel)
+    offset = np.rint(centre) - centre
+    return np.where(np.abs(offset) > SMALLEST, offset, 0) if alike >= SYMMETRIC else np.zeros(2)
 
 
 def _offsets(atoms: Atoms, types: int) -> list[Real]:
