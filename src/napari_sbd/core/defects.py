@@ -20,7 +20,7 @@ FAR = 6.0  # deviations of the others' amplitudes, by which it must be below
 FEWEST_WHOLE = 3  # defects inside the frame, from which the typical amplitude is theirs
 SHADOW = 2.5  # times as strong is a defect whose misfit passes for weaker ones within its reach
 CORE = 0.9  # of a kernel's energy, that the disc holds in which it is strong
-CANDIDATE_COLUMNS = ["odd", "strength", "left_out", "outside"]
+CANDIDATE_COLUMNS = ["odd", "strength", "left_out", "alone", "outside"]
 
 
 def odd_ones(amplitudes: Real) -> NDArray[np.bool_]:
@@ -93,8 +93,8 @@ def chosen_rows(table: pd.DataFrame, snr: float, strength: float, outside: bool 
     table : pandas.DataFrame
         See `candidate_table`.
     snr, strength : float
-        Smallest amplitude over its standard error, and over the typical one of the type. Below the default
-        strength odd ones are listed, too.
+        Smallest amplitude over its standard error, and over the typical one of the type. At the default
+        strength weaker ones that stand alone are listed, too, below it also odd ones.
     outside : bool
         Whether those outside the frame are listed, too; they have a column of their own then.
     """
@@ -102,6 +102,8 @@ def chosen_rows(table: pd.DataFrame, snr: float, strength: float, outside: bool 
     real = (column["snr"] >= snr) & (column["strength"] >= strength) & (outside | ~column["outside"])
     if strength >= WEAKEST:
         real &= ~column["odd"]
+    if strength <= WEAKEST:
+        real |= column["alone"] & (column["snr"] >= snr)
     left_out = CANDIDATE_COLUMNS if not outside else CANDIDATE_COLUMNS[:-1]
     return pd.DataFrame({name: table[name].to_numpy()[real] for name in table if name not in left_out})
 
@@ -146,7 +148,7 @@ def candidate_table(
         By type and falling amplitude: type, row, col (pixels, between them), y and x in `unit`, amplitude,
         amplitude_error, snr, near_border (part of the kernel lies outside the frame), odd (see
         `odd_ones` and `shadowed`), strength (amplitude over the typical one of the type), left_out (not part
-        of the model) and outside (of the frame).
+        of the model), alone (see `napari_sbd.core.alone`; none here) and outside (of the frame).
     """
     parts = []
     levels = np.broadcast_to(np.asarray(noise, float), len(kernels))
@@ -239,5 +241,6 @@ def _columns(
         "odd": np.zeros(len(size), bool),
         "strength": size / typical if typical > 0 else np.zeros(len(size)),
         "left_out": left_out[order],
+        "alone": np.zeros(len(size), bool),
         "outside": np.any((centres < -0.5) | (centres > np.array(shape) - 0.5), axis=1),
     }

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from napari_sbd.core import resolve
+from napari_sbd.core.alone import standing_alone
 from napari_sbd.core.amplitude_errors import NEIGHBOURS
 from napari_sbd.core.defects import candidate_table, chosen_rows
 from napari_sbd.core.observation import Observation
@@ -197,7 +198,7 @@ class Recovery:
                 table["type"].to_numpy(int)
             ]
             unsure = table["left_out"] & (table["near_border"] | few | bool(self.orientations))
-            table = table[~unsure.to_numpy()]
+            table = table[(table["alone"] | ~unsure).to_numpy()]
         return chosen_rows(table, self._snr, chosen.strength, chosen.outside)
 
     @cached_property
@@ -215,7 +216,10 @@ class Recovery:
         types = () if ties is None else ties.types.tolist()
         place = seen.pixel_size, seen.unit, neighbours, types, [self.windows[kind] for kind in types]
         table = candidate_table(self.peaks, self.kernels, seen.mask, self._levels, left, *place)
-        return table if ties is None or not self.orientations else oriented_table(table, ties)
+        if ties is not None and self.orientations:
+            return oriented_table(table, ties)
+        table["alone"] = standing_alone(table, self.kernels, seen)
+        return table
 
     @cached_property
     def noise_snr(self) -> float:
@@ -247,7 +251,8 @@ class Recovery:
             Smallest amplitude over its standard error; by default such that noise alone is expected to pass
             it 0.1 times in the image.
         strength : float, optional
-            Smallest amplitude over the typical one of its type, 0.3 by default.
+            Smallest amplitude over the typical one of its type, 0.3 by default. Up to that, weaker ones are
+            listed, too, that stand alone, far above the noise, and look like the kernel.
         outside : bool
             Whether defects outside the frame are listed, which are known by what reaches in.
 

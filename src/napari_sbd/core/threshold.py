@@ -32,7 +32,8 @@ class Threshold:
     snr : float or None
         Smallest amplitude over its standard error; None takes it from the noise.
     strength : float
-        Smallest amplitude over the typical one of its type.
+        Smallest amplitude over the typical one of its type; up to the default, weaker ones that stand alone
+        are listed, too, see `napari_sbd.core.alone`.
     outside : bool
         Whether defects outside the frame, seen by what reaches in, are listed.
 
