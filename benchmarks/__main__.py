@@ -21,6 +21,7 @@ from benchmarks import (
     phase,
     prepare,
     real,
+    rivals,
     scale,
     speed,
     subpixel,
@@ -64,6 +65,7 @@ SUITES = {
     "table": Suite(
         table.run, "METHOD.md's table of reference programs re-made; --only rows from 0", 5, ("only",)
     ),
+    "rivals": Suite(rivals.run, "what other programs reach on such images at best; --only row", 5, ("only",)),
     "figure3": Suite(figure3.run, "figure 3 of Cheung et al., three kernels, 20 seeds", 20),
     "phase": Suite(
         phase.run, "phase diagram, goes on where it stopped; --only window,θ", 5, ("only", "out", "fresh")

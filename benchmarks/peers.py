@@ -1,4 +1,4 @@
-"""Other programs on the same image: SPORCO's convolutional dictionary learning."""
+"""Other programs on the same image: SPORCO's convolutional dictionary learning, and inertial descent."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measure import cpu_seconds
+from napari_sbd.core.descent import Iterate, Schedule, descend
+from napari_sbd.core.objective import Penalty
+from napari_sbd.core.recovery import Recovery
+from napari_sbd.core.revisit import revisit
 
 Real = NDArray[np.floating]
 
@@ -16,13 +20,16 @@ ITERATIONS = 500
 LAM = 0.1
 # Penalty parameters of SPORCO's own dictionary learning examples.
 RHO_MAPS, RHO_KERNEL = 50 * LAM + 0.5, 10.0
+# Of the inertial descent: steps, rounds of reweighting, and the share of the largest where weights halve.
+INERTIAL, REWEIGHTINGS, SOFTENED = Schedule(600, 1e-5), 4, 0.1
 
 
 @dataclass(frozen=True)
 class Learned:
-    """A kernel that was learned, and the CPU seconds it took."""
+    """A kernel that was learned, its map on the image's pixels, and the CPU seconds it took."""
 
     kernel: Real
+    map_: Real
     seconds: float
 
 
@@ -35,7 +42,7 @@ def sporco_missing() -> str:
     return ""
 
 
-def sporco(image: Real, window: int, scale: float) -> Learned:
+def sporco(image: Real, window: int, scale: float, lam: float = LAM) -> Learned:
     """Learn one filter with ``ConvBPDNDictLearn`` from the patch round the strongest pixel.
 
     Parameters
@@ -46,6 +53,7 @@ def sporco(image: Real, window: int, scale: float) -> Learned:
     scale : float
         The image is divided by it, after its median was taken away: SPORCO fits no constant, and λ
         presupposes a scale.
+    lam : float
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -65,14 +73,42 @@ def sporco(image: Real, window: int, scale: float) -> Learned:
     )
     first = _strongest_patch(data, window)[..., None]
 
-    def learn() -> Real:
-        solver = ConvBPDNDictLearn(first, data, LAM, options, dimK=0, dmethod="cns")
-        return np.asarray(solver.solve()).squeeze()
+    def learn() -> tuple[Real, Real]:
+        solver = ConvBPDNDictLearn(first, data, lam, options, dimK=0, dmethod="cns")
+        return np.asarray(solver.solve()).squeeze(), np.asarray(solver.getcoef()).squeeze()
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        seconds, kernel = cpu_seconds(learn)
-    return Learned(kernel, seconds)
+        seconds, (kernel, map_) = cpu_seconds(learn)
+    # Its maps hold the corner of an atom, on a torus.
+    return Learned(kernel, np.roll(map_, ((window - 1) // 2,) * 2, (0, 1)), seconds)
+
+
+def inertial(recovery: Recovery, share: float) -> Learned:
+    """The plain alternating descent with inertia (iPALM), reweighted, from the kernel that was recovered.
+
+    Parameters
+    ----------
+    recovery : Recovery
+        Of one type; its kernel is a better start than that program has.
+    share : float
+        λ over the kernel's largest correlation with the image.
+    """
+    past = revisit(recovery.observation, recovery.kernels, recovery.extended_activations)
+    objective, kernels = past.objective, past.found.kernels
+    lam, maps = share * float(np.abs(objective.correlation(kernels)).max()), np.zeros_like(past.found.maps)
+
+    def learn() -> Iterate:
+        found, weights = Iterate(kernels, maps, np.inf), None
+        for _ in range(REWEIGHTINGS):
+            penalty = Penalty(lam, nonnegative=True, weights=weights)
+            *_, found = descend(objective, found.kernels, found.maps, penalty, INERTIAL)
+            size = np.abs(found.maps) / max(float(np.abs(found.maps).max()), 1e-30)
+            weights = (1 / (1 + size / SOFTENED)).astype(maps.dtype)
+        return found
+
+    seconds, found = cpu_seconds(learn)
+    return Learned(found.kernels[0, 0], objective.convolution.on_frame(found.maps)[0], seconds)
 
 
 def _strongest_patch(data: Real, window: int) -> Real:
