@@ -39,9 +39,7 @@ def run(seeds: Iterable[int], only: Iterable[str] = ()) -> None:
         ours = judged(recovery, truth.kernels, truth.positions, truth.types)
         cells = [f"{ours.similarity[0]:.4f}", f"{ours.f1[0]:.3f}"]
         rivals: list[list[Callable[[], Learned]]] = [
-            []
-            if missing
-            else [partial(peers.sporco, image, window, float(image.std()), lam) for lam in LAMS],
+            [partial(peers.sporco, image, window, scale, lam) for lam in LAMS if not missing],
             [partial(peers.inertial, recovery, share) for share in SHARES],
         ]
         for rival in rivals:
