@@ -10,17 +10,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from threading import RLock
-from typing import Any, Literal
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-Name = Literal["cpu", "gpu"]
+from napari_sbd.core.memory import available
+from napari_sbd.core.parameters import DeviceName
 
 TOGETHER = 2**24  # numbers of as many slices as a card works on together: 64 MB, and a few times that
-HELD = 4  # images that stay on a card
+HELD = 2  # images that stay on a card
 REMEDY = "or choose device='cpu', which gives the same result"
 
 
@@ -45,7 +46,7 @@ class Device:
         Whether arrays have to be copied there and back.
     """
 
-    name: Name
+    name: DeviceName
     xp: Any
     fft: Any
     together: int = 1
@@ -80,6 +81,18 @@ class Device:
                 own[id(array)] = self.put(array)
             return own[id(array)]
 
+    def release(self) -> None:
+        """Give memory there back to others."""
+        with self._lock:
+            self._held.clear()
+        if self.apart:
+            self.xp.fft.config.get_plan_cache().clear()
+            self.xp.get_default_memory_pool().free_all_blocks()
+
+    def free(self) -> int:
+        """Bytes of its memory that are free."""
+        return int(self.xp.cuda.runtime.memGetInfo()[0]) if self.apart else available()
+
     def groups(self, slices: int, size: tuple[int, int]) -> Iterator[slice]:
         """The slices of a stack that are worked on together, where each takes so many numbers.
 
@@ -91,7 +104,7 @@ class Device:
         step = max(1, self.together // (size[0] * size[1]))
         return (slice(start, min(start + step, slices)) for start in range(0, slices, step))
 
-    def __reduce__(self) -> tuple[Callable[[Name], Device], tuple[Name]]:
+    def __reduce__(self) -> tuple[Callable[[DeviceName], Device], tuple[DeviceName]]:
         """Another process has its own, if it has any."""
         return device_or_host, (self.name,)
 
@@ -99,7 +112,7 @@ class Device:
 HOST = Device("cpu", np, fft)
 
 
-def device_of(name: Name) -> Device:
+def device_of(name: DeviceName) -> Device:
     """The device of this name.
 
     Raises
@@ -115,7 +128,7 @@ def device_of(name: Name) -> Device:
     return HOST if name == "cpu" else _card()
 
 
-def device_or_host(name: Name) -> Device:
+def device_or_host(name: DeviceName) -> Device:
     """The same, but the computer's memory where there is no card: for what was recovered elsewhere."""
     try:
         return device_of(name)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sbd.core.device import device_of
 from napari_sbd.core.memory import check
 from napari_sbd.core.observation import Observation, check_window, observe
 from napari_sbd.core.parameters import Parameters
@@ -147,6 +148,7 @@ def _begun(image: Any, *, start: Any = None, **options: Any) -> Run:
     """A run whose input has been checked."""
     seen_as = {key: options.pop(key) for key in SEEN_AS if key in options}
     parameters = Parameters.from_options(options)
+    device_of(parameters.device)  # says what is missing, if anything is
     _check_memory(image, parameters)
     if isinstance(image, Observation):
         seen = image

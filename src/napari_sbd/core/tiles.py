@@ -219,7 +219,11 @@ class OverlapSave:
 
     @cached_property
     def _turned(self) -> Complex:
-        spectra = spectra_of_small(self.device.put(self.kernels), self.size, self.device)
+        return self._turned_of(slice(None))
+
+    def _turned_of(self, some: slice) -> Complex:
+        kernels = self.device.put(self.kernels[:, some])
+        spectra = spectra_of_small(kernels, self.size, self.device)
         turned: Complex = self.device.xp.conj(spectra, out=spectra)
         return turned
 
@@ -283,15 +287,21 @@ class OverlapSave:
         seen = None if active is None else self._seen(active.within(corner, size), size)
         xp, fft, dtype = self.device.xp, self.device.fft, self.kernels.dtype
         empty, canvas = xp.zeros((1, *field.shape), dtype=dtype), None
-        total = xp.zeros((len(self.kernels), *self._turned.shape[2:]), dtype=self._turned.dtype)
+        once, total = tile == Tile.whole(self.map_shape), None
         for some in self.device.groups(self.kernels.shape[1], self.size):
             count = some.stop - some.start
             if canvas is None or len(canvas) > count:
                 canvas = xp.zeros((count, *self.size), dtype=dtype)
             shown = empty if seen is None else seen(some)[:, *shows]
             canvas[:, *inside] = rest(some, field, shown)
-            products = self._turned[:, some] * fft.rfft2(canvas)
-            total += products[:, 0] if count == 1 else products.sum(1)
+            # Of a single tile, spectra are used but once: in the cache, instead of memory for all of them.
+            turned = self._turned_of(some) if once else self._turned[:, some]
+            products = xp.multiply(turned, fft.rfft2(canvas), out=turned if once else None)
+            summed = products[:, 0] if count == 1 else products.sum(1)
+            if total is None:
+                total = summed
+            else:
+                total += summed
         slope = fft.irfft2(total, self.size, overwrite_x=True)
         return around, self.device.fetch(slope[:, :rows, :cols])
 
