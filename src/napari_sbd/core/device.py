@@ -20,7 +20,7 @@ from scipy import fft
 from napari_sbd.core.memory import available
 from napari_sbd.core.parameters import DeviceName
 
-TOGETHER = 2**24  # numbers of as many slices as a card works on together: 64 MB, and a few times that
+TOGETHER = 2**22  # numbers of as many slices as a card works on together: 16 MB, and some times that
 HELD = 2  # images that stay on a card
 REMEDY = "or choose device='cpu', which gives the same result"
 
@@ -86,7 +86,6 @@ class Device:
         with self._lock:
             self._held.clear()
         if self.apart:
-            self.xp.fft.config.get_plan_cache().clear()
             self.xp.get_default_memory_pool().free_all_blocks()
 
     def free(self) -> int:

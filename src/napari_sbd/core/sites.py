@@ -138,8 +138,10 @@ class Field:
             *(slice(k - 1, k - 1 + n) for k, n in zip(window, data.shape[1:], strict=True)),
         )
         shape = (len(data), *(n + 2 * (k - 1) for k, n in zip(window, data.shape[1:], strict=True)))
-        self.count = np.maximum(mask.sum((1, 2)), 1).astype(float)
         whole = bool(mask.all())
+        self.count = np.full(len(data), max(data[0].size, 1), float)
+        if not whole:
+            self.count = np.maximum(mask.sum((1, 2)), 1).astype(float)
         kept = data if whole else np.where(mask, data, 0)
         mean = (kept.sum((1, 2), dtype=np.float64) / self.count).astype(data.dtype)
         self.target = np.zeros(shape, data.dtype)

@@ -49,12 +49,15 @@ class Tiled:
     @cached_property
     def count(self) -> Real:
         """Pixels that count, (slices,)."""
+        if self.whole:
+            return np.full(len(self.mask), self.mask[0].size, float)
         return np.asarray(np.maximum(self.mask.sum((1, 2), dtype=np.float64), 1))
 
     @cached_property
     def _means(self) -> Real:
         """Mean of each slice over its mask."""
-        pairs = zip(self.data, self.mask, self.count, strict=True)
+        counted = [True] * len(self.mask) if self.whole else self.mask
+        pairs = zip(self.data, counted, self.count, strict=True)
         return np.array(
             [image.sum(where=inside, dtype=float) / n for image, inside, n in pairs], self.data.dtype
         )
