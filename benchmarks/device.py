@@ -19,8 +19,6 @@ CASES = {
     "100 × 512²": Case(size=512, slices=100),
     "200 × 512²": Case(size=512, slices=200),
     "50 × 1024²": Case(size=1024, slices=50),
-    "2048²": Case(size=2048),
-    "4096²": Case(size=4096),
 }
 
 

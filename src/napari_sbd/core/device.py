@@ -1,4 +1,4 @@
-"""Where large images are worked on: in the computer's memory, or on a graphics card through CuPy.
+"""Where stacks are worked on: in the computer's memory, or on a graphics card through CuPy.
 
 NumPy's and CuPy's namespaces both follow the Python array API, and `scipy.fft` has its twin in CuPy: what is
 written against a device's `xp` and `fft` is written once.
@@ -111,8 +111,10 @@ class Device:
 HOST = Device("cpu", np, fft)
 
 
-def device_of(name: DeviceName) -> Device:
-    """The device of this name.
+def device_of(name: DeviceName, slices: int = 2) -> Device:
+    """The device of this name, for an image of so many slices.
+
+    A single image stays in the computer's memory: a card would not make it faster.
 
     Raises
     ------
@@ -124,13 +126,13 @@ def device_of(name: DeviceName) -> Device:
     >>> device_of("cpu") is HOST
     True
     """
-    return HOST if name == "cpu" else _card()
+    return HOST if name == "cpu" or slices == 1 else _card()
 
 
-def device_or_host(name: DeviceName) -> Device:
+def device_or_host(name: DeviceName, slices: int = 2) -> Device:
     """The same, but the computer's memory where there is no card: for what was recovered elsewhere."""
     try:
-        return device_of(name)
+        return device_of(name, slices)
     except NoCard:
         return HOST
 

@@ -170,7 +170,7 @@ def _check_memory(image: Any, parameters: Parameters) -> None:
     if len(shape) in (2, 3) and not (len(shape) == 3 and shape[-1] in (3, 4)):
         slices = shape[0] if len(shape) == 3 else 1
         check(slices, (shape[-2], shape[-1]), parameters.types)
-        device = device_of(parameters.device)
+        device = device_of(parameters.device, slices)
         if device.apart and not in_one_piece(slices, (shape[-2], shape[-1])):
             check_there(slices, (shape[-2], shape[-1]), device.free())
 

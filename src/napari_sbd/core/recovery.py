@@ -350,7 +350,7 @@ class Recovery:
 
     @cached_property
     def _past(self) -> Revisit:
-        device = device_or_host(self.parameters.device)
+        device = device_or_host(self.parameters.device, len(self.observation.data))
         return revisit(self.observation, self.kernels, self.extended_activations, device)
 
     @cached_property

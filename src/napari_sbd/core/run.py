@@ -71,7 +71,8 @@ class Run:
         self.scales = normal.scales
         window = parameters.kernel_size or starts.window or estimate_window(normal.data, seen.mask)
         self.automatic = parameters.kernel_size is None and starts.window is None
-        raw = Objective(normal.data, seen.mask, window, device_of(parameters.device))
+        device = device_of(parameters.device, len(seen.data))
+        raw = Objective(normal.data, seen.mask, window, device)
         self.starts = starts
         self.sought = OneWindow(raw, parameters, starts, self.automatic, seen.pixel_size)
         self.every_other = self._of_every_other()
