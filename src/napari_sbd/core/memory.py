@@ -13,7 +13,7 @@ OF_A_PLACE = 6.0  # bytes for each place of each type's map
 CROWDED = 110.0  # bytes for each pixel of each slice more, where defects crowd and the whole is transformed
 # The same on a graphics card: transforms of some slices, and what stays there of two images.
 SETTLED_THERE = 500e6  # bytes
-OF_A_PIXEL_THERE = 32.0  # bytes
+OF_A_PIXEL_THERE = 20.0  # bytes
 TYPES = 2  # that are allowed for where their number is left to the data
 
 
