@@ -19,7 +19,7 @@ Real = NDArray[np.floating]
 
 
 class Tiled:
-    """Data seen with kernels of one window; the sums over all pixels that several ask for.
+    """Data as kernels of one window see them: residuals, correlations and sums over all pixels.
 
     Parameters
     ----------
