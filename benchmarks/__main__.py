@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks import (
     accuracy,
     counting,
+    device,
     figure3,
     fine_grid,
     fuzz,
@@ -103,6 +104,7 @@ SUITES = {
     "transforms": Suite(
         transforms.run, "share of the time that a graphics card could take over, by profile", 1
     ),
+    "device": Suite(device.run, "whole recoveries on the processor and on a graphics card", 1),
     "fine_grid": Suite(fine_grid.run, "crowded fields interpolated to a grid twice as fine", 2),
     "windows": Suite(windows.run, "window by itself from 11 to 61 px, 10 images", 10),
 }

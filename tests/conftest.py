@@ -1,6 +1,10 @@
 """How `pytest -n 2` shares out the tests: file by file, and all windows to one process."""
 
+import sys
+
 import pytest
+
+from napari_sbd.core import device
 
 WINDOWS = ("tests/widgets/", "tests/test_channels.py")
 
@@ -32,3 +36,12 @@ def drop():
         getattr(viewer, "__wrapped__", viewer).window._qt_viewer.dropEvent(event)
 
     return fall
+
+
+@pytest.fixture
+def without_cupy(monkeypatch):
+    """A computer on which CuPy is not installed."""
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    device._card.cache_clear()
+    yield
+    device._card.cache_clear()

@@ -153,6 +153,12 @@ def test_wrong_use_is_two_and_says_why_before_any_work(folder, capsys, given, to
     assert not (folder / "o").exists()
 
 
+def test_a_card_that_is_missing_is_said_before_any_work(folder, capsys, without_cupy):
+    told = refused(["recover", "scan0.npz", "--out", "o", "--device", "gpu"], capsys)
+    assert "pip install 'napari-sbd[gpu]'" in told
+    assert not (folder / "o").exists()
+
+
 def test_info_prints_what_files_hold(folder, capsys):
     np.savez("grid.npz", dIdV=np.zeros((3, 8, 9)), energies=[-0.1, 0, 0.1])
     assert main(["info", "scan0.npz", "grid.npz"]) == 0

@@ -134,6 +134,12 @@ def test_deleting_layers_during_a_run_breaks_nothing(viewer, running, qtbot, cli
     assert sorted(roles) == ["activation", "defects", "kernel", "reconstruction", "residual"]
 
 
+def test_a_card_that_is_missing_is_said(widget, recover, without_cupy):
+    assert recover(widget, **QUICK, device="gpu") is None
+    assert "pip install 'napari-sbd[gpu]'" in widget.progress.message.text()
+    assert recover(widget, device="cpu") is not None
+
+
 def test_error_clears_the_bar_and_says_what_to_do(viewer, widget, recover, monkeypatch):
     def failing(*args, **options):
         shown = list(run_module_follow(*args, **options))

@@ -21,6 +21,7 @@ OTHER = {
     "kept": 1,
     "refinements": 0,
     "seed": 2**31 - 1,
+    "device": "gpu",
 }
 
 

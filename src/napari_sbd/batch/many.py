@@ -13,8 +13,9 @@ from typing import Any
 from napari_sbd.batch.images import tasks_of
 from napari_sbd.batch.outcome import ImageOutcome, Outcomes
 from napari_sbd.batch.plan import Plan, Stack, Task, frame_name
-from napari_sbd.batch.schedulers import check_scheduler, default_workers, run
+from napari_sbd.batch.schedulers import check_scheduler, default_workers, is_local, run
 from napari_sbd.batch.work import cancelled, failed, paths_of, work
+from napari_sbd.core.device import device_of
 
 Progress = Callable[[ImageOutcome, int, int], None]
 
@@ -171,6 +172,8 @@ def iter_recover_many(
     if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
         raise ValueError(f"workers must be a whole number from 1, not {workers!r}")
     check_scheduler(scheduler)
+    if is_local(scheduler):
+        device_of(options.get("device", "cpu"))  # which says what is missing, if anything is
     tasks = tasks_of(images, plan)
     if place is not None:
         if not (resume or overwrite):

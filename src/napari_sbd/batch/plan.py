@@ -77,6 +77,7 @@ class Plan:
         """The same for the same file with the same settings, another one otherwise."""
         parameters = Parameters.from_options(dict(self.options))
         settings = {name: getattr(parameters, name) for name in parameters.__dataclass_fields__}
+        del settings["device"]  # on any, the result is the same
         rest = (self.channel, self.stack, frame, self.pixel_size, self.unit, self.recipe_text, _version())
         digest = hashlib.sha256(json.dumps([settings, rest], default=str).encode())
         start = getattr(self.start, "kernels", self.start)

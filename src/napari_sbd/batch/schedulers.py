@@ -32,9 +32,14 @@ def default_workers(tasks: int) -> int:
     return max(1, min(cores(), tasks))
 
 
+def is_local(scheduler: Any) -> bool:
+    """Whether it works on this machine."""
+    return scheduler is None or scheduler in LOCAL
+
+
 def check_scheduler(scheduler: Any) -> None:
     """Raise unless there can be such a scheduler; connects to none."""
-    if scheduler is None or scheduler in LOCAL or _is_client(scheduler):
+    if is_local(scheduler) or _is_client(scheduler):
         return
     if not isinstance(scheduler, str) or ":" not in scheduler:
         raise ValueError(

@@ -49,7 +49,8 @@ class Components:
     def seen(self, objective: Objective) -> Objective:
         """An image's components as an image of their own."""
         data = np.tensordot(self.basis.T, objective.data, 1)
-        return Objective(data, objective.mask[: len(data)], objective.convolution.kernel_shape)
+        window, device = objective.convolution.kernel_shape, objective.device
+        return Objective(data, objective.mask[: len(data)], window, device)
 
     def combined(self, kernels: Real) -> Real:
         """Kernels (types, slices, k1, k2) as they show in the components."""

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from napari_sbd.core.device import HOST, Device
+
 Real = NDArray[np.floating]
 Complex = NDArray[np.complexfloating]
 
@@ -101,10 +103,11 @@ class Convolution:
         return self._inverse(spectra)[..., : self.kernel_shape[0], : self.kernel_shape[1]]
 
 
-def spectra_of_small(arrays: Real, shape: tuple[int, int]) -> Complex:
+def spectra_of_small(arrays: Real, shape: tuple[int, int], device: Device = HOST) -> Complex:
     """Fourier transform of arrays padded to much more than their size: empty rows are left out."""
-    rows = fft.rfft(arrays, shape[1], axis=-1)
-    return np.asarray(fft.fft(rows, shape[0], axis=-2, overwrite_x=True))
+    rows = device.fft.rfft(arrays, shape[1], axis=-1)
+    spectra: Complex = device.fft.fft(rows, shape[0], axis=-2, overwrite_x=True)
+    return spectra
 
 
 def largest_gain(spectra: Complex) -> float:

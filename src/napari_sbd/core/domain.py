@@ -148,6 +148,6 @@ def choose_domain(
         return Domain(raw, raw, part, region, places=places, crowding=filled, components=components)
     check(len(raw.data), raw.convolution.image_shape, crowded=True)
     flat = whiten(raw.data, raw.mask, window)
-    whole = Objective(flat.data, raw.mask, window)
+    whole = raw.replaced(flat.data)
     part, noise, clear = region.cut(whole), flat.noise, flat.clear and like is None
     return Domain(raw, whole, part, region, True, noise, crowding=filled, clear=clear)

@@ -11,6 +11,9 @@ SETTLED = 60e6  # bytes: the search in its region, tiles
 OF_A_PIXEL = 34.0  # bytes for each pixel of each slice: image, mask, what is worked with, what is left
 OF_A_PLACE = 6.0  # bytes for each place of each type's map
 CROWDED = 110.0  # bytes for each pixel of each slice more, where defects crowd and the whole is transformed
+# The same on a graphics card: transforms of some slices, and what stays there of two images.
+SETTLED_THERE = 500e6  # bytes
+OF_A_PIXEL_THERE = 20.0  # bytes
 TYPES = 2  # that are allowed for where their number is left to the data
 
 
@@ -51,12 +54,11 @@ def problem(slices: int, shape: Pair, types: int | None = None, crowded: bool = 
     need, free = needed(slices, shape, types, crowded), available()
     if need <= free:
         return ""
-    what = f"{shape[0]}×{shape[1]} px" + (f" in {slices} slices" if slices > 1 else "")
     crowd = " where defects crowd as here" if crowded else ""
     fewer = ", take fewer slices" if slices > 1 else ""
     return (
-        f"{what} need about {_size(need)} of memory{crowd}, and {_size(free)} are free: crop the image, "
-        f"make its pixels larger (Resample in Prepare){fewer} or close other programs"
+        f"{_what(slices, shape)} need about {_size(need)} of memory{crowd}, and {_size(free)} are free: "
+        f"crop the image, make its pixels larger (Resample in Prepare){fewer} or close other programs"
     )
 
 
@@ -65,6 +67,20 @@ def check(slices: int, shape: Pair, types: int | None = None, crowded: bool = Fa
     text = problem(slices, shape, types, crowded)
     if text:
         raise TooLarge(text)
+
+
+def check_there(slices: int, shape: Pair, free: int) -> None:
+    """Raise TooLarge unless an image fits into so many bytes that are free on a graphics card."""
+    need = int(SETTLED_THERE + slices * shape[0] * shape[1] * OF_A_PIXEL_THERE)
+    if need > free:
+        raise TooLarge(
+            f"{_what(slices, shape)} need about {_size(need)} of a graphics card's memory, and {_size(free)} "
+            "are free there: choose device='cpu', which gives the same result"
+        )
+
+
+def _what(slices: int, shape: Pair) -> str:
+    return f"{shape[0]}×{shape[1]} px" + (f" in {slices} slices" if slices > 1 else "")
 
 
 def _size(count: int) -> str:

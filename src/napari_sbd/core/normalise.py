@@ -54,8 +54,12 @@ def _levels(values: Real, inside: NDArray[np.bool_], weighted: bool) -> tuple[fl
     largest = float(largest) if largest > 0 else 1.0
     if not weighted:
         return middle, largest
-    centred = np.where(inside, values - middle, 0) / largest
-    noise = max(white_noise(centred[None], inside[None]), SMALLEST_NOISE * float(centred[inside].std()))
+    centred = values - middle
+    if not inside.all():
+        centred[~inside] = 0
+    centred /= largest
+    counted = _inside(centred, inside, slice(None)).ravel()
+    noise = max(white_noise(centred[None], inside[None]), SMALLEST_NOISE * float(counted.std()))
     return middle, largest * noise if noise > 0 else largest
 
 

@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sbd.core.convolution import Complex, Convolution
+from napari_sbd.core.device import HOST, Device
 from napari_sbd.core.look import Look
-from napari_sbd.core.noise import ENOUGH, robust_std, sampled, white_noise
+from napari_sbd.core.noise import robust_std, sampled, white_noise
 from napari_sbd.core.penalty import huber, prox_huber
 from napari_sbd.core.sites import Field, Sites
 from napari_sbd.core.support_model import DENSE, SupportModel
-from napari_sbd.core.tiles import Active, OverlapSave, Tile, cut, in_one_piece, painted
+from napari_sbd.core.tiled import Tiled
+from napari_sbd.core.tiles import Active, Tile, in_one_piece, painted
 
 if TYPE_CHECKING:
     from napari_sbd.core.symmetry import Ties
@@ -76,16 +78,26 @@ class Objective:
         True where a pixel counts.
     kernel_shape : tuple of int
         Window of the kernels.
+    device : Device
+        Where it is worked on if it is too large for one piece.
 
     Notes
     -----
     Zhang et al. (2017), equation 6, with the mask, the bias and the extended domain added.
     """
 
-    def __init__(self, data: Real, mask: NDArray[np.bool_], kernel_shape: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        data: Real,
+        mask: NDArray[np.bool_],
+        kernel_shape: tuple[int, int],
+        device: Device = HOST,
+    ) -> None:
         self.data = data
         self.mask = mask
+        self.device = device
         self.convolution = Convolution((data.shape[1], data.shape[2]), kernel_shape)
+        self._tiled = Tiled(data, mask, self.convolution, device)
         self.in_one_piece = in_one_piece(len(data), self.convolution.map_shape)
         self._known: dict[bytes, Real] = {}
         self._model: SupportModel | None = None
@@ -102,13 +114,9 @@ class Objective:
         return self.convolution.to_canvas(np.where(self.mask, self.data, 0).astype(self.data.dtype))
 
     @cached_property
-    def _count(self) -> Real:
-        return np.asarray(np.maximum(self.mask.sum((1, 2), dtype=np.float64), 1))
-
-    @cached_property
     def field(self) -> Field:
         """The same data laid out for atoms."""
-        return Field(self.data, self.mask, self.convolution.kernel_shape)
+        return self._tiled.field
 
     def model_of(self, sites: Sites, types: int) -> SupportModel:
         """The objective seen from sites; of few ones the last model is kept, for many ask for the same."""
@@ -124,13 +132,13 @@ class Objective:
             return self
         other = self._other
         if other is None or other.convolution.kernel_shape != kernel_shape:
-            other = Objective(self.data, self.mask, kernel_shape)
+            other = Objective(self.data, self.mask, kernel_shape, self.device)
             self._other = other if self.in_one_piece else None
         return other
 
     def replaced(self, data: Real) -> Objective:
         """Other data of the same shape, seen with the same mask and window."""
-        return Objective(data, self.mask, self.convolution.kernel_shape)
+        return Objective(data, self.mask, self.convolution.kernel_shape, self.device)
 
     def of_residual(self, residual: Real) -> Objective:
         """A residual, as `left` gives it, in the data's place; of small images the last one is kept.
@@ -155,31 +163,18 @@ class Objective:
     def weighted(self, residual: Real) -> tuple[Real, Real]:
         """A canvas times the mask, less its mean over the mask in each slice, and minus that mean."""
         residual = residual * self._weight
-        bias = -residual.sum((1, 2), dtype=np.float64) / self._count
+        bias = -residual.sum((1, 2), dtype=np.float64) / self._tiled.count
         residual += bias.astype(residual.dtype)[:, None, None] * self._weight
         return residual, bias
 
     def left(self, kernels: Real, maps: Real, out: Real | None = None) -> Real:
         """`W ⊙ (a ∗ x + b - y)` inside the frame (slices, rows, cols), the bias in closed form."""
-        model = self.convolution
+        if not self.in_one_piece:
+            return self._tiled.left(kernels, maps, out)
         residual = np.empty(self.data.shape, self.data.dtype) if out is None else out
-        if self.in_one_piece:
-            np.negative(self._rest(kernels, Active.of(maps)), out=residual)
-            if self._look is not None:
-                self._look.residual = residual
-            return residual
-        k1, k2 = model.kernel_shape
-        total = np.zeros(len(residual))
-        for tile, shown in OverlapSave(kernels, model.map_shape).predicted(maps):
-            (row, col), (rows, cols) = tile.corner, tile.shape
-            down, right = slice(row + k1 - 1, row + k1 - 1 + rows), slice(col + k2 - 1, col + k2 - 1 + cols)
-            shown -= self.field.target[:, down, right]
-            if self.field.holes:
-                shown[self.field.outside[:, down, right]] = 0
-            total += shown.sum((1, 2), dtype=float)
-            residual[:, tile.rows, tile.cols] = shown
-        for image, inside, mean in zip(residual, self.mask, total / self._count, strict=True):
-            np.subtract(image, image.dtype.type(mean), out=image, where=inside if self.field.holes else True)
+        np.negative(self._rest(kernels, Active.of(maps)), out=residual)
+        if self._look is not None:
+            self._look.residual = residual
         return residual
 
     def slopes(
@@ -200,21 +195,7 @@ class Objective:
             else:
                 yield all_, all_, self._slope_of_rest(kernels, active)
             return
-        field, means = self.field, self._model_means(kernels, active)
-        (k1, k2), (rows, cols) = model.kernel_shape, model.image_shape
-        framed = Tile(slice(k1 - 1, k1 - 1 + rows), slice(k2 - 1, k2 - 1 + cols))
-
-        def rest(number: int, tile: Tile, shown: Real) -> Real:
-            left = field.target[number, tile.rows, tile.cols] - shown
-            if means[number]:
-                left += means[number]
-            if field.holes or not tile.inside(framed):
-                left[field.outside[number, tile.rows, tile.cols]] = 0
-            return left
-
-        lens = OverlapSave(kernels, model.map_shape, halo)
-        for tile in lens.map_tiles():
-            yield tile, *lens.slope(tile, active, rest)
+        yield from self._tiled.slopes(kernels, active, halo)
 
     def _slope_of_rest(self, kernels: Real, active: Active) -> Real:
         """Correlation of the kernels with what is left of an image in one piece."""
@@ -254,25 +235,20 @@ class Objective:
 
     def _without_mean(self, rest: Real, out: Real | None = None) -> Real:
         """What lies inside the mask, less the mean there; zero elsewhere."""
-        if not self._whole:
+        if not self._tiled.whole:
             rest = out = rest * self.mask
-        mean = (rest.sum((1, 2), dtype=np.float64) / self._count).astype(rest.dtype)[:, None, None]
-        return np.asarray(np.subtract(rest, mean if self._whole else mean * self.mask, out=out))
-
-    @cached_property
-    def _whole(self) -> bool:
-        """Whether every pixel counts, and as much as any other."""
-        return bool(self.mask.dtype == bool and self.mask.all())
+        mean = (rest.sum((1, 2), dtype=np.float64) / self._tiled.count).astype(rest.dtype)[:, None, None]
+        return np.asarray(np.subtract(rest, mean if self._tiled.whole else mean * self.mask, out=out))
 
     @cached_property
     def places(self) -> int:
         """Number of pixels that count in some slice."""
-        return int(self.mask[0].size if self._whole else self.mask.any(0).sum())
+        return int(self.mask[0].size if self._tiled.whole else self.mask.any(0).sum())
 
     @cached_property
     def deviation(self) -> float:
         """Of the data that count, robustly."""
-        return robust_std(sampled(self.data, None if self._whole else self.mask))
+        return robust_std(sampled(self.data, None if self._tiled.whole else self.mask))
 
     @cached_property
     def pixel_noise(self) -> float:
@@ -283,13 +259,6 @@ class Objective:
     def whiteness(self) -> float:
         """Deviation of the data over that of their pixel noise: 1 of white noise."""
         return self.deviation / self.pixel_noise if self.pixel_noise > 0 else float("inf")
-
-    def _model_means(self, kernels: Real, active: Active | None) -> Real:
-        """Mean over the mask of what maps show, (slices,)."""
-        if active is None:
-            return np.zeros(len(self.data), self.data.dtype)
-        sums = self.field.seen_sums(kernels, Sites(active.kinds, active.rows, active.cols))
-        return np.asarray((active.values.astype(float) @ sums / self.field.count).astype(self.data.dtype))
 
     def visible_share(self, kernels: Real) -> Real:
         """Share of an atom's energy that falls on pixels which count, for each place of the extended maps."""
@@ -302,7 +271,7 @@ class Objective:
         """The tiles of the extended maps that `slopes` and `visible_shares` go through."""
         if self.in_one_piece:
             return iter([Tile.whole(self.convolution.map_shape)])
-        return OverlapSave(kernels, self.convolution.map_shape, halo).map_tiles()
+        return self._tiled.lens(kernels, halo).map_tiles()
 
     def visible_shares(self, kernels: Real, halo: int = 0) -> Iterator[Real]:
         """The same tile by tile, each with its halo; where no pixel is hidden it is the kernel's energy."""
@@ -312,7 +281,7 @@ class Objective:
     def seen_sums(self, kernels: Real, halo: int = 0) -> Iterator[tuple[Tile, Real]]:
         """Sum of an atom's pixels that count, for each place of the extended maps, by tiles with a halo."""
         model = self.convolution
-        if self._whole:
+        if self._tiled.whole:
             for tile in self.map_tiles(kernels, halo):
                 yield tile, self._framed_sums(kernels.sum(1), tile.grown(halo, model.map_shape))
             return
@@ -320,20 +289,7 @@ class Objective:
             all_ = Tile.whole(model.map_shape)
             yield all_, model.correlate_kernels(model.kernel_spectra(kernels), self._weight)
             return
-        outside, (k1, k2) = self.field.outside, model.kernel_shape
-        total = kernels.sum((1, 2, 3))[:, None, None]
-
-        def seen(number: int, tile: Tile, shown: Real) -> Real:
-            return (~outside[number, tile.rows, tile.cols]).astype(shown.dtype)
-
-        lens = OverlapSave(kernels, model.map_shape, halo)
-        for tile in lens.map_tiles():
-            around = tile.grown(halo, model.map_shape)
-            (row, col), (rows, cols) = around.corner, around.shape
-            if outside[:, row : row + rows + k1 - 1, col : col + cols + k2 - 1].any():
-                yield tile, lens.slope(tile, None, seen)[1]
-            else:
-                yield tile, np.broadcast_to(total, (len(kernels), rows, cols))
+        yield from self._tiled.seen_sums(kernels, halo)
 
     def _framed_sums(self, kernels: Real, around: Tile) -> Real:
         """Sum of atoms (types, k1, k2) inside the frame, for the places in a tile of the maps."""
@@ -389,37 +345,8 @@ class Objective:
         """
         if self.in_one_piece:
             framed = self.convolution.on_frame(self.correlation(kernels))
-            return framed.reshape(len(kernels), -1) if self._whole else framed[:, self.mask.any(0)]
-        seen = np.asarray(self.mask.any(0))
-        window = self.convolution.kernel_shape
-        lens = OverlapSave(kernels, self.convolution.map_shape)
-        tiles = list(lens.map_tiles())
-        count = max(1, len(tiles) * ENOUGH // seen.size) if seen.size > ENOUGH else len(tiles)
-        values = []
-        for number in np.unique(np.linspace(0, len(tiles) - 1, count).round().astype(int)):
-            tile = tiles[number]
-            _, slope = lens.slope(tile, None, self._data_in)
-            spans = []
-            for part, k, n in zip((tile.rows, tile.cols), window, seen.shape, strict=True):
-                spans.append(slice(max(part.start, k // 2), min(part.stop, k // 2 + n)))
-            local = (slice(s.start - f, s.stop - f) for s, f in zip(spans, tile.corner, strict=True))
-            frame = (slice(s.start - k // 2, s.stop - k // 2) for s, k in zip(spans, window, strict=True))
-            values.append(slope[:, *local][:, seen[*frame]])
-        return np.concatenate(values, axis=1)
-
-    def _data_in(self, number: int, tile: Tile, shown: Real) -> Real:
-        """A slice's data less their mean in a tile of the field, zero where they do not count."""
-        corner = [at - k + 1 for at, k in zip(tile.corner, self.convolution.kernel_shape, strict=True)]
-        data, inside = (cut(a[number], (corner[0], corner[1]), tile.shape) for a in (self.data, self.mask))
-        return np.where(inside, data - self._means[number], 0)
-
-    @cached_property
-    def _means(self) -> Real:
-        """Mean of each slice over its mask."""
-        pairs = zip(self.data, self.mask, self._count, strict=True)
-        return np.array(
-            [image.sum(where=inside, dtype=float) / n for image, inside, n in pairs], self.data.dtype
-        )
+            return framed.reshape(len(kernels), -1) if self._tiled.whole else framed[:, self.mask.any(0)]
+        return self._tiled.filtered(kernels)
 
 
 def misfit(residual: Real) -> float:

@@ -282,7 +282,10 @@ class OneWindow:
         (row, col), (rows, cols) = region.corner, region.shape
         maps = best.maps[:, row : row + rows + window[0] - 1, col : col + cols + window[1] - 1]
         part = Objective(
-            np.zeros((len(self.raw.data), rows, cols), maps.dtype), region.seen(self.raw.mask), window
+            np.zeros((len(self.raw.data), rows, cols), maps.dtype),
+            region.seen(self.raw.mask),
+            window,
+            self.raw.device,
         )
         return part.left(best.kernels, maps)
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sbd.core.memory import check
+from napari_sbd.core.device import device_of
+from napari_sbd.core.memory import check, check_there
 from napari_sbd.core.observation import Observation, check_window, observe
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.recovery import Recovery, Status
@@ -19,6 +20,7 @@ from napari_sbd.core.run import Run
 from napari_sbd.core.start import given_starts
 from napari_sbd.core.steps import Snapshot
 from napari_sbd.core.threads import one_thread
+from napari_sbd.core.tiles import in_one_piece
 
 Real = NDArray[np.floating]
 
@@ -147,6 +149,7 @@ def _begun(image: Any, *, start: Any = None, **options: Any) -> Run:
     """A run whose input has been checked."""
     seen_as = {key: options.pop(key) for key in SEEN_AS if key in options}
     parameters = Parameters.from_options(options)
+    device_of(parameters.device)  # which says what is missing, if anything is
     _check_memory(image, parameters)
     if isinstance(image, Observation):
         seen = image
@@ -167,6 +170,9 @@ def _check_memory(image: Any, parameters: Parameters) -> None:
     if len(shape) in (2, 3) and not (len(shape) == 3 and shape[-1] in (3, 4)):
         slices = shape[0] if len(shape) == 3 else 1
         check(slices, (shape[-2], shape[-1]), parameters.types)
+        device = device_of(parameters.device, slices)
+        if device.apart and not in_one_piece(slices, (shape[-2], shape[-1])):
+            check_there(slices, (shape[-2], shape[-1]), device.free())
 
 
 def _drive(run: Run, stop: Event | None) -> States:

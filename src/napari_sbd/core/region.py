@@ -28,7 +28,10 @@ class Region:
     def cut(self, objective: Objective) -> Objective:
         """The objective of the region alone."""
         return Objective(
-            self.seen(objective.data), self.seen(objective.mask), objective.convolution.kernel_shape
+            self.seen(objective.data),
+            self.seen(objective.mask),
+            objective.convolution.kernel_shape,
+            objective.device,
         )
 
     def seen(self, array: NDArray[Any]) -> NDArray[Any]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sbd.core.descent import Iterate
+from napari_sbd.core.device import HOST, Device
 from napari_sbd.core.normalise import normalised
 from napari_sbd.core.objective import Objective
 from napari_sbd.core.observation import Observation
@@ -53,7 +54,7 @@ class Revisit:
         return np.asarray(scaled / np.where(size > 0, size, 1)[:, None, None, None])
 
 
-def revisit(seen: Observation, kernels: Real, extended: Real) -> Revisit:
+def revisit(seen: Observation, kernels: Real, extended: Real, device: Device = HOST) -> Revisit:
     """Normalise a recovered image again.
 
     Parameters
@@ -63,16 +64,16 @@ def revisit(seen: Observation, kernels: Real, extended: Real) -> Revisit:
         Of unit norm, in the image's unit.
     extended : array (types, n1 + k1 - 1, n2 + k2 - 1)
         Extended activation maps, in the image's unit.
+    device : Device
     """
     normal = normalised(seen)
-    return revisit_normalised(normal.data, normal.scales, seen.mask, kernels, extended)
+    window = (kernels.shape[2], kernels.shape[3])
+    return revisited(Objective(normal.data, seen.mask, window, device), normal.scales, kernels, extended)
 
 
-def revisit_normalised(
-    data: Real, scales: Real, mask: NDArray[np.bool_], kernels: Real, extended: Real
-) -> Revisit:
-    """The same where the normalised data (slices, rows, cols) and their scales are known."""
-    objective = Objective(data, mask, (kernels.shape[2], kernels.shape[3]))
+def revisited(raw: Objective, scales: Real, kernels: Real, extended: Real) -> Revisit:
+    """The same where the image as it is normalised and its scales are known."""
+    objective = Objective(raw.data, raw.mask, (kernels.shape[2], kernels.shape[3]), raw.device)
     found, norms = as_normalised(kernels, extended, scales)
     return Revisit(objective, found, scales, norms)
 

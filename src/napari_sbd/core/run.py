@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from napari_sbd.core.candidates import peaks_of
 from napari_sbd.core.descent import Iterate
+from napari_sbd.core.device import device_of
 from napari_sbd.core.kernel_size import LARGEST_SHARE, estimate_window
 from napari_sbd.core.noise import robust_std, sampled, white_noise
 from napari_sbd.core.normalise import normalised
@@ -70,7 +71,8 @@ class Run:
         self.scales = normal.scales
         window = parameters.kernel_size or starts.window or estimate_window(normal.data, seen.mask)
         self.automatic = parameters.kernel_size is None and starts.window is None
-        raw = Objective(normal.data, seen.mask, window)
+        device = device_of(parameters.device, len(seen.data))
+        raw = Objective(normal.data, seen.mask, window, device)
         self.starts = starts
         self.sought = OneWindow(raw, parameters, starts, self.automatic, seen.pixel_size)
         self.every_other = self._of_every_other()
@@ -235,7 +237,8 @@ class Run:
             own_windows=() if ties is None else ties.windows,
             sampled=self._sampled(best),
         )
-        recovery.remember(self.raw.data, self.scales)
+        recovery.remember(self.raw, self.scales)
+        self.raw.device.release()
         return recovery
 
     def _settle(self) -> None:

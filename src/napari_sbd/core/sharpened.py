@@ -39,5 +39,5 @@ def sharpened(objective: Objective) -> Sharpened | None:
     if not flat.clear:
         return None
     heat = Heat(WARMTH * grain(flat.data, objective.mask), BEGIN, SWEEPS, chains=1)
-    white = Objective(flat.data, objective.mask, objective.convolution.kernel_shape)
+    white = objective.replaced(flat.data)
     return Sharpened(white, heat, flat.share > SHARPEST)

@@ -138,17 +138,20 @@ class Field:
             *(slice(k - 1, k - 1 + n) for k, n in zip(window, data.shape[1:], strict=True)),
         )
         shape = (len(data), *(n + 2 * (k - 1) for k, n in zip(window, data.shape[1:], strict=True)))
-        self.count = np.maximum(mask.sum((1, 2)), 1).astype(float)
         whole = bool(mask.all())
+        self.count = np.full(len(data), max(data[0].size, 1), float)
+        if not whole:
+            self.count = np.maximum(mask.sum((1, 2)), 1).astype(float)
         kept = data if whole else np.where(mask, data, 0)
         mean = (kept.sum((1, 2), dtype=np.float64) / self.count).astype(data.dtype)
-        kept = kept - mean[:, None, None] if whole else (kept - mean[:, None, None]) * mask
         self.target = np.zeros(shape, data.dtype)
-        self.target[inside] = kept
+        framed = np.subtract(kept, mean[:, None, None], out=self.target[inside])
+        if not whole:
+            framed *= mask
         self.outside = np.ones(shape, bool)
-        self.outside[inside] = ~mask
+        np.logical_not(mask, out=self.outside[inside])
         # Row by row: in single precision one long sum would drift.
-        self.energy = 0.5 * float(np.einsum("...i,...i->...", kept, kept).sum(dtype=float))
+        self.energy = 0.5 * float(np.einsum("...i,...i->...", framed, framed).sum(dtype=float))
         self.holes = not whole
 
     @property

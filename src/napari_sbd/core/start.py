@@ -70,11 +70,13 @@ def coarse_energy(data: Real, mask: NDArray[np.bool_], shape: tuple[int, int]) -
     """
     step = max(1, min(shape) // BLOCKS)
     rows, cols = (n // step for n in data.shape[1:])
-    energy = np.zeros((rows, cols))
+    energy, whole = np.zeros((rows, cols)), bool(mask.all())
     for some in bands((rows, cols * step * step)):
         fine = slice(some.start * step, some.stop * step)
         for image, seen in zip(data, mask, strict=True):
-            part = np.square(image[fine, : cols * step]) * seen[fine, : cols * step]
+            part = np.square(image[fine, : cols * step])
+            if not whole:
+                part *= seen[fine, : cols * step]
             # First along the rows, which lie one behind the other in memory.
             energy[some] += part.reshape(-1, step, cols * step).sum(1).reshape(-1, cols, step).sum(2)
     energy /= step**2

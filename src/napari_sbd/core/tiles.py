@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from napari_sbd.core.convolution import spectra_of_small
+from napari_sbd.core.device import HOST, Device
 
 Real = NDArray[np.floating]
 Complex = NDArray[np.complexfloating]
 Index = NDArray[np.intp]
 Pair = tuple[int, int]
-Rest = Callable[[int, "Tile", Real], Real]
-Seen = Callable[[int], Real]
+Rest = Callable[[slice, "Tile", Real], Real]
+Seen = Callable[[slice], Real]
 
 SIDE = 512  # px, of a tile's FFT
 SMALL_SIDE = 256  # the same where the spectra of many slices must be held
@@ -100,9 +101,9 @@ def bands(shape: Pair, pixels: int = SIDE * SIDE) -> Iterator[slice]:
     return (slice(start, min(start + step, shape[0])) for start in range(0, shape[0], step))
 
 
-def cut(array: Real, corner: Pair, shape: Pair) -> Real:
+def cut(array: Real, corner: Pair, shape: Pair, device: Device = HOST) -> Real:
     """A rectangle of the last two axes, zero where it lies outside the array."""
-    piece = np.zeros((*array.shape[:-2], *shape), array.dtype)
+    piece: Real = device.xp.zeros((*array.shape[:-2], *shape), dtype=array.dtype)
     here, there = [], []
     for first, length, size in zip(corner, shape, array.shape[-2:], strict=True):
         low, high = max(first, 0), min(first + length, size)
@@ -184,7 +185,7 @@ class OverlapSave:
     """Kernels (types, slices, k1, k2) that act on tiles of maps and images.
 
     A place of the extended map is the corner of its atom's patch on the *field*: the frame with `k - 1`
-    pixels around it on every side.
+    pixels around it on every side. Kernels and maps lie in the computer's memory, images on the device.
 
     Parameters
     ----------
@@ -195,9 +196,13 @@ class OverlapSave:
         Pixels by which neighbouring tiles of `slopes` overlap.
     fine : bool
         Whether tiles are only about a window large: for few places here and there.
+    device : Device
+        Where images lie and are transformed.
     """
 
-    def __init__(self, kernels: Real, map_shape: Pair, halo: int = 0, fine: bool = False) -> None:
+    def __init__(
+        self, kernels: Real, map_shape: Pair, halo: int = 0, fine: bool = False, device: Device = HOST
+    ) -> None:
         self.window = (kernels.shape[2], kernels.shape[3])
         self.map_shape, self.halo = map_shape, halo
         many = kernels.shape[0] * kernels.shape[1] * SIDE * SIDE // 2 > SPECTRA
@@ -210,29 +215,38 @@ class OverlapSave:
         # What maps show in a tile depends on a window more of them.
         rows, cols = (t + k - 1 for t, k in zip(self.size, self.window, strict=True))
         self.wide = (fft.next_fast_len(rows), fft.next_fast_len(cols, real=True))
-        self.kernels = kernels
-        self._turned = np.conj(spectra_of_small(kernels, self.size))
+        self.kernels, self.device = kernels, device
+
+    @cached_property
+    def _turned(self) -> Complex:
+        return self._turned_of(slice(None))
+
+    def _turned_of(self, some: slice) -> Complex:
+        kernels = self.device.put(self.kernels[:, some])
+        spectra = spectra_of_small(kernels, self.size, self.device)
+        turned: Complex = self.device.xp.conj(spectra, out=spectra)
+        return turned
 
     @cached_property
     def _spectra(self) -> Complex:
-        return spectra_of_small(self.kernels, self.wide)
+        return spectra_of_small(self.device.put(self.kernels), self.wide, self.device)
 
     def predicted(self, maps: Real) -> Iterator[tuple[Tile, Real]]:
         """What maps show on the frame, tile by tile: `Σ_k a_{k,s} ∗ x_k`, (slices, rows, cols)."""
         (k1, k2), (t1, t2) = self.window, self.wide
-        frame = self.map_shape[0] - k1 + 1, self.map_shape[1] - k2 + 1
+        frame, slices = (self.map_shape[0] - k1 + 1, self.map_shape[1] - k2 + 1), self.kernels.shape[1]
         for tile in tiles(frame, (t1 - k1 + 1, t2 - k2 + 1)):
             (row, col), (rows, cols) = tile.corner, tile.shape
             piece = maps[:, row : row + rows + k1 - 1, col : col + cols + k2 - 1]
-            shown = np.zeros((self.kernels.shape[1], rows, cols), maps.dtype)
+            shown = self.device.xp.zeros((slices, rows, cols), dtype=maps.dtype)
             count = np.count_nonzero(piece != 0)
             if count * k1 * k2 > t1 * t2:
                 seen: Seen | None = self._transform(piece)
             else:
                 seen = self._seen(Active.of(piece), (piece.shape[1], piece.shape[2]))
-            for number, image in enumerate(shown):
-                if seen is not None:
-                    image[:] = seen(number)[k1 - 1 : k1 - 1 + rows, k2 - 1 : k2 - 1 + cols]
+            if seen is not None:
+                for some in self.device.groups(slices, self.wide):
+                    shown[some] = seen(some)[:, k1 - 1 : k1 - 1 + rows, k2 - 1 : k2 - 1 + cols]
             yield tile, shown
 
     def map_tiles(self) -> Iterator[Tile]:
@@ -254,7 +268,7 @@ class OverlapSave:
         active : Active or None
             What the maps hold; None where they are empty.
         rest : callable
-            Takes the number of a slice, a tile of the field and the prediction there.
+            Takes some slices, a tile of the field and the prediction there, all on the device.
 
         Returns
         -------
@@ -271,31 +285,42 @@ class OverlapSave:
         shows = slice(k1 - 1, k1 - 1 + field.shape[0]), slice(k2 - 1, k2 - 1 + field.shape[1])
         corner, size = (row - k1 + 1, col - k2 + 1), (rows + 2 * (k1 - 1), cols + 2 * (k2 - 1))
         seen = None if active is None else self._seen(active.within(corner, size), size)
-        canvas = np.zeros(self.size, self.kernels.dtype)
-        empty = np.zeros(field.shape, canvas.dtype)
-        total = np.zeros((len(self.kernels), *self._turned.shape[2:]), self._turned.dtype)
-        for number in range(self.kernels.shape[1]):
-            shown = empty if seen is None else seen(number)[shows]
-            canvas[inside] = rest(number, field, shown)
-            total += self._turned[:, number] * fft.rfft2(canvas)
+        xp, fft, dtype = self.device.xp, self.device.fft, self.kernels.dtype
+        empty, canvas = xp.zeros((1, *field.shape), dtype=dtype), None
+        once, total = tile == Tile.whole(self.map_shape), None
+        for some in self.device.groups(self.kernels.shape[1], self.size):
+            count = some.stop - some.start
+            if canvas is None or len(canvas) > count:
+                canvas = xp.zeros((count, *self.size), dtype=dtype)
+            shown = empty if seen is None else seen(some)[:, *shows]
+            canvas[:, *inside] = rest(some, field, shown)
+            # Of a single tile, spectra are used but once: in the cache, instead of memory for all of them.
+            turned = self._turned_of(some) if once else self._turned[:, some]
+            products = xp.multiply(turned, fft.rfft2(canvas), out=turned if once else None)
+            summed = products[:, 0] if count == 1 else products.sum(1)
+            if total is None:
+                total = summed
+            else:
+                total += summed
         slope = fft.irfft2(total, self.size, overwrite_x=True)
-        return around, slope[:, :rows, :cols]
+        return around, self.device.fetch(slope[:, :rows, :cols])
 
     def _seen(self, active: Active, shape: Pair) -> Seen | None:
-        """What a piece of the maps shows in a slice, right from `k - 1` on; None where that is nothing."""
+        """What a piece of the maps shows in slices, right from `k - 1` on; None where that is nothing."""
         if not len(active.values):
             return None
-        k1, k2 = self.window
-        if len(active.values) * k1 * k2 <= self.size[0] * self.size[1]:
-            return lambda number: painted(self.kernels[:, number, None], active, shape)[0]
+        few = len(active.values) * self.window[0] * self.window[1] <= self.size[0] * self.size[1]
+        if few and not self.device.apart:
+            return lambda some: painted(self.kernels[:, some], active, shape)
         return self._transform(active.dense((len(self.kernels), *shape)))
 
     def _transform(self, piece: Real) -> Seen:
-        spectra = np.asarray(fft.rfft2(piece, self.wide))
-        return lambda number: self._transformed(spectra, number)
+        spectra = self.device.fft.rfft2(self.device.put(piece), self.wide)
+        return lambda some: self._transformed(spectra, some)
 
-    def _transformed(self, spectra: Complex, number: int) -> Real:
-        product = spectra[0] * self._spectra[0, number]
-        for map_, kernel in zip(spectra[1:], self._spectra[1:, number], strict=True):
-            product += map_ * kernel
-        return np.asarray(fft.irfft2(product, self.wide, overwrite_x=True))
+    def _transformed(self, spectra: Complex, some: slice) -> Real:
+        product = spectra[0] * self._spectra[0, some]
+        for map_, kernels in zip(spectra[1:], self._spectra[1:, some], strict=True):
+            product += map_ * kernels
+        shown: Real = self.device.fft.irfft2(product, self.wide, overwrite_x=True)
+        return shown

@@ -242,8 +242,10 @@ def _energies(
     """
     energy, step = coarse_energy(residual, mask, window)
     rows, cols = energy.shape
-    blocks = mask[:, : rows * step, : cols * step].reshape(len(mask), rows, step, cols, step)
-    seen = blocks.all((0, 2, 4))
+    seen: NDArray[np.bool_] = np.ones((rows, cols), bool)
+    if not mask.all():
+        blocks = mask[:, : rows * step, : cols * step].reshape(len(mask), rows, step, cols, step)
+        seen = np.asarray(blocks.all((0, 2, 4)))
     size = [max(1, k // step) for k in window]
     whole = ndimage.uniform_filter(seen.astype(float), size=size, mode="constant") > 0.99
     small = in_one_piece(len(residual), (residual.shape[1], residual.shape[2]))
