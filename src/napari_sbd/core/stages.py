@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sbd.core.alternation import crowded, fit_kernels_on_sphere, fit_maps, unpenalised
+from napari_sbd.core.beyond import may_gain
 from napari_sbd.core.descent import Iterate, Schedule, descend
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.rearrange import dense, tangled
@@ -35,6 +36,7 @@ FIRST = Schedule(60, 1e-2, slight=0.02)
 LEVEL = Schedule(25)
 EXACT = Schedule(8, 1e-3, thorough=False)
 STAYED, GAINED = 3, 1e-4  # levels; of a kernel's energy, for which a window has moved
+LIKELY = 0.2  # of that, from which one step down the gradient says that it may be so
 EASY = 0.05  # change of a kernel of unit norm within a level, below which the next one may be farther
 MANY = 0.03  # activations per place, from which it is looked whether a field is dense
 LEAP, FAR = 1000, 0.2  # factors of λ at once, to the last level; change, above which that is too far
@@ -92,7 +94,7 @@ def stage_two(
         level = _level(objective, lifted, here, penalty.at(lam), start, screened, not levels.noisy)
         here, turned = yield from level
         moved = False
-        if turned < np.inf and stayed < STAYED:
+        if turned < np.inf and stayed < STAYED and (stride < LEAP or _may_move(objective, here, penalty)):
             here, moved = _recentred_wide(lifted, here, window, penalty)
             stayed = 0 if moved else stayed + 1
         if stride == LEAP and turned > FAR:
@@ -144,6 +146,12 @@ def _level(
     turned = np.linalg.norm((here.kernels - cropped.kernels).reshape(len(here.kernels), -1), axis=1).max()
     kernels, maps = lift(here.kernels, here.maps, ((wide[0] - window[0]) // 2, (wide[1] - window[1]) // 2))
     return replace(here, kernels=kernels, maps=maps), float(turned)
+
+
+def _may_move(objective: Objective, found: Iterate, penalty: Penalty) -> bool:
+    """Whether another window may hold so much more of lifted kernels that they have to be fitted in theirs."""
+    cropped = _cropped(found, objective.convolution.kernel_shape)
+    return penalty.ties is not None or may_gain(objective, cropped, LIKELY * GAINED)
 
 
 def _cropped(found: Iterate, window: tuple[int, int]) -> Iterate:
