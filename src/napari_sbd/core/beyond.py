@@ -1,4 +1,4 @@
-"""What kernels have beyond their windows, roughly: whether it is worth while to fit them in larger ones."""
+"""What one step tells where defects hardly overlap: whether kernels go on beyond their windows."""
 
 from __future__ import annotations
 
@@ -16,6 +16,13 @@ Real = NDArray[np.floating]
 
 APART = 4.0  # windows of defects over the image's area, up to which these overlap little
 AT_ONCE = 256  # sites whose patches are read together
+TINY = 1e-30
+
+
+def overlap_little(objective: Objective, sites: Sites) -> bool:
+    """Whether defects at these sites overlap so little that each may be looked at alone."""
+    (k1, k2), (rows, cols) = objective.convolution.kernel_shape, objective.convolution.image_shape
+    return len(sites) * k1 * k2 <= APART * rows * cols
 
 
 def may_gain(objective: Objective, found: Iterate, least: float) -> bool:
@@ -24,27 +31,25 @@ def may_gain(objective: Objective, found: Iterate, least: float) -> bool:
     One step down the gradient tells, if defects overlap little: then the normal matrix is nearly a multiple
     of one. Where they do not, the answer is yes.
     """
-    sites, (k1, k2) = Sites.of(found.maps), objective.convolution.kernel_shape
-    rows, cols = objective.convolution.image_shape
-    if len(sites) * k1 * k2 > APART * rows * cols:
+    sites, window = Sites.of(found.maps), objective.convolution.kernel_shape
+    if not overlap_little(objective, sites):
         return True
-    kernels = padded(found.kernels, (k1 // 2, k2 // 2)) - _steps(objective, found, sites)
-    return most_gained(kernels, (k1, k2)) >= least
+    margin = window[0] // 2, window[1] // 2
+    kernels = padded(found.kernels, margin)
+    for kind, kernel in enumerate(kernels):
+        own = sites.chosen(sites.kinds == kind)
+        amplitudes, steps = own.read(found.maps), np.zeros(kernel.size, kernel.dtype)
+        for first in range(0, len(own), AT_ONCE):
+            some = slice(first, first + AT_ONCE)
+            steps += amplitudes[some] @ left_around(objective, found, own.chosen(some), margin)
+        kernel -= steps.reshape(kernel.shape) / max(float(np.square(amplitudes, dtype=float).sum()), TINY)
+    return most_gained(kernels, window) >= least
 
 
-def _steps(objective: Objective, found: Iterate, sites: Sites) -> Real:
-    """What is left around the sites, weighted with their amplitudes, in windows lifted by half."""
-    rest, (k1, k2) = residual_of(objective, found), objective.convolution.kernel_shape
-    shape = (len(found.kernels), len(rest), k1 + 2 * (k1 // 2), k2 + 2 * (k2 // 2))
-    around = padded(rest, (k1 - 1 + k1 // 2, k2 - 1 + k2 // 2))
-    views = sliding_window_view(around, shape[2:], axis=(1, 2))
-    amplitudes, steps = sites.read(found.maps), np.zeros(shape, rest.dtype)
-    for kind, step in enumerate(steps):
-        here = np.flatnonzero(sites.kinds == kind)
-        for first in range(0, len(here), AT_ONCE):
-            some = here[first : first + AT_ONCE]
-            for number, image in enumerate(views):
-                patches = image[sites.rows[some], sites.cols[some]].reshape(len(some), -1)
-                step[number] += (amplitudes[some] @ patches).reshape(shape[2:])
-        step /= max(float(np.square(amplitudes[here], dtype=float).sum()), 1e-30)
-    return steps
+def left_around(objective: Objective, found: Iterate, sites: Sites, margin: tuple[int, int]) -> Real:
+    """Model less image in the sites' patches, so much larger on each side, (sites, pixels of all slices)."""
+    window, rest = objective.convolution.kernel_shape, residual_of(objective, found)
+    around = padded(rest, (window[0] - 1 + margin[0], window[1] - 1 + margin[1]))
+    larger = tuple(k + 2 * m for k, m in zip(window, margin, strict=True))
+    views = sliding_window_view(around, larger, axis=(1, 2))
+    return np.asarray(views[:, sites.rows, sites.cols].swapaxes(0, 1).reshape(len(sites), -1))

@@ -60,7 +60,7 @@ class Sites:
         inside &= (self.cols >= tile.cols.start) & (self.cols < tile.cols.stop)
         return np.asarray(inside)
 
-    def chosen(self, which: NDArray[np.bool_] | Index) -> Sites:
+    def chosen(self, which: NDArray[np.bool_] | Index | slice) -> Sites:
         """Those where `which` is true, or with these numbers."""
         return Sites(self.kinds[which], self.rows[which], self.cols[which])
 
