@@ -44,6 +44,7 @@ MAPS = Schedule(60, 1e-3)
 POLISH, ROUGH = Schedule(30, 1e-4), Schedule(30, 1e-3, foresees=True)
 REFINE = Schedule(20, 1e-4)
 STILL = 1e-4  # change of a kernel of unit norm in a round of reweighting, below which no other follows
+UNMOVED = 1e-3  # of an activation, by which other weights must move one for another round
 WIDE_MAPS, WIDE = Schedule(12, 1e-2), Schedule(8, 1e-3)
 DEBIAS = Schedule(60, 1e-4)
 REWEIGHT = 0.1  # ε of the weights over the largest activation
@@ -271,7 +272,9 @@ def _rounds(
             best = snap(objective, best) if penalty.ties is None else snap_tied(objective, best, penalty.ties)
             # Weights off the support stay: what is as the last look left it needs no other.
             placing, looked = False, best is ended
-        elif _stays(before, best):
+            if looked and _same_weights(before, best, penalty):
+                break
+        elif _stays(before, best) or _same_weights(before, best, penalty):
             break
         else:
             looked = True
@@ -282,6 +285,14 @@ def _stays(before: Iterate, after: Iterate) -> bool:
     """Whether a round changed so little that another would change nothing."""
     turned = np.linalg.norm((after.kernels - before.kernels).reshape(len(after.kernels), -1), axis=1).max()
     return bool(turned < STILL and np.array_equal(before.maps != 0, after.maps != 0))
+
+
+def _same_weights(before: Iterate, after: Iterate, penalty: Penalty) -> bool:
+    """Whether another round's weights differ so little that no amplitude would change."""
+    sites = Sites.of(after.maps)
+    weights = [_lightened(it.maps, sites, penalty) for it in (before, after)]
+    moves = penalty.lam * np.abs(weights[1] - weights[0])
+    return bool((moves <= UNMOVED * np.abs(sites.read(after.maps))).all())
 
 
 def reweighted(
@@ -307,13 +318,17 @@ def reweighting(objective: Objective, best: Iterate, penalty: Penalty) -> Penalt
     np.sqrt(weights, out=weights)
     weights[unseen] = FORBIDDEN
     sites = Sites.of(best.maps)
-    size = np.abs(sites.read(best.maps))
-    largest = np.zeros(len(best.maps), size.dtype)
-    groups = sites.kinds if penalty.ties is None else penalty.ties.types[sites.kinds]
-    np.maximum.at(largest, groups, size)
-    floor = REWEIGHT * largest[groups]
-    weights[sites.kinds, sites.rows, sites.cols] *= floor / (size + floor)
+    weights[sites.kinds, sites.rows, sites.cols] *= _lightened(best.maps, sites, penalty)
     return replace(penalty, weights=weights)
+
+
+def _lightened(maps: Real, sites: Sites, penalty: Penalty) -> Real:
+    """`ε / (|x| + ε)` of activations, ε in proportion to the largest of their type."""
+    groups = np.arange(len(maps)) if penalty.ties is None else penalty.ties.types
+    largest = np.zeros(len(maps), maps.dtype)
+    np.maximum.at(largest, groups, np.abs(maps).max((1, 2)))
+    floor = REWEIGHT * largest[groups][sites.kinds]
+    return np.asarray(floor / (np.abs(sites.read(maps)) + floor))
 
 
 def debias(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
