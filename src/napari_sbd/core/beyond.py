@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.objective import Objective
 from napari_sbd.core.sites import Sites
+from napari_sbd.core.sphere import project
 from napari_sbd.core.verdict import residual_of
 from napari_sbd.core.window import most_gained, padded
 
@@ -26,14 +27,19 @@ def overlap_little(objective: Objective, sites: Sites) -> bool:
 
 
 def may_gain(objective: Objective, found: Iterate, least: float) -> bool:
-    """Whether a kernel moved within its window may have so much more of its energy inside.
+    """Whether a kernel moved within its window may have so much more of its energy inside."""
+    seen = seen_beyond(objective, found)
+    return seen is None or most_gained(seen, objective.convolution.kernel_shape) >= least
 
-    One step down the gradient tells, if defects overlap little: then the normal matrix is nearly a multiple
-    of one. Where they do not, the answer is yes.
+
+def seen_beyond(objective: Objective, found: Iterate) -> Real | None:
+    """Kernels in windows lifted by half, by one step down the gradient; None where defects overlap.
+
+    Where they do not, the normal matrix is nearly a multiple of one.
     """
     sites, window = Sites.of(found.maps), objective.convolution.kernel_shape
     if not overlap_little(objective, sites):
-        return True
+        return None
     margin = window[0] // 2, window[1] // 2
     kernels = padded(found.kernels, margin)
     for kind, kernel in enumerate(kernels):
@@ -43,7 +49,7 @@ def may_gain(objective: Objective, found: Iterate, least: float) -> bool:
             some = slice(first, first + AT_ONCE)
             steps += amplitudes[some] @ left_around(objective, found, own.chosen(some), margin)
         kernel -= steps.reshape(kernel.shape) / max(float(np.square(amplitudes, dtype=float).sum()), TINY)
-    return most_gained(kernels, window) >= least
+    return project(kernels)
 
 
 def left_around(objective: Objective, found: Iterate, sites: Sites, margin: tuple[int, int]) -> Real:

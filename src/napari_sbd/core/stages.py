@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sbd.core.alternation import crowded, fit_kernels_on_sphere, fit_maps, unpenalised
-from napari_sbd.core.beyond import may_gain
+from napari_sbd.core.beyond import seen_beyond
 from napari_sbd.core.descent import Iterate, Schedule, descend
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.rearrange import dense, tangled
@@ -36,7 +36,6 @@ FIRST = Schedule(60, 1e-2, slight=0.02)
 LEVEL = Schedule(25)
 EXACT = Schedule(8, 1e-3, thorough=False)
 STAYED, GAINED = 3, 1e-4  # levels; of a kernel's energy, for which a window has moved
-LIKELY = 0.2  # of that, from which one step down the gradient says that it may be so
 EASY = 0.05  # change of a kernel of unit norm within a level, below which the next one may be farther
 MANY = 0.03  # activations per place, from which it is looked whether a field is dense
 LEAP, FAR = 1000, 0.2  # factors of λ at once, to the last level; change, above which that is too far
@@ -95,8 +94,8 @@ def stage_two(
         level = _level(objective, lifted, here, penalty.at(lam), start, screened, not levels.noisy)
         here, turned = yield from level
         moved = False
-        if turned < np.inf and stayed < STAYED and (stride < LEAP or _may_move(objective, here, penalty)):
-            here, moved = _recentred_wide(lifted, here, window, penalty)
+        if turned < np.inf and stayed < STAYED:
+            here, moved = _recentred_wide(objective, lifted, here, penalty, stride == LEAP)
             stayed = 0 if moved else stayed + 1
         if stride == LEAP and turned > FAR:
             here, lam, leap = before, high, False
@@ -149,23 +148,22 @@ def _level(
     return replace(here, kernels=kernels, maps=maps), float(turned)
 
 
-def _may_move(objective: Objective, found: Iterate, penalty: Penalty) -> bool:
-    """Whether another window may hold so much more of lifted kernels that they have to be fitted in theirs."""
-    cropped = _cropped(found, objective.convolution.kernel_shape)
-    return penalty.ties is not None or may_gain(objective, cropped, LIKELY * GAINED)
-
-
 def _cropped(found: Iterate, window: tuple[int, int]) -> Iterate:
     kernels, maps = crop(found.kernels, found.maps, window)
     return replace(found, kernels=kernels, maps=maps)
 
 
 def _recentred_wide(
-    lifted: Objective, found: Iterate, window: tuple[int, int], penalty: Penalty
+    objective: Objective, lifted: Objective, found: Iterate, penalty: Penalty, nearly: bool
 ) -> tuple[Iterate, bool]:
-    """Kernels seen in the larger window, by one exact step, and moved to the middle; whether that gained."""
+    """Kernels seen in the larger window, by one exact step, and moved to the middle; whether that gained.
+
+    Where they are `nearly` there, and defects overlap little, one step down the gradient shows as much.
+    """
+    window = objective.convolution.kernel_shape
     if penalty.ties is None:
-        seen = fit_kernels_on_sphere(lifted, found.kernels, found.maps)
+        rough = seen_beyond(objective, _cropped(found, window)) if nearly else None
+        seen = fit_kernels_on_sphere(lifted, found.kernels, found.maps) if rough is None else rough
         kernels, maps, moved = recentre(seen, found.maps, window)
     else:
         tied = tied_kernels(lifted, found, penalty.ties)
