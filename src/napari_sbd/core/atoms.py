@@ -155,8 +155,9 @@ class Taps:
 
     def chosen(self, which: NDArray[np.intp]) -> Taps:
         """Those of the points with these numbers."""
-        parts = (self.base, self.rows, self.cols, self.down, self.right)
-        return Taps(*(part[which] for part in parts))
+        return Taps(
+            self.base[which], self.rows[which], self.cols[which], self.down[which], self.right[which]
+        )
 
     @property
     def weights(self) -> Real:
@@ -271,15 +272,23 @@ def _read(around: Real, basis: Real, taps: Taps) -> Real:
     """Correlation of kernels (m, slices, k1, k2) with an image, read between pixels: (m, n)."""
     k1, k2 = basis.shape[2:]
     corner = np.clip(taps.base + TAPS, 0, np.array(around.shape[1:]) - [k1 + TAPS - 1, k2 + TAPS - 1])
-    down, right = (w.astype(around.dtype)[:, :, None, None] for w in (taps.down, taps.right))
+    down, right = _banded(taps.down.astype(around.dtype), k1), _banded(taps.right.astype(around.dtype), k2)
     total: Real = np.zeros((len(basis), len(corner)))
     for number, image in enumerate(around):
         views = sliding_window_view(image, (k1 + TAPS - 1, k2 + TAPS - 1))
-        patches = views[corner[:, 0], corner[:, 1]]
-        rows = sum(down[:, tap] * patches[:, tap : tap + k1] for tap in range(TAPS) if down[:, tap].any())
-        read = sum(right[:, tap] * rows[:, :, tap : tap + k2] for tap in range(TAPS) if right[:, tap].any())
+        read = down @ views[corner[:, 0], corner[:, 1]] @ right.swapaxes(1, 2)
         total += basis[:, number].reshape(len(basis), -1) @ read.reshape(len(corner), -1).T
     return total
+
+
+def _banded(weights: Real, size: int) -> Real:
+    """Matrices (n, size, size + taps - 1) that take sums over taps with these weights (n, taps)."""
+    taps = weights.shape[1]
+    matrices = np.zeros((len(weights), size, size + taps - 1), weights.dtype)
+    rows = np.arange(size)
+    for tap in range(taps):
+        matrices[:, rows, rows + tap] = weights[:, tap, None]
+    return matrices
 
 
 def _solved(gram: Gram | PairBlocks, damping: Real, norms: Real, right: Real) -> Real:

@@ -103,11 +103,11 @@ def _owners(summits: NDArray[np.intp], active: NDArray[np.intp]) -> NDArray[np.i
         down, right = (np.subtract.outer(summits[:, axis], active[:, axis]) for axis in range(2))
         near = down * down + right * right <= reach**2
         return np.where(near.any(0), near.argmax(0), -1)
-    around: Any = spatial.KDTree(active).query_ball_point(summits, reach)
-    counts = [len(members) for members in around]
+    near = spatial.KDTree(summits).sparse_distance_matrix(
+        spatial.KDTree(active), reach, output_type="ndarray"
+    )
     owner = np.full(len(active), none)
-    members = np.concatenate([np.asarray(m, np.intp) for m in around])
-    np.minimum.at(owner, members, np.repeat(np.arange(none), counts))
+    np.minimum.at(owner, near["j"], near["i"])
     return np.where(owner < none, owner, -1)
 
 
@@ -124,7 +124,7 @@ def _apart(owner: NDArray[np.intp], active: NDArray[np.intp], values: Real) -> N
         whole = members[np.abs(values[members]) >= ALIKE * usual]
         if len(whole) < 2:
             continue
-        nearest = spatial.KDTree(active[whole]).query(active[members])[1]
+        nearest = np.square(active[members, None] - active[whole]).sum(2).argmin(1)
         sizes: Real = np.abs(np.bincount(nearest, values[members]))
         if np.square(sizes - usual).sum() < (sums[group] - usual) ** 2:
             owner[members] = number + nearest

@@ -21,6 +21,7 @@ from napari_sbd.core.window_transform import WindowTransform, transform_of
 Real = NDArray[np.floating]
 
 DENSE = 500  # sites up to which their Gram matrix is a full array
+MATRIX = 6000  # entries of what is hidden, from which a sparse matrix is faster than counting them
 MANY_HIDDEN = 40000  # pixels of their patches, from which tables pay
 
 
@@ -177,9 +178,18 @@ class KernelQuadratic:
         self._seen = (seen - lost.reshape(model.shape)).astype(amplitudes.dtype)
         # Pixels that are hidden of one site alone act on the kernel's own pixel only.
         several, self._pixels, self._number = model.hidden.shared
-        self._labels, self._weights = labels[several], weights[several]
-        alone = np.bincount(labels[~several], np.square(weights[~several]), self.linear.size)
+        alone = np.zeros(self.linear.size)
+        if several is not None:
+            alone = np.bincount(labels[~several], np.square(weights[~several]), self.linear.size)
+            labels, weights = labels[several], weights[several]
         self._alone = alone.reshape(model.shape).astype(amplitudes.dtype)
+        self._labels, self._weights = labels, weights
+        self._painting = self._as_matrix() if len(labels) > MATRIX else None
+
+    def _as_matrix(self) -> sparse.coo_array:
+        """What sites paint of kernels on the pixels hidden of several, as a matrix."""
+        entries = self._weights, (self._pixels.astype(np.int32), self._labels.astype(np.int32))
+        return sparse.coo_array(entries, shape=(self._number, self.linear.size))
 
     def _lag_spectra(self, amplitudes: Real) -> NDArray[np.complexfloating]:
         model, types = self.model, self.model.types
@@ -203,6 +213,9 @@ class KernelQuadratic:
     def _unseen(self, kernels: Real) -> Real:
         if not self._number:
             return np.asarray(self._alone * kernels)
+        if self._painting is not None:
+            back = self._painting.T @ (self._painting @ kernels.ravel())
+            return np.asarray(self._alone * kernels + back.reshape(kernels.shape))
         painted = np.bincount(self._pixels, kernels.take(self._labels) * self._weights, self._number)
         read = painted.take(self._pixels) * self._weights
         back = np.bincount(self._labels, read, kernels.size)
