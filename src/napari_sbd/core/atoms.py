@@ -155,9 +155,7 @@ class Taps:
 
     def chosen(self, which: NDArray[np.intp]) -> Taps:
         """Those of the points with these numbers."""
-        return Taps(
-            self.base[which], self.rows[which], self.cols[which], self.down[which], self.right[which]
-        )
+        return Taps(self.base[which], self.rows[which], self.cols[which], self.down[which], self.right[which])
 
     @property
     def weights(self) -> Real:

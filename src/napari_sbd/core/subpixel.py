@@ -102,7 +102,9 @@ def _lie_on_pixels(objective: Objective, found: Iterate) -> bool:
         amplitudes = own.read(found.maps)
         moves = np.clip(step[1:] / amplitudes, -0.5, 0.5)
         phase, _ = mean_phase(moves.T, amplitudes)
-        if (np.abs(phase) < ALL_ALIKE).any() or (np.abs(np.angle(phase)) > 2 * np.pi * SURELY * SMALLEST).any():
+        if (np.abs(phase) < ALL_ALIKE).any() or (
+            np.abs(np.angle(phase)) > 2 * np.pi * SURELY * SMALLEST
+        ).any():
             return False
     return True
 

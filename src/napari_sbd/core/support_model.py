@@ -21,8 +21,9 @@ from napari_sbd.core.window_transform import WindowTransform, transform_of
 Real = NDArray[np.floating]
 
 DENSE = 500  # sites up to which their Gram matrix is a full array
+MANY_PAIRS = 50000  # of sites, from which transforms of the map tell their lags sooner
 MATRIX = 6000  # entries of what is hidden, from which a sparse matrix is faster than counting them
-MANY_HIDDEN = 40000  # pixels of their patches, from which tables pay
+MANY_HIDDEN = 60000  # pixels of their patches, from which tables pay
 
 
 class SupportModel:
@@ -194,10 +195,24 @@ class KernelQuadratic:
     def _lag_spectra(self, amplitudes: Real) -> NDArray[np.complexfloating]:
         model, types = self.model, self.model.types
         pairs, kinds = model.pairs, model.sites.kinds
+        if types == 1 and len(pairs.lag) > MANY_PAIRS:
+            return fft.rfft2(self._lags_by_transform(amplitudes)[None, None])
         size = model._size[0] * model._size[1]
         pick = (kinds[pairs.second] * types + kinds[pairs.first]) * size + model.circular_lags
         table = np.bincount(pick, amplitudes[pairs.first] * amplitudes[pairs.second], types * types * size)
         return np.asarray(fft.rfft2(table.reshape(types, types, *model._size).astype(amplitudes.dtype)))
+
+    def _lags_by_transform(self, amplitudes: Real) -> Real:
+        """Products of all pairs' amplitudes by lag, as a table that wraps round, from the map's transform."""
+        (rows, cols), window = self.model.field.target.shape[1:], self.model.field.window
+        size = fft.next_fast_len(rows), fft.next_fast_len(cols, real=True)
+        map_ = np.zeros(size, amplitudes.dtype)
+        map_[self.model.sites.rows, self.model.sites.cols] = amplitudes
+        spectra = fft.rfft2(map_)
+        table = fft.irfft2(np.square(spectra.real) + np.square(spectra.imag), size)
+        lags, wrapped = np.zeros(self.model._size, amplitudes.dtype), [np.arange(1 - k, k) for k in window]
+        lags[np.ix_(*wrapped)] = table[np.ix_(*wrapped)]
+        return lags
 
     def product(self, kernels: Real) -> Real:
         """G A."""
