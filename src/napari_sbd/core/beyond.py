@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+from scipy import spatial
 
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.objective import Objective
@@ -15,15 +16,23 @@ from napari_sbd.core.window import most_gained, padded
 
 Real = NDArray[np.floating]
 
+FEWEST = 12  # activations
 APART = 4.0  # windows of defects over the image's area, up to which these overlap little
+# Products of activations so many px apart, over their squares, up to which few defects are split over pixels.
+BESIDE, SPLIT = 2.9, 0.2
 AT_ONCE = 256  # sites whose patches are read together
 TINY = 1e-30
 
 
-def overlap_little(objective: Objective, sites: Sites) -> bool:
-    """Whether defects at these sites overlap so little that each may be looked at alone."""
-    (k1, k2), (rows, cols) = objective.convolution.kernel_shape, objective.convolution.image_shape
-    return len(sites) * k1 * k2 <= APART * rows * cols
+def stand_apart(objective: Objective, found: Iterate) -> bool:
+    """Whether defects overlap so little, and are split so rarely, that each may be looked at alone."""
+    sites, (k1, k2) = Sites.of(found.maps), objective.convolution.kernel_shape
+    if len(sites) < FEWEST or len(sites) * k1 * k2 > APART * objective.data[0].size:
+        return False
+    sizes = np.abs(sites.read(found.maps))
+    places = np.column_stack([sites.rows, sites.cols])
+    one, other = spatial.KDTree(places).query_pairs(BESIDE, output_type="ndarray").T
+    return bool(2 * np.vdot(sizes[one], sizes[other]) <= SPLIT * np.vdot(sizes, sizes))
 
 
 def may_gain(objective: Objective, found: Iterate, least: float) -> bool:
@@ -37,9 +46,9 @@ def seen_beyond(objective: Objective, found: Iterate) -> Real | None:
 
     Where they do not, the normal matrix is nearly a multiple of one.
     """
-    sites, window = Sites.of(found.maps), objective.convolution.kernel_shape
-    if not overlap_little(objective, sites):
+    if not stand_apart(objective, found):
         return None
+    sites, window = Sites.of(found.maps), objective.convolution.kernel_shape
     margin = window[0] // 2, window[1] // 2
     kernels = padded(found.kernels, margin)
     for kind, kernel in enumerate(kernels):

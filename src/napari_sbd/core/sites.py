@@ -219,8 +219,10 @@ class Field:
         return Hidden(numbers, at, pixels, places, size * len(number), places // (k1 * k2))
 
     def _numbered(self, pixels: Index) -> tuple[Index, int]:
-        """Consecutive numbers for pixels (of one slice or all), and up to how many they go: no more than there are
-        pixels that do not count."""
+        """Numbers for pixels (of one slice or all), and how many there are.
+
+        Consecutive ones, or, of many, those among all pixels that do not count.
+        """
         if len(pixels) > self._number_of_all[-1]:
             return self._number_of_all[pixels] - 1, int(self._number_of_all[-1])
         entries = np.arange(len(pixels), dtype=np.int32)

@@ -27,7 +27,7 @@ from napari_sbd.core.tied import alternate, tied_kernels
 from napari_sbd.core.tied_moves import recentre_tied, snap_tied
 from napari_sbd.core.untangle import AGAIN, TRIED, drawn, drawn_again, untangled
 from napari_sbd.core.verdict import all_explained, residual_of
-from napari_sbd.core.window import crop, energy_gained, lift, recentre
+from napari_sbd.core.window import crop, energy_gained, lift, most_gained, recentre
 
 Real = NDArray[np.floating]
 
@@ -36,6 +36,7 @@ FIRST = Schedule(60, 1e-2, slight=0.02)
 LEVEL = Schedule(25)
 EXACT = Schedule(8, 1e-3, thorough=False)
 STAYED, GAINED = 3, 1e-4  # levels; of a kernel's energy, for which a window has moved
+LIKELY = 0.2  # of that, up to which one step down the gradient is enough to see where it lies
 EASY = 0.05  # change of a kernel of unit norm within a level, below which the next one may be farther
 MANY = 0.03  # activations per place, from which it is looked whether a field is dense
 LEAP, FAR = 1000, 0.2  # factors of λ at once, to the last level; change, above which that is too far
@@ -158,12 +159,13 @@ def _recentred_wide(
 ) -> tuple[Iterate, bool]:
     """Kernels seen in the larger window, by one exact step, and moved to the middle; whether that gained.
 
-    Where they are `nearly` there, and defects overlap little, one step down the gradient shows as much.
+    Where they are `nearly` there, and one step down the gradient shows no gain, that step is enough.
     """
     window = objective.convolution.kernel_shape
     if penalty.ties is None:
-        rough = seen_beyond(objective, _cropped(found, window)) if nearly else None
-        seen = fit_kernels_on_sphere(lifted, found.kernels, found.maps) if rough is None else rough
+        seen = seen_beyond(objective, _cropped(found, window)) if nearly else None
+        if seen is None or most_gained(seen, window) > LIKELY * GAINED:
+            seen = fit_kernels_on_sphere(lifted, found.kernels, found.maps)
         kernels, maps, moved = recentre(seen, found.maps, window)
     else:
         tied = tied_kernels(lifted, found, penalty.ties)

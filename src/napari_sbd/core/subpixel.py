@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage, spatial
 
 from napari_sbd.core.atoms import Atoms, atoms_of, fit_atoms
-from napari_sbd.core.beyond import left_around, overlap_little
+from napari_sbd.core.beyond import left_around, stand_apart
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.objective import Objective
@@ -86,11 +86,12 @@ def _lie_on_pixels(objective: Objective, found: Iterate) -> bool:
 
     That takes a tenth of the time of a fit of all together; where they overlap, it cannot be told.
     """
-    sites = Sites.of(found.maps)
-    if not overlap_little(objective, sites):
+    if not stand_apart(objective, found):
         return False
+    sites = Sites.of(found.maps)
     places, sizes = np.column_stack([sites.rows, sites.cols]), np.abs(sites.read(found.maps))
-    alone = spatial.KDTree(places).query(places, [2], p=np.inf, distance_upper_bound=ALONE)[0][:, 0] == np.inf
+    next_ = spatial.KDTree(places).query(places, [2], p=np.inf, distance_upper_bound=ALONE)[0]
+    alone = np.isinf(np.asarray(next_)[:, 0])
     for kind, kernel in enumerate(found.kernels):
         here = sites.kinds == kind
         own = sites.chosen(here & alone)
@@ -102,9 +103,8 @@ def _lie_on_pixels(objective: Objective, found: Iterate) -> bool:
         amplitudes = own.read(found.maps)
         moves = np.clip(step[1:] / amplitudes, -0.5, 0.5)
         phase, _ = mean_phase(moves.T, amplitudes)
-        if (np.abs(phase) < ALL_ALIKE).any() or (
-            np.abs(np.angle(phase)) > 2 * np.pi * SURELY * SMALLEST
-        ).any():
+        off = np.abs(np.angle(phase)) / (2 * np.pi)
+        if (np.abs(phase) < ALL_ALIKE).any() or (off > SURELY * SMALLEST).any():
             return False
     return True
 

@@ -188,8 +188,8 @@ class KernelQuadratic:
         self._painting = self._as_matrix() if len(labels) > MATRIX else None
 
     def _as_matrix(self) -> sparse.coo_array:
-        """What sites paint of kernels on the pixels hidden of several, as a matrix."""
-        entries = self._weights, (self._pixels.astype(np.int32), self._labels.astype(np.int32))
+        """What sites paint of kernels on the pixels hidden of several, as a matrix in double precision."""
+        entries = self._weights.astype(float), (self._pixels.astype(np.int32), self._labels.astype(np.int32))
         return sparse.coo_array(entries, shape=(self._number, self.linear.size))
 
     def _lag_spectra(self, amplitudes: Real) -> NDArray[np.complexfloating]:
@@ -230,7 +230,7 @@ class KernelQuadratic:
             return np.asarray(self._alone * kernels)
         if self._painting is not None:
             back = self._painting.T @ (self._painting @ kernels.ravel())
-            return np.asarray(self._alone * kernels + back.reshape(kernels.shape))
+            return np.asarray(self._alone * kernels + back.reshape(kernels.shape).astype(kernels.dtype))
         painted = np.bincount(self._pixels, kernels.take(self._labels) * self._weights, self._number)
         read = painted.take(self._pixels) * self._weights
         back = np.bincount(self._labels, read, kernels.size)
