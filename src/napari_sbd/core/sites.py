@@ -224,7 +224,7 @@ class Field:
         Consecutive ones, or, of many, those among all pixels that do not count.
         """
         if len(pixels) > self._number_of_all[-1]:
-            return self._number_of_all[pixels] - 1, int(self._number_of_all[-1])
+            return self._number_of_all[pixels].astype(np.intp) - 1, int(self._number_of_all[-1])
         entries = np.arange(len(pixels), dtype=np.int32)
         self._notes[pixels] = entries  # of entries with one pixel the last one stays
         last = self._notes[pixels]

@@ -76,7 +76,7 @@ class SupportModel:
         kinds, hidden, pairs = self.sites.kinds, self.hidden, self.pairs
         if self.types == 1:
             spectra = self.transform.forward(kernels[0])
-            power = np.square(np.abs(spectra)).sum(0)
+            power = (np.square(spectra.real) + np.square(spectra.imag)).sum(0)
             values = fft.irfft2(power, self._size).take(self.circular_lags)
         else:
             pick = kinds[pairs.first] * self.types + kinds[pairs.second]
@@ -179,9 +179,9 @@ class KernelQuadratic:
         self._seen = (seen - lost.reshape(model.shape)).astype(amplitudes.dtype)
         # Pixels that are hidden of one site alone act on the kernel's own pixel only.
         several, self._pixels, self._number = model.hidden.shared
-        alone = np.zeros(self.linear.size)
+        alone: Real = np.zeros(self.linear.size)
         if several is not None:
-            alone = np.bincount(labels[~several], np.square(weights[~several]), self.linear.size)
+            alone = alone + np.bincount(labels[~several], np.square(weights[~several]), self.linear.size)
             labels, weights = labels[several], weights[several]
         self._alone = alone.reshape(model.shape).astype(amplitudes.dtype)
         self._labels, self._weights = labels, weights
