@@ -1,4 +1,4 @@
-"""What one step down the gradient tells of kernels and places; what is done for crowds against the plain way."""
+"""What one step down the gradient tells of kernels and places, and the plain way against that for crowds."""
 
 import numpy as np
 import pytest
