@@ -99,9 +99,11 @@ def _inverses(
 
 def autocorrelation(kernel: Real) -> Real:
     """Autocorrelation of a kernel (slices, k1, k2), summed over slices; zero lag in the middle."""
-    shape = tuple(2 * k - 1 for k in kernel.shape[1:])
-    power = np.abs(fft.rfft2(kernel.astype(float), shape)) ** 2
-    return np.asarray(fft.fftshift(fft.irfft2(power.sum(0), shape)))
+    (k1, k2), lags = kernel.shape[1:], [np.arange(1 - k, k) for k in kernel.shape[1:]]
+    shape = fft.next_fast_len(2 * k1 - 1), fft.next_fast_len(2 * k2 - 1, real=True)
+    spectra = fft.rfft2(kernel.astype(float), shape)
+    power = (np.square(spectra.real) + np.square(spectra.imag)).sum(0)
+    return np.asarray(fft.irfft2(power, shape)[np.ix_(*lags)])
 
 
 def _visible_energy(centres: Real, kernel: Real, mask: NDArray[np.bool_]) -> Real:

@@ -51,12 +51,13 @@ class Atoms:
 
     def maps(self, types: int, shape: tuple[int, int], dtype: np.dtype) -> Real:
         """Extended maps (types, rows, cols) of band-limited points."""
+        return self.spread(Taps.at(self.centres, shape), types, shape, dtype)
+
+    def spread(self, taps: Taps, types: int, shape: tuple[int, int], dtype: np.dtype) -> Real:
+        """The same, with the taps of these points."""
         maps = np.zeros((types, *shape), dtype)
-        for kind in range(types):
-            here = self.kinds == kind
-            taps = Taps.at(self.centres[here], shape)
-            values = taps.weights * self.amplitudes[here, None, None]
-            np.add.at(maps[kind], (taps.rows[:, :, None], taps.cols[:, None, :]), values.astype(dtype))
+        values = (taps.weights * self.amplitudes[:, None, None]).astype(dtype)
+        np.add.at(maps, (self.kinds[:, None, None], taps.rows[:, :, None], taps.cols[:, None, :]), values)
         return maps
 
     def chosen(self, which: NDArray[np.bool_]) -> Atoms:
@@ -152,6 +153,10 @@ class Taps:
         rows, cols = (np.clip(index[axis], 0, shape[axis] - 1) for axis in range(2))
         return cls(base, rows, cols, down, right)
 
+    def chosen(self, which: NDArray[np.intp]) -> Taps:
+        """Those of the points with these numbers."""
+        return Taps(self.base[which], self.rows[which], self.cols[which], self.down[which], self.right[which])
+
     @property
     def weights(self) -> Real:
         """Weight of each pixel, (n, taps, taps)."""
@@ -207,7 +212,8 @@ def fit_atoms(
             return here
         if moved > FAR:
             hessian = _hessian(objective, basis, here)
-    return here if misfit(_left(objective, kernels, here)[1]) <= best else atoms
+    taps = Taps.at(here.centres, objective.convolution.map_shape)
+    return here if misfit(_left(objective, kernels, here, taps)[1]) <= best else atoms
 
 
 def _hessian(objective: Objective, basis: Real, atoms: Atoms) -> tuple[Gram | PairBlocks, Real]:
@@ -238,26 +244,25 @@ def _newton_step(hessian: tuple[Gram | PairBlocks, Real], number: int, slope: Re
 
 def _slope(objective: Objective, kernels: Real, basis: Real, atoms: Atoms) -> tuple[float, Real]:
     """Misfit, and its gradient in amplitude and in displacement times amplitude, (3, n)."""
-    types = len(kernels)
-    around, inside = _left(objective, kernels, atoms)
+    types, taps = len(kernels), Taps.at(atoms.centres, objective.convolution.map_shape)
+    around, inside = _left(objective, kernels, atoms, taps)
     slope = np.empty((3, len(atoms.kinds)))
     flat = basis.reshape(3, types, *basis.shape[1:])
     for kind in range(types):
         here = np.flatnonzero(atoms.kinds == kind)
         for first in range(0, len(here), AT_ONCE):
             some = here[first : first + AT_ONCE]
-            taps = Taps.at(atoms.centres[some], objective.convolution.map_shape)
-            slope[:, some] = _read(around, flat[:, kind], taps)
+            slope[:, some] = _read(around, flat[:, kind], taps.chosen(some))
     return misfit(inside), slope
 
 
-def _left(objective: Objective, kernels: Real, atoms: Atoms) -> tuple[Real, Real]:
+def _left(objective: Objective, kernels: Real, atoms: Atoms, taps: Taps) -> tuple[Real, Real]:
     """What atoms leave of the image, with room around it for all patches of all taps; and its inside."""
     model, data = objective.convolution, objective.data
     (rows, cols), margin = model.image_shape, [k - 1 + TAPS for k in model.kernel_shape]
     around = np.zeros((len(data), rows + 2 * margin[0], cols + 2 * margin[1]), data.dtype)
     inside = around[:, margin[0] : margin[0] + rows, margin[1] : margin[1] + cols]
-    objective.left(kernels, atoms.maps(len(kernels), model.map_shape, data.dtype), out=inside)
+    objective.left(kernels, atoms.spread(taps, len(kernels), model.map_shape, data.dtype), out=inside)
     return around, inside
 
 
@@ -265,15 +270,23 @@ def _read(around: Real, basis: Real, taps: Taps) -> Real:
     """Correlation of kernels (m, slices, k1, k2) with an image, read between pixels: (m, n)."""
     k1, k2 = basis.shape[2:]
     corner = np.clip(taps.base + TAPS, 0, np.array(around.shape[1:]) - [k1 + TAPS - 1, k2 + TAPS - 1])
-    down, right = (w.astype(around.dtype)[:, :, None, None] for w in (taps.down, taps.right))
+    down, right = _banded(taps.down.astype(around.dtype), k1), _banded(taps.right.astype(around.dtype), k2)
     total: Real = np.zeros((len(basis), len(corner)))
     for number, image in enumerate(around):
         views = sliding_window_view(image, (k1 + TAPS - 1, k2 + TAPS - 1))
-        patches = views[corner[:, 0], corner[:, 1]]
-        rows = sum(down[:, tap] * patches[:, tap : tap + k1] for tap in range(TAPS) if down[:, tap].any())
-        read = sum(right[:, tap] * rows[:, :, tap : tap + k2] for tap in range(TAPS) if right[:, tap].any())
+        read = down @ views[corner[:, 0], corner[:, 1]] @ right.swapaxes(1, 2)
         total += basis[:, number].reshape(len(basis), -1) @ read.reshape(len(corner), -1).T
     return total
+
+
+def _banded(weights: Real, size: int) -> Real:
+    """Matrices (n, size, size + taps - 1) that take sums over taps with these weights (n, taps)."""
+    taps = weights.shape[1]
+    matrices = np.zeros((len(weights), size, size + taps - 1), weights.dtype)
+    rows = np.arange(size)
+    for tap in range(taps):
+        matrices[:, rows, rows + tap] = weights[:, tap, None]
+    return matrices
 
 
 def _solved(gram: Gram | PairBlocks, damping: Real, norms: Real, right: Real) -> Real:
@@ -291,7 +304,9 @@ def _solved_full(matrix: Real, damping: Real, norms: Real, right: Real) -> Real:
     """The same by factoring; what the mask hides is approximate, so the diagonal may need some more."""
     extra = 0.0
     for _ in range(6):
-        found = solved_positive(matrix + np.diag(damping + extra * norms), right)
+        normal = matrix.copy()
+        normal[np.arange(len(right)), np.arange(len(right))] += damping + extra * norms
+        found = solved_positive(normal, right)
         if found is not None:
             return found
         extra = max(10 * extra, DAMPING)

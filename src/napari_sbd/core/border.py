@@ -34,25 +34,27 @@ class BorderPairs:
         sites, pairs, window = model.sites, model.pairs, model.field.window
         frame = [n - 2 * (k - 1) for n, k in zip(model.field.target.shape[1:], window, strict=True)]
         shares = [_cut(at, k, n) for at, k, n in zip((sites.rows, sites.cols), window, frame, strict=True)]
-        both = [(edge[pairs.first] > 0) & (edge[pairs.first] == edge[pairs.second]) for edge, _ in shares]
-        lags = np.divmod(pairs.lag, 2 * window[1] - 1)
+        cut = (shares[0][0] > 0) | (shares[1][0] > 0)
+        near = np.flatnonzero(cut[pairs.first] & cut[pairs.second])
+        ends, lags = (pairs.first[near], pairs.second[near]), np.divmod(pairs.lag[near], 2 * window[1] - 1)
+        both = [(edge[ends[0]] > 0) & (edge[ends[0]] == edge[ends[1]]) for edge, _ in shares]
         self._axes = []
         for axis, (edge, rows) in enumerate(shares):
-            numbers = np.flatnonzero(both[axis] & ~both[1 - axis])
-            first, side = pairs.first[numbers], window[1 - axis]
+            here = np.flatnonzero(both[axis] & ~both[1 - axis])
+            first, side = ends[0][here], window[1 - axis]
             length = _length(side)
-            places = rows[first] * (2 * window[axis] - 1) + lags[axis][numbers]
-            places = places * length + (lags[1 - axis][numbers] - side + 1) % length
-            self._axes.append((numbers, places, edge[first] == BEFORE))
+            places = rows[first] * (2 * window[axis] - 1) + lags[axis][here]
+            places = places * length + (lags[1 - axis][here] - side + 1) % length
+            self._axes.append((near[here], places, edge[first] == BEFORE))
         at_corner = np.flatnonzero(both[0] & both[1])
         corner = 3 * shares[0][0] + shares[1][0]
         self._corners = []
-        for one in np.unique(corner[pairs.first[at_corner]]):
-            here = np.flatnonzero(corner == one)
-            numbers = at_corner[corner[pairs.first[at_corner]] == one]
-            ends = np.searchsorted(here, [pairs.first[numbers], pairs.second[numbers]])
-            own = sites.chosen(here)
-            self._corners.append((model.field.hidden(own), own.kinds, numbers, *ends))
+        for one in np.unique(corner[ends[0][at_corner]]):
+            own = np.flatnonzero(corner == one)
+            here = at_corner[corner[ends[0][at_corner]] == one]
+            numbers = np.searchsorted(own, [ends[0][here], ends[1][here]])
+            standing = sites.chosen(own)
+            self._corners.append((model.field.hidden(standing), standing.kinds, near[here], *numbers))
 
     def cut(self, values: Real, kernel: Real) -> Real:
         """Inner products of pairs of whole atoms without what the frame cuts; `values` is written to."""

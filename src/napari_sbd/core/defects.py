@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import spatial
 
 from napari_sbd.core.amplitude_errors import NEIGHBOURS, standard_errors
+from napari_sbd.core.noise import median
 from napari_sbd.core.peaks import ALIKE, WEAKEST, Peaks, typical_amplitude, usual_amplitude
 
 Real = NDArray[np.floating]
@@ -74,15 +75,16 @@ def core(kernel: Real) -> tuple[Real, float]:
     ([0.0, 0.0], 6)
     """
     energy = np.square(kernel, dtype=float).sum(0)
-    energy = np.maximum(energy - np.median(energy), 0)
+    energy = np.maximum(energy - median(energy), 0)
     total = energy.sum()
     if not total > 0:
         return np.zeros(2), 0.0
     places = np.indices(energy.shape) - np.reshape([(n - 1) // 2 for n in energy.shape], (2, 1, 1))
     centre = (places * energy).sum((1, 2)) / total
     apart = np.square(places - centre[:, None, None]).sum(0)
-    held = np.cumsum(energy.ravel()[np.argsort(apart, axis=None)])
-    return centre, float(np.sqrt(np.sort(apart, axis=None)[np.searchsorted(held, CORE * total)]))
+    order = np.argsort(apart, axis=None)
+    held = np.cumsum(energy.ravel()[order])
+    return centre, float(np.sqrt(apart.ravel()[order[np.searchsorted(held, CORE * total)]]))
 
 
 def chosen_rows(table: pd.DataFrame, snr: float, strength: float, outside: bool = False) -> pd.DataFrame:

@@ -20,8 +20,10 @@ class Look:
     ----------
     kernels : array (types, slices, k1, k2)
     active : Active
+    canvas : array
+        Image less model, the bias in closed form, on the convolution's canvas.
     rest : array (slices, rows, cols)
-        Image less model, the bias in closed form.
+        The same inside the frame.
     slope : array (types, n1 + k1 - 1, n2 + k2 - 1), optional
         Correlation of the kernels with it, once that is known.
     residual : array (slices, rows, cols), optional
@@ -30,6 +32,7 @@ class Look:
 
     kernels: Real
     active: Active
+    canvas: Real
     rest: Real
     slope: Real | None = None
     residual: Real | None = None

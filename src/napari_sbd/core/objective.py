@@ -18,7 +18,7 @@ from napari_sbd.core.penalty import huber, prox_huber
 from napari_sbd.core.sites import Field, Sites
 from napari_sbd.core.support_model import DENSE, SupportModel
 from napari_sbd.core.tiled import Tiled
-from napari_sbd.core.tiles import Active, Tile, in_one_piece, painted
+from napari_sbd.core.tiles import Active, Tile, in_one_piece, paint
 
 if TYPE_CHECKING:
     from napari_sbd.core.symmetry import Ties
@@ -199,11 +199,10 @@ class Objective:
 
     def _slope_of_rest(self, kernels: Real, active: Active) -> Real:
         """Correlation of the kernels with what is left of an image in one piece."""
-        model, rest = self.convolution, self._rest(kernels, active)
+        model, _ = self.convolution, self._rest(kernels, active)
         assert self._look is not None
         if self._look.slope is None:
-            canvas = model.to_canvas(rest)
-            self._look.slope = model.correlate_kernels(model.kernel_spectra(kernels), canvas)
+            self._look.slope = model.correlate_kernels(model.kernel_spectra(kernels), self._look.canvas)
         return self._look.slope
 
     def _rest(self, kernels: Real, active: Active | None) -> Real:
@@ -215,18 +214,36 @@ class Objective:
             self._look = None
             return self.centred
         if self._look is None or not self._look.is_of(kernels, active):
-            self._look = Look(kernels, active, self._rest_of(kernels, active))
+            canvas = self._canvas_of_rest(kernels, active)
+            self._look = Look(kernels, active, canvas, self.convolution.frame(canvas))
         return self._look.rest
 
-    def _rest_of(self, kernels: Real, active: Active) -> Real:
+    def _canvas_of_rest(self, kernels: Real, active: Active) -> Real:
+        """The same on a canvas that is zero outside the frame."""
         model = self.convolution
         if len(active.values) * int(np.prod(model.kernel_shape)) <= int(np.prod(model.canvas_shape)):
-            shown = painted(kernels, active, model.map_shape)
-        else:
-            maps = active.dense((len(kernels), *model.map_shape))
-            shown = model.predict(model.kernel_spectra(kernels), model.map_spectra(maps))
-        rest = self.centred - model.frame(shown)
-        return self._without_mean(rest, out=rest)
+            return self._canvas_without(kernels, active)
+        maps = active.dense((len(kernels), *model.map_shape))
+        shown = model.predict(model.kernel_spectra(kernels), model.map_spectra(maps))
+        canvas = model.to_canvas(self.centred)
+        rest = model.frame(canvas)
+        rest -= model.frame(shown)
+        self._without_mean(rest, out=rest)
+        return canvas
+
+    def _canvas_without(self, kernels: Real, active: Active) -> Real:
+        """The same where atoms are few: painted one by one, those that the frame cuts beyond it, too."""
+        model, (k1, k2) = self.convolution, self.convolution.kernel_shape
+        shape = (n + k - 1 for n, k in zip(model.map_shape, model.kernel_shape, strict=True))
+        canvas = np.zeros((len(self.data), *map(max, shape, model.canvas_shape)), self.data.dtype)
+        rest = model.frame(canvas)
+        rest[:] = self.centred
+        paint(canvas, kernels, replace(active, values=-active.values))
+        self._without_mean(rest, out=rest)
+        (first, second), (last, end) = (k1 - 1, k2 - 1), model.map_shape
+        for outside in (canvas[:, :first], canvas[:, last:], canvas[:, :, :second], canvas[:, :, end:]):
+            outside[:] = 0
+        return canvas[:, : model.canvas_shape[0], : model.canvas_shape[1]]
 
     @cached_property
     def centred(self) -> Real:
@@ -236,8 +253,9 @@ class Objective:
     def _without_mean(self, rest: Real, out: Real | None = None) -> Real:
         """What lies inside the mask, less the mean there; zero elsewhere."""
         if not self._tiled.whole:
-            rest = out = rest * self.mask
-        mean = (rest.sum((1, 2), dtype=np.float64) / self._tiled.count).astype(rest.dtype)[:, None, None]
+            rest = np.multiply(rest, self.mask, out=out)
+        # Rows in single precision, which is faster; of all together that would not be exact.
+        mean = (rest.sum(2).sum(1, dtype=np.float64) / self._tiled.count).astype(rest.dtype)[:, None, None]
         return np.asarray(np.subtract(rest, mean if self._tiled.whole else mean * self.mask, out=out))
 
     @cached_property

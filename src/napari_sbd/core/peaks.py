@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +21,7 @@ UNSPLIT = 0.5  # of the median activation, above which one of a sampled map is a
 ALIKE = 0.6  # of the typical amplitude, below which one is odd where all others are alike
 SEVERAL, SPREAD = 1.5, 0.2  # of the usual amplitude: what may be several, deviation of those alike
 FEWEST_ALIKE = 8  # of one sign, to tell whether they are alike
+FEW = 2**16  # pairs of summits and activations, up to which all are tried
 BOXES = 512  # defects that are looked at together: memory stays bounded
 
 
@@ -65,7 +65,6 @@ def find_peaks(extended: Real, kernel_shape: tuple[int, int], alike: bool = Fals
         return Peaks(np.empty((0, 2)), np.empty(0))
     summits, heights = _summits(extended, active)
     values = extended[tuple(active.T)].astype(float)
-    values = extended[tuple(active.T)].astype(float)
     owner = _owners(summits[np.argsort(-heights, kind="stable")], active)
     active, values, owner = active[owner >= 0], values[owner >= 0], owner[owner >= 0]
     if alike:
@@ -98,12 +97,17 @@ def strong_activations(extended: Real, kernel_shape: tuple[int, int]) -> Peaks:
 
 def _owners(summits: NDArray[np.intp], active: NDArray[np.intp]) -> NDArray[np.intp]:
     """Number of the first summit near each activation; -1 where there is none."""
-    near: Any = spatial.KDTree(active).query_ball_point(summits, _reach(summits))
-    counts = [len(members) for members in near]
-    owner = np.full(len(active), len(summits))
-    members = np.concatenate([np.asarray(m, np.intp) for m in near])
-    np.minimum.at(owner, members, np.repeat(np.arange(len(near)), counts))
-    return np.where(owner < len(summits), owner, -1)
+    reach, none = _reach(summits), len(summits)
+    if len(summits) * len(active) <= FEW:
+        down, right = (np.subtract.outer(summits[:, axis], active[:, axis]) for axis in range(2))
+        near = down * down + right * right <= reach**2
+        return np.where(near.any(0), near.argmax(0), -1)
+    near = spatial.KDTree(summits).sparse_distance_matrix(
+        spatial.KDTree(active), reach, output_type="ndarray"
+    )
+    owner = np.full(len(active), none)
+    np.minimum.at(owner, near["j"], near["i"])
+    return np.where(owner < none, owner, -1)
 
 
 def _apart(owner: NDArray[np.intp], active: NDArray[np.intp], values: Real) -> NDArray[np.intp]:
@@ -119,7 +123,7 @@ def _apart(owner: NDArray[np.intp], active: NDArray[np.intp], values: Real) -> N
         whole = members[np.abs(values[members]) >= ALIKE * usual]
         if len(whole) < 2:
             continue
-        nearest = spatial.KDTree(active[whole]).query(active[members])[1]
+        nearest = np.square(active[members, None] - active[whole]).sum(2).argmin(1)
         sizes: Real = np.abs(np.bincount(nearest, values[members]))
         if np.square(sizes - usual).sum() < (sums[group] - usual) ** 2:
             owner[members] = number + nearest

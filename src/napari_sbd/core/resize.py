@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sbd.core.beyond import may_gain
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_fit import TOLERANCE, fit_kernels
 from napari_sbd.core.kernel_size import support
@@ -21,6 +22,7 @@ Real = NDArray[np.floating]
 GROWTH = 3  # of the window in which the kernel's whole extent is looked for
 LARGEST_SHARE = 0.5  # of the image's side
 WORTH_MOVING = 2e-3  # of the kernel's energy, gained by another window
+LIKELY = 0.1  # of that, from which one step down the gradient says that it may be so
 ROUGH = 1e-3  # of the normal equations, where only a kernel's place is wanted
 WORTH = 0.1  # relative change of the window below which it stays
 
@@ -64,6 +66,8 @@ def recentred(objective: Objective, found: Iterate, ties: Ties | None = None) ->
     it half a window.
     """
     if not found.maps.any(axis=(1, 2)).all():
+        return found
+    if ties is None and not may_gain(objective, found, LIKELY * WORTH_MOVING):
         return found
     window = objective.convolution.kernel_shape
     _, seen = seen_wide(objective, found, ties, tolerance=ROUGH)

@@ -29,7 +29,7 @@ from napari_sbd.core.verdict import residual_of
 Real = NDArray[np.floating]
 
 TYPICAL_LEVELS = 8
-LOOKS = (1, 3, 5, 8, 12)  # steps after which a start is compared with those before
+LOOKS = 12  # steps, after each of which a start is compared with those before
 KNOWN = 0.97  # similarity from which it is one of them
 FULL = 0.75  # level of a clear image's matched filters over λ_max, below which λ of stage I is lower, too
 RARER = (
@@ -201,7 +201,7 @@ class Search:
                 return cast(Iterate, end.value)
             yield snapshot
             number += 1
-            if number in LOOKS:
+            if number <= LOOKS:
                 kernel = snapshot.iterate.kernels[0]
                 for known in self.found:
                     if max(overlap_similarity(kernel, one) for one in known.kernels) > KNOWN:

@@ -60,7 +60,7 @@ class Sites:
         inside &= (self.cols >= tile.cols.start) & (self.cols < tile.cols.stop)
         return np.asarray(inside)
 
-    def chosen(self, which: NDArray[np.bool_] | Index) -> Sites:
+    def chosen(self, which: NDArray[np.bool_] | Index | slice) -> Sites:
         """Those where `which` is true, or with these numbers."""
         return Sites(self.kinds[which], self.rows[which], self.cols[which])
 
@@ -222,12 +222,22 @@ class Field:
         return Hidden(numbers, at, pixels, places, size * len(number), places // (k1 * k2))
 
     def _numbered(self, pixels: Index) -> tuple[Index, int]:
-        """Consecutive numbers for pixels (of one slice or all), and how many different ones there are."""
+        """Numbers for pixels (of one slice or all), and how many there are.
+
+        Consecutive ones, or, of many, those among all pixels that do not count.
+        """
+        if len(pixels) > self._number_of_all[-1]:
+            return self._number_of_all[pixels].astype(np.intp) - 1, int(self._number_of_all[-1])
         entries = np.arange(len(pixels), dtype=np.int32)
         self._notes[pixels] = entries  # of entries with one pixel the last one stays
         last = self._notes[pixels]
         numbers = np.cumsum(last == entries)
         return numbers[last] - 1, int(numbers[-1]) if len(numbers) else 0
+
+    @cached_property
+    def _number_of_all(self) -> NDArray[np.int32]:
+        """Pixels that do not count, counted up to each pixel."""
+        return self.outside.ravel().cumsum(dtype=np.int32)
 
     @cached_property
     def _notes(self) -> NDArray[np.int32]:
@@ -295,13 +305,13 @@ class Hidden:
     slices: Index
 
     @cached_property
-    def shared(self) -> tuple[NDArray[np.bool_], Index, int]:
+    def shared(self) -> tuple[NDArray[np.bool_] | None, Index, int]:
         """Entries whose pixel is hidden of several sites, consecutive numbers of these pixels, how many.
 
-        All entries where there are so many that most are.
+        All entries (None) where there are so many that most are.
         """
         if len(self.at) > MANY:
-            return np.ones(len(self.at), bool), self.pixels, self.size
+            return None, self.pixels.astype(np.int32), self.size
         several = np.bincount(self.pixels, minlength=self.size) > 1
         numbers = np.cumsum(several)
         entries = several[self.pixels]

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sbd.core.alternation import crowded, fit_kernels_on_sphere, fit_maps, unpenalised
+from napari_sbd.core.beyond import seen_beyond
 from napari_sbd.core.descent import Iterate, Schedule, descend
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.rearrange import dense, tangled
@@ -26,7 +27,7 @@ from napari_sbd.core.tied import alternate, tied_kernels
 from napari_sbd.core.tied_moves import recentre_tied, snap_tied
 from napari_sbd.core.untangle import AGAIN, TRIED, drawn, drawn_again, untangled
 from napari_sbd.core.verdict import all_explained, residual_of
-from napari_sbd.core.window import crop, energy_gained, lift, recentre
+from napari_sbd.core.window import crop, energy_gained, lift, most_gained, recentre
 
 Real = NDArray[np.floating]
 
@@ -35,6 +36,7 @@ FIRST = Schedule(60, 1e-2, slight=0.02)
 LEVEL = Schedule(25)
 EXACT = Schedule(8, 1e-3, thorough=False)
 STAYED, GAINED = 3, 1e-4  # levels; of a kernel's energy, for which a window has moved
+LIKELY = 0.2  # of that, up to which one step down the gradient is enough to see where it lies
 EASY = 0.05  # change of a kernel of unit norm within a level, below which the next one may be farther
 MANY = 0.03  # activations per place, from which it is looked whether a field is dense
 LEAP, FAR = 1000, 0.2  # factors of λ at once, to the last level; change, above which that is too far
@@ -42,6 +44,7 @@ MAPS = Schedule(60, 1e-3)
 POLISH, ROUGH = Schedule(30, 1e-4), Schedule(30, 1e-3, foresees=True)
 REFINE = Schedule(20, 1e-4)
 STILL = 1e-4  # change of a kernel of unit norm in a round of reweighting, below which no other follows
+UNMOVED = 1e-3  # of an activation, by which other weights must move one for another round
 WIDE_MAPS, WIDE = Schedule(12, 1e-2), Schedule(8, 1e-3)
 DEBIAS = Schedule(60, 1e-4)
 REWEIGHT = 0.1  # ε of the weights over the largest activation
@@ -93,7 +96,7 @@ def stage_two(
         here, turned = yield from level
         moved = False
         if turned < np.inf and stayed < STAYED:
-            here, moved = _recentred_wide(lifted, here, window, penalty)
+            here, moved = _recentred_wide(objective, lifted, here, penalty, stride == LEAP)
             stayed = 0 if moved else stayed + 1
         if stride == LEAP and turned > FAR:
             here, lam, leap = before, high, False
@@ -152,11 +155,17 @@ def _cropped(found: Iterate, window: tuple[int, int]) -> Iterate:
 
 
 def _recentred_wide(
-    lifted: Objective, found: Iterate, window: tuple[int, int], penalty: Penalty
+    objective: Objective, lifted: Objective, found: Iterate, penalty: Penalty, nearly: bool
 ) -> tuple[Iterate, bool]:
-    """Kernels seen in the larger window, by one exact step, and moved to the middle; whether that gained."""
+    """Kernels seen in the larger window, by one exact step, and moved to the middle; whether that gained.
+
+    Where they are `nearly` there, and one step down the gradient shows no gain, that step is enough.
+    """
+    window = objective.convolution.kernel_shape
     if penalty.ties is None:
-        seen = fit_kernels_on_sphere(lifted, found.kernels, found.maps)
+        seen = seen_beyond(objective, _cropped(found, window)) if nearly else None
+        if seen is None or most_gained(seen, window) > LIKELY * GAINED:
+            seen = fit_kernels_on_sphere(lifted, found.kernels, found.maps)
         kernels, maps, moved = recentre(seen, found.maps, window)
     else:
         tied = tied_kernels(lifted, found, penalty.ties)
@@ -263,7 +272,9 @@ def _rounds(
             best = snap(objective, best) if penalty.ties is None else snap_tied(objective, best, penalty.ties)
             # Weights off the support stay: what is as the last look left it needs no other.
             placing, looked = False, best is ended
-        elif _stays(before, best):
+            if looked and _same_weights(before, best, penalty):
+                break
+        elif _stays(before, best) or _same_weights(before, best, penalty):
             break
         else:
             looked = True
@@ -274,6 +285,14 @@ def _stays(before: Iterate, after: Iterate) -> bool:
     """Whether a round changed so little that another would change nothing."""
     turned = np.linalg.norm((after.kernels - before.kernels).reshape(len(after.kernels), -1), axis=1).max()
     return bool(turned < STILL and np.array_equal(before.maps != 0, after.maps != 0))
+
+
+def _same_weights(before: Iterate, after: Iterate, penalty: Penalty) -> bool:
+    """Whether another round's weights differ so little that no amplitude would change."""
+    sites = Sites.of(after.maps)
+    weights = [_lightened(it.maps, sites, penalty) for it in (before, after)]
+    moves = penalty.lam * np.abs(weights[1] - weights[0])
+    return bool((moves <= UNMOVED * np.abs(sites.read(after.maps))).all())
 
 
 def reweighted(
@@ -299,13 +318,17 @@ def reweighting(objective: Objective, best: Iterate, penalty: Penalty) -> Penalt
     np.sqrt(weights, out=weights)
     weights[unseen] = FORBIDDEN
     sites = Sites.of(best.maps)
-    size = np.abs(sites.read(best.maps))
-    largest = np.zeros(len(best.maps), size.dtype)
-    groups = sites.kinds if penalty.ties is None else penalty.ties.types[sites.kinds]
-    np.maximum.at(largest, groups, size)
-    floor = REWEIGHT * largest[groups]
-    weights[sites.kinds, sites.rows, sites.cols] *= floor / (size + floor)
+    weights[sites.kinds, sites.rows, sites.cols] *= _lightened(best.maps, sites, penalty)
     return replace(penalty, weights=weights)
+
+
+def _lightened(maps: Real, sites: Sites, penalty: Penalty) -> Real:
+    """`ε / (|x| + ε)` of activations, ε in proportion to the largest of their type."""
+    groups = np.arange(len(maps)) if penalty.ties is None else penalty.ties.types
+    largest = np.zeros(len(maps), maps.dtype)
+    np.maximum.at(largest, groups, np.abs(maps).max((1, 2)))
+    floor = REWEIGHT * largest[groups][sites.kinds]
+    return np.asarray(floor / (np.abs(sites.read(maps)) + floor))
 
 
 def debias(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:

@@ -21,7 +21,9 @@ from napari_sbd.core.window_transform import WindowTransform, transform_of
 Real = NDArray[np.floating]
 
 DENSE = 500  # sites up to which their Gram matrix is a full array
-MANY_HIDDEN = 40000  # pixels of their patches, from which tables pay
+MANY_PAIRS = 50000  # of sites, from which transforms of the map tell their lags sooner
+MATRIX = 6000  # entries of what is hidden, from which a sparse matrix is faster than counting them
+MANY_HIDDEN = 60000  # pixels of their patches, from which tables pay
 
 
 class SupportModel:
@@ -74,7 +76,7 @@ class SupportModel:
         kinds, hidden, pairs = self.sites.kinds, self.hidden, self.pairs
         if self.types == 1:
             spectra = self.transform.forward(kernels[0])
-            power = np.square(np.abs(spectra)).sum(0)
+            power = (np.square(spectra.real) + np.square(spectra.imag)).sum(0)
             values = fft.irfft2(power, self._size).take(self.circular_lags)
         else:
             pick = kinds[pairs.first] * self.types + kinds[pairs.second]
@@ -177,17 +179,40 @@ class KernelQuadratic:
         self._seen = (seen - lost.reshape(model.shape)).astype(amplitudes.dtype)
         # Pixels that are hidden of one site alone act on the kernel's own pixel only.
         several, self._pixels, self._number = model.hidden.shared
-        self._labels, self._weights = labels[several], weights[several]
-        alone = np.bincount(labels[~several], np.square(weights[~several]), self.linear.size)
+        alone: Real = np.zeros(self.linear.size)
+        if several is not None:
+            alone = alone + np.bincount(labels[~several], np.square(weights[~several]), self.linear.size)
+            labels, weights = labels[several], weights[several]
         self._alone = alone.reshape(model.shape).astype(amplitudes.dtype)
+        self._labels, self._weights = labels, weights
+        self._painting = self._as_matrix() if len(labels) > MATRIX else None
+
+    def _as_matrix(self) -> sparse.coo_array:
+        """What sites paint of kernels on the pixels hidden of several, as a matrix in double precision."""
+        entries = self._weights.astype(float), (self._pixels.astype(np.int32), self._labels.astype(np.int32))
+        return sparse.coo_array(entries, shape=(self._number, self.linear.size))
 
     def _lag_spectra(self, amplitudes: Real) -> NDArray[np.complexfloating]:
         model, types = self.model, self.model.types
         pairs, kinds = model.pairs, model.sites.kinds
+        if types == 1 and len(pairs.lag) > MANY_PAIRS:
+            return fft.rfft2(self._lags_by_transform(amplitudes)[None, None])
         size = model._size[0] * model._size[1]
         pick = (kinds[pairs.second] * types + kinds[pairs.first]) * size + model.circular_lags
         table = np.bincount(pick, amplitudes[pairs.first] * amplitudes[pairs.second], types * types * size)
         return np.asarray(fft.rfft2(table.reshape(types, types, *model._size).astype(amplitudes.dtype)))
+
+    def _lags_by_transform(self, amplitudes: Real) -> Real:
+        """Products of all pairs' amplitudes by lag, as a table that wraps round, from the map's transform."""
+        (rows, cols), window = self.model.field.target.shape[1:], self.model.field.window
+        size = fft.next_fast_len(rows), fft.next_fast_len(cols, real=True)
+        map_ = np.zeros(size, amplitudes.dtype)
+        map_[self.model.sites.rows, self.model.sites.cols] = amplitudes
+        spectra = fft.rfft2(map_)
+        table = fft.irfft2(np.square(spectra.real) + np.square(spectra.imag), size)
+        lags, wrapped = np.zeros(self.model._size, amplitudes.dtype), [np.arange(1 - k, k) for k in window]
+        lags[np.ix_(*wrapped)] = table[np.ix_(*wrapped)]
+        return lags
 
     def product(self, kernels: Real) -> Real:
         """G A."""
@@ -203,6 +228,9 @@ class KernelQuadratic:
     def _unseen(self, kernels: Real) -> Real:
         if not self._number:
             return np.asarray(self._alone * kernels)
+        if self._painting is not None:
+            back = self._painting.T @ (self._painting @ kernels.ravel())
+            return np.asarray(self._alone * kernels + back.reshape(kernels.shape).astype(kernels.dtype))
         painted = np.bincount(self._pixels, kernels.take(self._labels) * self._weights, self._number)
         read = painted.take(self._pixels) * self._weights
         back = np.bincount(self._labels, read, kernels.size)

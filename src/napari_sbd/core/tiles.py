@@ -163,11 +163,17 @@ def painted(kernels: Real, active: Active, shape: Pair) -> Real:
     """
     k1, k2 = kernels.shape[2:]
     canvas = np.zeros((kernels.shape[1], shape[0] + k1 - 1, shape[1] + k2 - 1), active.values.dtype)
+    paint(canvas, kernels, active)
+    return canvas
+
+
+def paint(canvas: Real, kernels: Real, active: Active) -> None:
+    """Add what maps show to a canvas (slices, rows + k1 - 1 or more, cols + k2 - 1 or more)."""
+    k1, k2 = kernels.shape[2:]
     places = zip(active.rows.tolist(), active.cols.tolist(), strict=True)
     atoms = active.values[:, None, None, None] * kernels[active.kinds]
     for (row, col), atom in zip(places, atoms, strict=True):
         canvas[:, row : row + k1, col : col + k2] += atom
-    return canvas
 
 
 def _side(length: int, margin: int, largest: int) -> int:
