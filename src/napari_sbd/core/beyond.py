@@ -25,7 +25,12 @@ TINY = 1e-30
 
 
 def stand_apart(objective: Objective, found: Iterate) -> bool:
-    """Whether defects overlap so little, and are split so rarely, that each may be looked at alone."""
+    """Whether defects overlap so little, and are split so rarely, that each may be looked at alone.
+
+    Not in large images, of which whole copies cost more than that saves.
+    """
+    if not objective.in_one_piece:
+        return False
     sites, (k1, k2) = Sites.of(found.maps), objective.convolution.kernel_shape
     if len(sites) < FEWEST or len(sites) * k1 * k2 > APART * objective.data[0].size:
         return False
@@ -50,21 +55,25 @@ def seen_beyond(objective: Objective, found: Iterate) -> Real | None:
         return None
     sites, window = Sites.of(found.maps), objective.convolution.kernel_shape
     margin = window[0] // 2, window[1] // 2
-    kernels = padded(found.kernels, margin)
+    kernels, views = padded(found.kernels, margin), left_around(objective, found, margin)
     for kind, kernel in enumerate(kernels):
         own = sites.chosen(sites.kinds == kind)
         amplitudes, steps = own.read(found.maps), np.zeros(kernel.size, kernel.dtype)
         for first in range(0, len(own), AT_ONCE):
             some = slice(first, first + AT_ONCE)
-            steps += amplitudes[some] @ left_around(objective, found, own.chosen(some), margin)
+            steps += amplitudes[some] @ patches(views, own.chosen(some))
         kernel -= steps.reshape(kernel.shape) / max(float(np.square(amplitudes, dtype=float).sum()), TINY)
     return project(kernels)
 
 
-def left_around(objective: Objective, found: Iterate, sites: Sites, margin: tuple[int, int]) -> Real:
-    """Model less image in the sites' patches, so much larger on each side, (sites, pixels of all slices)."""
+def left_around(objective: Objective, found: Iterate, margin: tuple[int, int]) -> Real:
+    """Model less image in every place's patch, so much larger on each side: views of one array."""
     window, rest = objective.convolution.kernel_shape, residual_of(objective, found)
     around = padded(rest, (window[0] - 1 + margin[0], window[1] - 1 + margin[1]))
     larger = tuple(k + 2 * m for k, m in zip(window, margin, strict=True))
-    views = sliding_window_view(around, larger, axis=(1, 2))
+    return sliding_window_view(around, larger, axis=(1, 2))
+
+
+def patches(views: Real, sites: Sites) -> Real:
+    """Those of sites, (sites, pixels of all slices)."""
     return np.asarray(views[:, sites.rows, sites.cols].swapaxes(0, 1).reshape(len(sites), -1))

@@ -226,13 +226,17 @@ class Field:
 
         Consecutive ones, or, of many, those among all pixels that do not count.
         """
-        if len(pixels) > self._number_of_all[-1]:
+        if len(pixels) > self._hidden_of_all:
             return self._number_of_all[pixels].astype(np.intp) - 1, int(self._number_of_all[-1])
         entries = np.arange(len(pixels), dtype=np.int32)
         self._notes[pixels] = entries  # of entries with one pixel the last one stays
         last = self._notes[pixels]
         numbers = np.cumsum(last == entries)
         return numbers[last] - 1, int(numbers[-1]) if len(numbers) else 0
+
+    @cached_property
+    def _hidden_of_all(self) -> int:
+        return int(np.count_nonzero(self.outside))
 
     @cached_property
     def _number_of_all(self) -> NDArray[np.int32]:

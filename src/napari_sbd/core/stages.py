@@ -326,7 +326,7 @@ def _lightened(maps: Real, sites: Sites, penalty: Penalty) -> Real:
     """`ε / (|x| + ε)` of activations, ε in proportion to the largest of their type."""
     groups = np.arange(len(maps)) if penalty.ties is None else penalty.ties.types
     largest = np.zeros(len(maps), maps.dtype)
-    np.maximum.at(largest, groups, np.abs(maps).max((1, 2)))
+    np.maximum.at(largest, groups, np.maximum(maps.max((1, 2)), -maps.min((1, 2))))
     floor = REWEIGHT * largest[groups][sites.kinds]
     return np.asarray(floor / (np.abs(sites.read(maps)) + floor))
 

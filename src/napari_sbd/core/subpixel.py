@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage, spatial
 
 from napari_sbd.core.atoms import Atoms, atoms_of, fit_atoms
-from napari_sbd.core.beyond import left_around, stand_apart
+from napari_sbd.core.beyond import left_around, patches, stand_apart
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.objective import Objective
@@ -104,15 +104,14 @@ def _lie_on_pixels(objective: Objective, found: Iterate) -> bool:
     sites = Sites.of(found.maps)
     places, sizes = np.column_stack([sites.rows, sites.cols]), np.abs(sites.read(found.maps))
     next_ = spatial.KDTree(places).query(places, [2], p=np.inf, distance_upper_bound=ALONE)[0]
-    alone = np.isinf(np.asarray(next_)[:, 0])
+    alone, views = np.isinf(np.asarray(next_)[:, 0]), left_around(objective, found, (0, 0))
     for kind, kernel in enumerate(found.kernels):
         here = sites.kinds == kind
         own = sites.chosen(here & alone)
         if not sizes[here & alone].sum() > MOST * sizes[here].sum():
             return False
         basis = np.stack([kernel, *(-np.gradient(kernel, axis=axis) for axis in (-2, -1))]).reshape(3, -1)
-        patches = left_around(objective, found, own, (0, 0))
-        step = np.linalg.solve(basis @ basis.T, -basis @ patches.T)
+        step = np.linalg.solve(basis @ basis.T, -basis @ patches(views, own).T)
         amplitudes = own.read(found.maps)
         moves = np.clip(step[1:] / amplitudes, -0.5, 0.5)
         phase, _ = mean_phase(moves.T, amplitudes)
