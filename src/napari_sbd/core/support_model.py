@@ -21,7 +21,8 @@ from napari_sbd.core.window_transform import WindowTransform, transform_of
 Real = NDArray[np.floating]
 
 DENSE = 500  # sites up to which their Gram matrix is a full array
-MANY_PAIRS = 50000  # of sites, from which transforms of the map tell their lags sooner
+# Pairs of sites, and pairs over the places of the map, from which its transforms tell their lags sooner.
+MANY_PAIRS, CROWDED = 50000, 0.5
 MATRIX = 6000  # entries of what is hidden, from which a sparse matrix is faster than counting them
 MANY_HIDDEN = 60000  # pixels of their patches, from which tables pay
 
@@ -195,7 +196,8 @@ class KernelQuadratic:
     def _lag_spectra(self, amplitudes: Real) -> NDArray[np.complexfloating]:
         model, types = self.model, self.model.types
         pairs, kinds = model.pairs, model.sites.kinds
-        if types == 1 and len(pairs.lag) > MANY_PAIRS:
+        places = model.field.target[0].size
+        if types == 1 and len(pairs.lag) > max(MANY_PAIRS, CROWDED * places):
             return fft.rfft2(self._lags_by_transform(amplitudes)[None, None])
         size = model._size[0] * model._size[1]
         pick = (kinds[pairs.second] * types + kinds[pairs.first]) * size + model.circular_lags
