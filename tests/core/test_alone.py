@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.signal import fftconvolve
 
+from napari_sbd.core.alone import standing_alone
 from napari_sbd.core.recover import recover
 from napari_sbd.simulate import ldos_kernel
 
@@ -48,6 +49,17 @@ def test_a_weak_one_within_the_window_of_a_strong_one_is_no_row_of_its_own():
     beside = [(20 + 10, 20 + 4)]
     other = recover(image_of(ldos_kernel(WINDOW), beside), kernel_size=WINDOW)
     assert found_at(other, beside) == 0
+
+
+def test_a_row_whose_patch_leaves_the_image_is_none():
+    """As of a type with a window of its own, smaller than that of its kernel."""
+    recovery = recover(image_of(ldos_kernel(WINDOW)), kernel_size=WINDOW)
+    table = recovery.candidates.copy()
+    weak = table.index[table["alone"]][0]
+    table.loc[weak, ["row", "col"]] = [3.0, 140.0]
+    alone = standing_alone(table, recovery.kernels, recovery.observation)
+    assert not alone[weak]
+    assert alone.sum() == len(WEAK) - 1
 
 
 def test_what_does_not_look_like_the_kernel_is_left_out():

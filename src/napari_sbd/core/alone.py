@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import spatial
 
 from napari_sbd.core.observation import Observation
 from napari_sbd.core.peaks import WEAKEST
@@ -30,29 +31,39 @@ def standing_alone(table: pd.DataFrame, kernels: Real, seen: Observation) -> Cho
     kernels : array (types, slices, k1, k2)
     seen : Observation
         The image in which they are.
+
+    Returns
+    -------
+    array of bool
+        One for each row of the table. Of weak ones near each other, only the one of highest SNR may be.
     """
-    column = {name: table[name].to_numpy() for name in table}
-    inside = ~column["outside"]
-    strong = (column["strength"] >= WEAKEST) & ~column["odd"] & inside
-    weak = (column["strength"] < WEAKEST) & (column["snr"] >= FAR_ABOVE) & ~column["near_border"] & inside
-    places = np.column_stack([column["row"], column["col"]])
-    taken = list(places[strong])
-    alone = np.zeros(len(table), bool)
-    for row in sorted(np.flatnonzero(weak), key=lambda row: -column["snr"][row]):
-        if _apart(places[row], taken, kernels.shape[2:]):
-            alone[row] = _looks_like(kernels[column["type"][row]], places[row], column["snr"][row], seen)
+    names = ("type", "row", "col", "snr", "strength", "odd", "near_border", "outside")
+    kinds, rows, cols, snr, strength, odd, cut, outside = (table[name].to_numpy() for name in names)
+    places, alone = np.column_stack([rows, cols]), np.zeros(len(table), bool)
+    strong = (strength >= WEAKEST) & ~odd & ~outside
+    weak = np.flatnonzero((strength < WEAKEST) & (snr >= FAR_ABOVE) & ~cut & ~outside)
+    if strong.any():
+        weak = weak[_windows_apart(places[weak], places[strong], kernels.shape[2:])]
+    taken: list[Real] = []
+    for row in weak[np.argsort(-snr[weak], kind="stable")]:
+        if not taken or _windows_apart(places[[row]], np.array(taken), kernels.shape[2:])[0]:
+            alone[row] = _looks_like(kernels[kinds[row]], places[row], snr[row], seen)
             taken.append(places[row])
     return alone
 
 
-def _apart(place: Real, others: list[Real], window: tuple[int, ...]) -> bool:
-    """Whether no other's window reaches into that of this place."""
-    return not others or bool((np.abs(np.array(others) - place) >= window).any(1).all())
+def _windows_apart(places: Real, others: Real, window: tuple[int, ...]) -> Chosen:
+    """Whether no window around the others reaches into that around a place."""
+    if not len(places):
+        return np.zeros(0, bool)
+    return np.asarray(spatial.KDTree(others / window).query(places / window, p=np.inf)[0] >= 1)
 
 
 def _looks_like(kernel: Real, place: Real, snr: float, seen: Observation) -> bool:
     """Whether the image there is as like the kernel as noise of that SNR lets it be."""
     first = np.rint(place).astype(int) - (np.array(kernel.shape[1:]) - 1) // 2
+    if (first < 0).any() or (first + kernel.shape[1:] > seen.shape).any():
+        return False  # a type's own window may be smaller than that of its kernel
     rows, cols = (slice(f, f + k) for f, k in zip(first, kernel.shape[1:], strict=True))
     patch, inside = seen.data[:, rows, cols], seen.mask[:, rows, cols]
     pairs = [
@@ -60,6 +71,8 @@ def _looks_like(kernel: Real, place: Real, snr: float, seen: Observation) -> boo
         for image, shape, here in zip(patch, kernel, inside, strict=True)
         if here.any()
     ]
+    if not pairs:
+        return False
     image, shape = (np.concatenate(parts).astype(float) for parts in zip(*pairs, strict=True))
     expected = snr / np.hypot(snr, np.sqrt(len(image)))
     cosine = abs(image @ shape) / max(float(np.linalg.norm(image) * np.linalg.norm(shape)), 1e-300)

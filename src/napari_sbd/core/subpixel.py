@@ -134,8 +134,8 @@ def in_the_middle(objective: Objective, found: Iterate) -> Iterate:
     """
     maps = found.maps.copy()
     for kind, kernel in enumerate(found.kernels):
-        centre, alike = turned_centre(kernel)
-        if alike >= SYMMETRIC:
+        centre = _core(kernel)
+        if centre is not None:
             row, col = np.rint(centre).astype(int)
             maps[kind] = shift(maps[kind], (row, col))
     if maps.any(axis=(1, 2)).all() and not np.array_equal(maps, found.maps):
@@ -150,22 +150,28 @@ def cores_on_pixels(kernels: Real, most: float = 0.5) -> Real:
 
     A signature that looks the same turned by 180° has its core on a pixel if its defects lie on pixels.
     """
-
-    def rest(centre: Real) -> Real:
-        off = centre - np.rint(centre)
-        return np.where(np.abs(off) <= most, off, 0)
-
-    return _placed(kernels, rest)
+    return _placed(kernels, lambda centre: np.where(np.abs(_rest(centre)) <= most, _rest(centre), 0))
 
 
 def _placed(kernels: Real, rest: Callable[[Real], Real]) -> Real:
     """Symmetric kernels moved back by what `rest` says of their centres."""
     placed = kernels.copy()
     for kind, kernel in enumerate(kernels):
-        centre, alike = turned_centre(kernel)
-        if alike >= SYMMETRIC and (np.abs(rest(centre)) > SMALLEST).any():
+        centre = _core(kernel)
+        if centre is not None and (np.abs(rest(centre)) > SMALLEST).any():
             placed[kind] = moved_between(kernel, -rest(centre))
     return project(placed)
+
+
+def _core(kernel: Real) -> Real | None:
+    """Core of a kernel (slices, k1, k2) that looks the same turned by 180°; None of another."""
+    centre, alike = turned_centre(kernel)
+    return centre if alike >= SYMMETRIC else None
+
+
+def _rest(centre: Real) -> Real:
+    """How far a core lies off the nearest pixel."""
+    return np.asarray(centre - np.rint(centre))
 
 
 def turned_centre(kernel: Real) -> tuple[Real, float]:
@@ -231,9 +237,10 @@ def _on_the_grid(
 
 def _core_offset(kernel: Real) -> Real:
     """Offset by which a kernel (slices, k1, k2) moves for its core to come on to a pixel."""
-    centre, alike = turned_centre(kernel)
-    offset = np.rint(centre) - centre
-    return np.where(np.abs(offset) > SMALLEST, offset, 0) if alike >= SYMMETRIC else np.zeros(2)
+    centre = _core(kernel)
+    if centre is None:
+        return np.zeros(2)
+    return np.where(np.abs(_rest(centre)) > SMALLEST, -_rest(centre), 0)
 
 
 def _offsets(atoms: Atoms, types: int) -> list[Real]:
