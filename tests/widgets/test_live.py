@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QEvent, QPoint, Qt
+from qtpy.QtCore import QEvent, QPoint, Qt, QTimer
 from qtpy.QtWidgets import QApplication, QScrollArea, QStyle, QStyleOptionSlider, QWidget
 
 import napari_sbd as sbd
@@ -274,11 +274,18 @@ def test_recovering_anew_ends_it(widget, recover, go_live):
 def test_the_viewer_may_be_closed_meanwhile(moment, viewer, widget, recover, go_live, qtbot):
     recover(widget, **QUICK)
     live = go_live(widget)
+    solver, closed = live.solver, []
+
+    def close(*_):
+        viewer.close()
+        closed.append(moment)
+
+    if moment == "drawing":  # which is over sooner than a look from time to time would see
+        solver.solved.connect(lambda *_: QTimer.singleShot(0, close))
     live.fields.lam.setValue(0.3)
-    if moment == "drawing":
-        qtbot.waitUntil(lambda: live.solver._drawing, timeout=LONG)
-    solver = live.solver
-    viewer.close()
+    if moment == "solving":
+        close()
+    qtbot.waitUntil(lambda: bool(closed), timeout=LONG)
     with suppress(RuntimeError):
         widget.deleteLater()
         QApplication.sendPostedEvents(widget, QEvent.Type.DeferredDelete)
