@@ -165,7 +165,7 @@ class Search:
     def _first_share(self) -> float:
         """λ of stage I over λ_max: where defects crowd, what most of them reach tells, not the best place."""
         share = self.parameters.lam_first
-        if not self.domain.clear:
+        if not self.domain.whitened:
             return share
         filled = crowding(self.domain.part, self.patches, self.penalty.nonnegative)
         return share * min(1.0, filled / FULL)
