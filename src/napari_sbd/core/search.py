@@ -19,7 +19,7 @@ from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.progress import Progress
 from napari_sbd.core.quality import agreement, overlap_similarity, starts_agreeing
 from napari_sbd.core.rearrange import dense
-from napari_sbd.core.sparsity import Levels, crowding, is_noisy, largest_penalty, levels
+from napari_sbd.core.sparsity import Levels, crowding, is_noisy, largest_penalty, levels, noise_reach
 from napari_sbd.core.start import NO_STARTS, Starts, patches_at, salient_places
 from napari_sbd.core.steps import Snapshot, Steps
 from napari_sbd.core.symmetry import Ties
@@ -32,6 +32,7 @@ TYPICAL_LEVELS = 8
 LOOKS = 12  # steps, after each of which a start is compared with those before
 KNOWN = 0.97  # similarity from which it is one of them
 FULL = 0.75  # level of a clear image's matched filters over λ_max, below which λ of stage I is lower, too
+ABOVE = 2.0  # times what noise reaches, which that is at least
 RARER = (
     0.1  # of the other sign's power in the maps: .02 to .03 in dense fields of one sign, .7 and more of both
 )
@@ -163,12 +164,16 @@ class Search:
         return not is_noisy(domain.part, domain.noise or domain.part.pixel_noise, self.largest)
 
     def _first_share(self) -> float:
-        """λ of stage I over λ_max: where defects crowd, what most of them reach tells, not the best place."""
-        share = self.parameters.lam_first
-        if not self.domain.whitened:
+        """λ of stage I over λ_max: where defects crowd, what most of them reach tells, not the best place.
+
+        Not near what noise reaches.
+        """
+        share, domain = self.parameters.lam_first, self.domain
+        if not domain.whitened:
             return share
-        filled = crowding(self.domain.part, self.patches, self.penalty.nonnegative)
-        return share * min(1.0, filled / FULL)
+        filled = crowding(domain.part, self.patches, self.penalty.nonnegative)
+        noise = noise_reach(domain.part, domain.noise or 0.0) / self.largest
+        return min(share, max(share * filled / FULL, ABOVE * noise))
 
     def _salient_patches(self) -> list[Real]:
         part, options = self.domain.part, self.parameters
@@ -214,8 +219,8 @@ class Search:
         """
         number = min(range(len(self.found)), key=lambda n: self.found[n].objective)
         free = replace(self._first_penalty, nonnegative=False)
-        one = stages.stage_one(self.domain.part, self.patches[number], free, number)
-        signed = yield from self._until_known(one)
+        # To its end: one sign's kernel looks much like this one on the way.
+        signed = yield from stages.stage_one(self.domain.part, self.patches[number], free, number)
         power = [float(np.square(signed.maps[part]).sum()) for part in (signed.maps > 0, signed.maps < 0)]
         if min(power) < RARER * max(power):
             return 1.0

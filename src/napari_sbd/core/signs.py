@@ -10,15 +10,24 @@ import numpy as np
 from napari_sbd.core import stages
 from napari_sbd.core.atoms import refined_peaks
 from napari_sbd.core.descent import Iterate
-from napari_sbd.core.objective import Objective, Penalty
+from napari_sbd.core.objective import Objective, Penalty, misfit
 from napari_sbd.core.peaks import WEAKEST, Peaks
 from napari_sbd.core.progress import Progress
 from napari_sbd.core.single import Single
 from napari_sbd.core.sites import Sites
 from napari_sbd.core.steps import Snapshot, shown_as
-from napari_sbd.core.verdict import FEWEST_DEFECTS, all_explained, little_left, strong_peaks, worth
+from napari_sbd.core.verdict import (
+    FEWEST_DEFECTS,
+    above_noise,
+    all_explained,
+    residual_of,
+    strong_peaks,
+    worth,
+)
 
 TELLING = 1.02  # ratio of what stage I explains with both signs and with one, above which both are tried
+SURE = 1.2  # the same, from which crowds have both: those of one sign reach 1.16, of both 1.3 to 1.9
+LITTLE_ABOVE = 0.005  # of a sampled image's energy, above its noise: a wrong kernel of one sign leaves 0.02
 LEAST_SHARE = 0.5  # of an atom's energy inside the frame, that is taken for its share
 STRONG = 0.5  # of a typical defect's amplitude, for one of the other sign
 
@@ -31,27 +40,32 @@ def both_signs(first: Single, best: Iterate, progress: Progress) -> Verdict:
 
     A field of both signs leaves, in the residual of a nonnegative map, the kernel upside down, or else that
     kernel was bent to suit both; then stage I with both signs explains much more. Only then is the signed map
-    solved, and it is accepted if it explains more than its defects cost. Where nothing but noise is left,
-    there is nothing more to explain.
+    solved, and it is accepted if it explains more than its defects cost. Where nothing but noise is left, or
+    in a crowd little more, there is nothing more to explain.
     """
     objective, free, sampled = first.raw, replace(first.penalty, nonnegative=False), False
     if all_explained(objective, best, TELLING - 1):
         return best, first.penalty
+    gain = TELLING
     if _asked_for(objective, best):
         signed = yield from _from_here(first, best, free)
-    elif first.domain.sampled and little_left(objective, best):
+    elif first.domain.sampled and above_noise(objective, best) < LITTLE_ABOVE * objective.field.energy:
         return best, first.penalty
     else:
         gain = yield from shown_as(best, first.search.gain_of_signs())
-        if gain < TELLING:
+        if gain < (SURE if first.domain.sampled else TELLING):
             return best, first.penalty
         anew = _anew(first, free, progress)
         signed = yield from shown_as(best, anew.steps(progress))
         free, sampled = anew.penalty, anew.domain.sampled
     count = sum(_upside_down(p) for p in refined_peaks(objective, signed))
+    if count < FEWEST_DEFECTS:
+        return best, first.penalty
     # In a crowd the other sign may make up for misplaced defects, and bring others of both.
     more = int(np.count_nonzero(signed.maps) - np.count_nonzero(best.maps))
-    if count < FEWEST_DEFECTS or not worth(objective, best, signed, 0, max(count, more)):
+    lefts = [misfit(residual_of(objective, it)) for it in (signed, best)]
+    sure = first.domain.whitened and gain >= SURE and lefts[0] < lefts[1]
+    if not (sure or worth(objective, best, signed, 0, max(count, more))):
         return best, first.penalty
     first.domain = replace(first.domain, sampled=sampled)
     return signed, free

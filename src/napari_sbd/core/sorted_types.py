@@ -46,8 +46,8 @@ TOLD = 1.04  # the same as `NOISY` of sampled places, up to which one type is al
 HIGH = 0.2  # of λ_max: for whose map a mixture puts one activation on most defects
 FALLING = (0.2, 0.1, 0.05)  # of λ_max, at which sorted types are polished
 MAPS, POLISH = Schedule(40, 1e-3), Schedule(30, 1e-3)
-# Deviation of what types leave over that of its pixels' noise, up to which it may be all types: more kernels
-# always explain more of what is of another kind. And before they are refined.
+# Deviation of what types leave over that of its pixels' noise, up to which it may be all types (unless one
+# alone leaves less): more kernels always explain more of what is of another kind. And before refinement.
 NOISY, HOPEFUL = 1.25, 1.35
 TRIED = 3  # numbers of types, as a rule
 
@@ -74,14 +74,15 @@ def told_at_once(first: Single, best: Iterate, penalty: Penalty, progress: Progr
     pixels = float(np.prod(raw.convolution.map_shape))
     progress.extend([(MAPS.steps + TRIED * len(FALLING) * POLISH.steps + rounds * REFINE.steps) * pixels])
     attempt = sorted_types(first.domain, best, penalty, wanted, first.parameters.seed)
-    trials, chosen = (yield from shown_as(best, attempt)), _Seen(best, raw, levels)
+    trials, alone = (yield from shown_as(best, attempt)), _Seen(best, raw, levels)
+    chosen, most = alone, min(NOISY, alone.leaves)
     for trial in trials:
         polished = yield from shown_as(best, _on_the_whole(first, trial, penalty))
         if polished.leaves > HOPEFUL:
             continue
         refined = yield from shown_as(best, _refined(first, polished, penalty))
         if (
-            refined.leaves <= NOISY
+            refined.leaves <= most
             and are_types_of_their_own(refined.found)
             and refined.is_better_than(chosen)
         ):

@@ -120,7 +120,12 @@ def levels(
 
 def is_noisy(objective: Objective, noise: float, largest: float) -> bool:
     """Whether noise of this deviation reaches far, so that a dense image needs the larger λ."""
-    return _extreme(objective) * noise > NOISY * largest
+    return noise_reach(objective, noise) > NOISY * largest
+
+
+def noise_reach(objective: Objective, noise: float) -> float:
+    """The largest that white noise of this deviation gives in a matched filter: `√(2 ln N)` deviations."""
+    return _extreme(objective) * noise
 
 
 def widened(found: Levels, lam: float, part: Objective, whole: Objective) -> Levels:

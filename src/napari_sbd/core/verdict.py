@@ -229,9 +229,7 @@ def all_explained(objective: Objective, found: Iterate, share: float) -> bool:
 
     That tells in images with little noise only: noise is known to a hundredth of its energy.
     """
-    rest = residual_of(objective, found)
-    left = misfit(rest)
-    noise = 0.5 * int(objective.mask.sum()) * objective.of_residual(rest).pixel_noise ** 2
+    left, noise = misfit(residual_of(objective, found)), _noise(objective, found)
     above = max(left - noise, 0.0) + UNSURE * noise
     return above < share * (objective.field.energy - left) and leaves_noise(objective, found)
 
@@ -239,6 +237,17 @@ def all_explained(objective: Objective, found: Iterate, share: float) -> bool:
 def little_left(objective: Objective, found: Iterate) -> bool:
     """Whether so little is left of a crowded image that it may be what misplaced defects leave."""
     return misfit(residual_of(objective, found)) < LITTLE * objective.field.energy
+
+
+def above_noise(objective: Objective, found: Iterate) -> float:
+    """The misfit less what is noise of it."""
+    return misfit(residual_of(objective, found)) - _noise(objective, found)
+
+
+def _noise(objective: Objective, found: Iterate) -> float:
+    """The misfit that is noise, as neighbouring pixels tell it."""
+    pixel_noise = objective.of_residual(residual_of(objective, found)).pixel_noise
+    return float(0.5 * int(objective.mask.sum()) * pixel_noise**2)
 
 
 def _energies(
