@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from napari_sbd.core.objective import Objective, Penalty
+from napari_sbd.core.parameters import Parameters
+from napari_sbd.core.progress import Progress
 from napari_sbd.core.quality import kernel_similarity
 from napari_sbd.core.recover import recover
+from napari_sbd.core.single import Single
+from napari_sbd.core.start import NO_STARTS
 from napari_sbd.core.whitening import whiten
 from napari_sbd.simulate import ldos_kernel, random_field
 
@@ -27,3 +33,31 @@ def test_whitening_makes_no_border_bright() -> None:
     inner = np.abs(flat[20:-20, 20:-20]).max()
     outer = max(np.abs(edge).max() for edge in (flat[0], flat[-1], flat[:, 0], flat[:, -1]))
     assert outer < inner
+
+
+def test_stage_one_of_a_noisy_crowd_is_led_by_many_defects() -> None:
+    """At a penalty that only the brightest places reach, where many defects meet, it keeps their sum."""
+    kernel = ldos_kernel(51)
+    field = random_field(kernel, (256, 256), 3e-2, snr_db=10, seed=3)
+    image = ((field.image - field.image.mean()) / field.image.std()).astype(np.float32)[None]
+    raw = Objective(image, np.ones(image.shape, bool), (51, 51))
+    options = Parameters(kernel_size=(51, 51), starts=3)
+    single = Single(raw, options, Penalty(1.0), NO_STARTS, automatic=False)
+    for snapshot in single.steps(Progress(single.plan())):
+        if snapshot.stage == "stage II":
+            break
+    for found in single.search.found:
+        shape = single.domain.to_raw(found).kernels[0]
+        assert kernel_similarity(shape, kernel[None].astype(np.float32)) > 0.88
+        assert np.count_nonzero(found.maps) > 200
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_a_crowd_has_the_signs_that_it_has(signed: bool) -> None:
+    """A kernel of one sign that is bent to suit both explains nearly as much."""
+    kernel = ldos_kernel(13)
+    field = random_field(kernel, (96, 96), 3e-2, snr_db=20, seed=3, signed=signed)
+    recovery = recover(field.image, kernel_size=13)
+    assert kernel_similarity(recovery.kernels[0], kernel[None]) > 0.99
+    below = float((recovery.defects["amplitude"] < 0).mean())
+    assert (0.3 < below < 0.7) if signed else below == 0

@@ -10,7 +10,7 @@ import numpy as np
 from napari_sbd.core import stages
 from napari_sbd.core.atoms import refined_peaks
 from napari_sbd.core.descent import Iterate
-from napari_sbd.core.objective import Objective, Penalty, misfit
+from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.peaks import WEAKEST, Peaks
 from napari_sbd.core.progress import Progress
 from napari_sbd.core.single import Single
@@ -20,13 +20,13 @@ from napari_sbd.core.verdict import (
     FEWEST_DEFECTS,
     above_noise,
     all_explained,
-    residual_of,
+    description,
     strong_peaks,
     worth,
 )
 
 TELLING = 1.02  # ratio of what stage I explains with both signs and with one, above which both are tried
-SURE = 1.2  # the same, from which crowds have both: those of one sign reach 1.16, of both 1.3 to 1.9
+SURE = 1.15  # the same in crowds: those of one sign reach 1.14 as a rule, of both 1.2 to 1.9
 LITTLE_ABOVE = 0.005  # of a sampled image's energy, above its noise: a wrong kernel of one sign leaves 0.02
 LEAST_SHARE = 0.5  # of an atom's energy inside the frame, that is taken for its share
 STRONG = 0.5  # of a typical defect's amplitude, for one of the other sign
@@ -63,12 +63,20 @@ def both_signs(first: Single, best: Iterate, progress: Progress) -> Verdict:
         return best, first.penalty
     # In a crowd the other sign may make up for misplaced defects, and bring others of both.
     more = int(np.count_nonzero(signed.maps) - np.count_nonzero(best.maps))
-    lefts = [misfit(residual_of(objective, it)) for it in (signed, best)]
-    sure = first.domain.whitened and gain >= SURE and lefts[0] < lefts[1]
+    sure = first.domain.whitened and gain >= SURE and _cheaper(objective, signed, best)
     if not (sure or worth(objective, best, signed, 0, max(count, more))):
         return best, first.penalty
     first.domain = replace(first.domain, sampled=sampled)
     return signed, free
+
+
+def _cheaper(objective: Objective, signed: Iterate, best: Iterate) -> bool:
+    """Whether both signs describe the image in less than one does."""
+    numbers = [
+        sum(len(strong_peaks(p).amplitudes) for p in refined_peaks(objective, it)) for it in (signed, best)
+    ]
+    own, others = (description(objective, it, n) for it, n in zip((signed, best), numbers, strict=True))
+    return own < others
 
 
 def _upside_down(peaks: Peaks) -> int:
