@@ -61,3 +61,11 @@ def test_a_crowd_has_the_signs_that_it_has(signed: bool) -> None:
     assert kernel_similarity(recovery.kernels[0], kernel[None]) > 0.99
     below = float((recovery.defects["amplitude"] < 0).mean())
     assert (0.3 < below < 0.7) if signed else below == 0
+
+
+def test_a_symmetric_signature_does_not_stay_between_two_pixels() -> None:
+    """Half a pixel off, a kernel lets each defect be either of two, and sampling from there stays there."""
+    kernel = ldos_kernel(31)
+    field = random_field(kernel, (128, 128), 3e-3, snr_db=0, seed=3)
+    recovery = recover(field.image, kernel_size=31, seed=3)
+    assert kernel_similarity(recovery.kernels[0], kernel[None]) > 0.955

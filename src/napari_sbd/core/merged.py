@@ -84,22 +84,27 @@ class Judge:
         Of amplitudes.
     noise : float
         Standard deviation of a pixel's noise.
+    places : float
+        Among which the place of a defect is one: cautiously all pixels, or those to each defect.
     """
 
     objective: Objective
     odds: Odds
     noise: float
+    places: float
 
     @classmethod
-    def of(cls, objective: Objective, found: Iterate) -> Judge:
+    def of(cls, objective: Objective, found: Iterate, cautious: bool = True) -> Judge:
         """By the noise that an arrangement leaves, and its amplitudes."""
         noise = robust_std(residual_of(objective, found)[objective.mask])
-        return cls(objective, Odds([map_[map_ != 0] for map_ in found.maps], noise**2), noise)
+        defects = 1 if cautious else max(1, int(np.count_nonzero(found.maps)))
+        odds = Odds([map_[map_ != 0] for map_ in found.maps], noise**2)
+        return cls(objective, odds, noise, max(2.0, float(objective.mask.sum()) / defects))
 
     @property
     def place(self) -> float:
-        """Cost of the place of a defect, ln N variances of the noise."""
-        return float(np.log(max(2, self.objective.mask.sum()))) * self.noise**2
+        """Cost of the place of a defect, in all that many as `places`."""
+        return float(np.log(self.places)) * self.noise**2
 
     def cost(self, found: Iterate) -> float:
         """Misfit, unusual amplitudes, and the place of each defect."""

@@ -25,7 +25,7 @@ from napari_sbd.core.steps import FORBIDDEN, Snapshot, Steps, follow, frozen
 from napari_sbd.core.subpixel import snap
 from napari_sbd.core.tied import alternate, tied_kernels
 from napari_sbd.core.tied_moves import recentre_tied, snap_tied
-from napari_sbd.core.untangle import AGAIN, TRIED, drawn, drawn_again, untangled
+from napari_sbd.core.untangle import drawn, drawn_again, untangled
 from napari_sbd.core.verdict import all_explained, residual_of
 from napari_sbd.core.window import crop, energy_gained, lift, most_gained, recentre
 
@@ -241,7 +241,7 @@ def draw_again(
     if not tangled(best) or all_explained(objective, best, BLURRED):
         return best
     here = penalty.at(_asked(objective, best, levels))
-    return (yield from drawn_again(objective, best, here, seed, TRIED if roughly else AGAIN))
+    return (yield from drawn_again(objective, best, here, seed, roughly))
 
 
 def _asked(objective: Objective, best: Iterate, levels: Levels) -> float:

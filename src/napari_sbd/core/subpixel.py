@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ SMALLEST = 0.03  # px
 # defects surely lie on pixels.
 ALL_ALIKE, MOST, SURELY = 0.9, 0.7, 0.4
 SYMMETRIC = 0.95  # similarity to itself, turned by 180°
+NEARLY, BETWEEN = 0.85, 0.3  # the same with noise, and px off a pixel from which a core may be on either
 ALONE = 3  # px from the next activation along rows or columns, from which one is a defect by itself
 TURNS = 2
 ONE_STEP = np.inf  # px: it tells whether there is an offset at all
@@ -151,6 +153,26 @@ def cores_on_pixels(kernels: Real, most: float = 0.5) -> Real:
     A signature that looks the same turned by 180° has its core on a pixel if its defects lie on pixels.
     """
     return _placed(kernels, lambda centre: np.where(np.abs(_rest(centre)) <= most, _rest(centre), 0))
+
+
+def kernels_beside(kernels: Real) -> list[Real]:
+    """A nearly symmetric kernel (1, slices, k1, k2) half a pixel to either side of where it lies between two.
+
+    Along both axes where it lies between pixels along both; none where its core is near a pixel.
+
+    Examples
+    --------
+    >>> rows, cols = np.mgrid[-10:11, -10:11]
+    >>> between = np.exp(-((rows - 2) ** 2 + (cols + 0.5) ** 2) / 8.0)[None, None]
+    >>> [turned_centre(kernel[0])[0].round(1).tolist() for kernel in kernels_beside(between)]
+    [[2.0, -1.0], [2.0, 0.0]]
+    """
+    centre, alike = turned_centre(kernels[0])
+    between = np.abs(_rest(centre)) > BETWEEN
+    if alike < NEARLY or not between.any():
+        return []
+    sides = product(*[(-0.5, 0.5) if apart else (0.0,) for apart in between])
+    return [project(moved_between(kernels[0], np.array(side))[None]) for side in sides]
 
 
 def _placed(kernels: Real, rest: Callable[[Real], Real]) -> Real:

@@ -21,7 +21,7 @@ from napari_sbd.core.rearrange import CAREFUL, FAIR, dense, loosened, rearranged
 from napari_sbd.core.sampling import AS_GIVEN, Ending, Heat, sample_places
 from napari_sbd.core.sharpened import Sharpened, sharpened
 from napari_sbd.core.steps import Snapshot, Steps, follow, frozen
-from napari_sbd.core.subpixel import in_the_middle, resolved
+from napari_sbd.core.subpixel import in_the_middle, kernels_beside, resolved
 from napari_sbd.core.tied import alternate
 from napari_sbd.core.verdict import colour, residual_of
 
@@ -31,6 +31,7 @@ SMOOTH = 3.0  # deviation of a residual over its pixels' noise, above which its 
 WORTH = 2.0  # places of defects, by which parting some must cost less
 AGAIN = replace(AS_GIVEN, begin=1.0)  # how a field is sampled from what was found, and tried roughly
 TRIED = replace(AGAIN, chains=1, most=30)
+BESIDE, TURNS = replace(AS_GIVEN, begin=0.75, most=40), 3  # the same from beside a core, and how often
 SETTLED = 0.02  # share of activations, up to which changed ones are not worth another round
 GREAT = 0.04  # defects per place, above which an image with noise is not sampled as given: they would merge
 UNEXPLAINED = 0.1  # of the image's energy, from which what was drawn in the whitened image is wrong
@@ -63,11 +64,13 @@ def untangled(objective: Objective, best: Iterate, penalty: Penalty) -> Steps:
 
 
 def drawn_again(
-    objective: Objective, best: Iterate, penalty: Penalty, seed: int, heat: Heat = AGAIN
+    objective: Objective, best: Iterate, penalty: Penalty, seed: int, roughly: bool = False
 ) -> Steps:
     """All places of one type sampled, from those found, then each defect at its best place.
 
-    What was found stays where that does not cost less, or where noise has a colour, as in `untangled`.
+    Where the core of a kernel lies between pixels, each defect may be either of two, and sampling stays
+    there: it begins from half a pixel to either side, too. What was found stays where nothing costs less, or
+    where noise has a colour, as in `untangled`.
 
     Parameters
     ----------
@@ -77,18 +80,40 @@ def drawn_again(
     penalty : Penalty
     seed : int
         Of the sampling.
-    heat : Heat
+    roughly : bool
+        With one chain, and from where the kernel is only.
     """
     if _coloured(objective, best):
         return best
-    steps = sample_places(objective, in_the_middle(objective, best), penalty.nonnegative, seed, heat)
-    other, ending = yield from _last(steps, best, penalty)
-    if ending is Ending.GIVEN_UP:
-        return best
-    keep = ending is Ending.AVERAGED
-    other = yield from _rearranged(objective, other, penalty, FAIR, alike=True, keep=keep)
+    heat = TRIED if roughly else AGAIN
+    other = yield from _drawn_from(objective, in_the_middle(objective, best), penalty, seed, heat)
     judge = Judge.of(objective, best)
-    return other if judge.cost(other) < judge.cost(best) - judge.place else best
+    if other is not None and judge.cost(other) < judge.cost(best) - judge.place:
+        best = other
+    return best if roughly else (yield from _drawn_beside(objective, best, penalty, seed))
+
+
+def _drawn_beside(objective: Objective, best: Iterate, penalty: Penalty, seed: int) -> Steps:
+    """The cheapest of what is sampled from half a pixel to either side of a core between pixels, if it is."""
+    beside, judge = kernels_beside(best.kernels) * TURNS, Judge.of(objective, best, cautious=False)
+    trials = [best]
+    for number, kernels in enumerate(beside, 1):
+        begin = replace(best, kernels=kernels)
+        other = yield from _drawn_from(objective, begin, penalty, seed + number, BESIDE)
+        trials += [] if other is None else [other]
+    return min(trials, key=judge.cost)
+
+
+def _drawn_from(
+    objective: Objective, begin: Iterate, penalty: Penalty, seed: int, heat: Heat
+) -> Generator[Snapshot, None, Iterate | None]:
+    """Sampled, then each defect at its best place; None where sampling is given up."""
+    steps = sample_places(objective, begin, penalty.nonnegative, seed, heat)
+    best, ending = yield from _last(steps, begin, penalty)
+    if ending is Ending.GIVEN_UP:
+        return None
+    keep = ending is Ending.AVERAGED
+    return (yield from _rearranged(objective, best, penalty, FAIR, alike=True, keep=keep))
 
 
 def drawn(
@@ -110,12 +135,7 @@ def drawn(
         if not sharp.noisy:
             return (yield from _rearranged(objective, clear, penalty, FAIR, alike=True))
         begin, heat = clear, AGAIN
-    steps = sample_places(objective, begin, penalty.nonnegative, seed, heat)
-    best, ending = yield from _last(steps, begin, penalty)
-    if ending is Ending.GIVEN_UP:
-        return None
-    keep = ending is Ending.AVERAGED
-    return (yield from _rearranged(objective, best, penalty, FAIR, alike=True, keep=keep))
+    return (yield from _drawn_from(objective, begin, penalty, seed, heat))
 
 
 def _sampled_sharp(
