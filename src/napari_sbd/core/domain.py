@@ -53,7 +53,7 @@ class Domain:
     components : Components or None
         Those of the part; None where it has the slices of the image.
     sampled : bool
-        Whether the first type's defects were sampled, and so told apart already.
+        Whether all defects found were sampled, and so told apart already.
     clear : bool
         Whether it is whitened and has little noise, and is not what another search left of one.
     """

@@ -162,6 +162,8 @@ class OneWindow:
         found = yield from self._sought(more, told, progress)
         if self.parameters.types is None:
             found = yield from joined_alike(self.first, found, self.penalty)
+        if found is not told:
+            self._no_longer_sampled()
         self.accepted = found
         if len(found.kernels) == 1:
             self.accepted = found = self._grown(found)
@@ -189,10 +191,15 @@ class OneWindow:
     def _sought(self, more: MoreTypes | OrientedTypes, best: Iterate, progress: Progress) -> Steps:
         for snapshot in more.steps(best, progress):
             self.accepted = snapshot.iterate
+            if self.accepted is not best:
+                self._no_longer_sampled()
             yield snapshot
         self.penalty = more.penalty
         assert more.accepted is not None
         return more.accepted
+
+    def _no_longer_sampled(self) -> None:
+        self.first.domain = replace(self.first.domain, sampled=False)
 
     def _grown(self, best: Iterate) -> Iterate:
         """In a search that began in a small window, the kernels in the window that they fill by now."""

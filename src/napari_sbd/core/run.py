@@ -235,7 +235,7 @@ class Run:
             versions=dict(_versions()),
             orientations=() if ties is None or self.parameters.symmetry == "none" else ties.orientations,
             own_windows=() if ties is None else ties.windows,
-            sampled=self._sampled(best),
+            sampled=self.first.domain.sampled,
         )
         recovery.remember(self.raw, self.scales)
         self.raw.device.release()
@@ -280,17 +280,13 @@ class Run:
 
     def _peaks(self, best: Iterate, norms: Real, refine: bool) -> tuple[Peaks, ...]:
         """Candidates for defects in the image's unit; Σ x ≥ 0 as for the maps."""
-        peaks = peaks_of(self.raw, best, self._sampled(best), refine)
+        peaks = peaks_of(self.raw, best, self.first.domain.sampled, refine)
         return tuple(Peaks(p.centres, p.amplitudes * norm) for p, norm in zip(peaks, norms, strict=True))
-
-    def _sampled(self, best: Iterate) -> bool:
-        """Whether the places of all defects were sampled."""
-        return self.first.domain.sampled and len(best.kernels) == 1
 
     def _explained(self, best: Iterate) -> bool:
         """Whether sampling on all pixels left next to nothing: in a great crowd its defects are dear."""
         left = misfit(residual_of(self.raw, best))
-        return self._sampled(best) and left < CLEAR * self.raw.field.energy
+        return self.first.domain.sampled and left < CLEAR * self.raw.field.energy
 
     def _coarse_is_cheaper(self) -> bool:
         assert self._back is not None

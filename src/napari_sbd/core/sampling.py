@@ -59,12 +59,15 @@ class Heat:
         Sweeps.
     chains : int
         That share the kernels where these do not settle soon.
+    patient : bool
+        Whether it goes on though amplitudes spread: defects change over between types that are told apart.
     """
 
     temperature: float = 2.0
     begin: float = 0.55
     most: int = 80
     chains: int = 3
+    patient: bool = False
 
 
 AS_GIVEN = Heat()
@@ -111,7 +114,7 @@ def sample_places(
         if not chains.sweep():
             return Ending.GIVEN_UP
         spreads.append(float(chains.spread.max()))
-        if number == DOUBT and spreads[-1] > spreads[LOOKED_BACK] + GROWN:
+        if number == DOUBT and not heat.patient and spreads[-1] > spreads[LOOKED_BACK] + GROWN:
             return Ending.GIVEN_UP
         yield chains.found
         past = [*past[-max(LOOKED_BACK, int(TAIL * number)) :], chains.found.kernels]

@@ -31,6 +31,7 @@ from napari_sbd.core.verdict import (
     FEWEST_DEFECTS,
     MOST_TYPES,
     SAME,
+    WHITE,
     coincidence,
     colour,
     description,
@@ -43,6 +44,7 @@ from napari_sbd.core.window import shift
 Attempt = Generator[Snapshot, None, list[Iterate]]
 
 TOLD = 1.04  # the same as `NOISY` of sampled places, up to which one type is all: two left 1.07 and more
+ALL = 1.02  # the same of sampled types, up to which no further one is tried
 HIGH = 0.2  # of λ_max: for whose map a mixture puts one activation on most defects
 FALLING = (0.2, 0.1, 0.05)  # of λ_max, at which sorted types are polished
 MAPS, POLISH = Schedule(40, 1e-3), Schedule(30, 1e-3)
@@ -50,6 +52,7 @@ MAPS, POLISH = Schedule(40, 1e-3), Schedule(30, 1e-3)
 # alone leaves less): more kernels always explain more of what is of another kind. And before refinement.
 NOISY, HOPEFUL = 1.25, 1.35
 TRIED = 3  # numbers of types, as a rule
+DRAWS = 2  # that are sampled, at most
 
 
 def told_at_once(first: Single, best: Iterate, penalty: Penalty, progress: Progress) -> Steps:
@@ -74,40 +77,42 @@ def told_at_once(first: Single, best: Iterate, penalty: Penalty, progress: Progr
     pixels = float(np.prod(raw.convolution.map_shape))
     progress.extend([(MAPS.steps + TRIED * len(FALLING) * POLISH.steps + rounds * REFINE.steps) * pixels])
     attempt = sorted_types(first.domain, best, penalty, wanted, first.parameters.seed)
-    trials, alone = (yield from shown_as(best, attempt)), _Seen(best, raw, levels)
-    chosen, most = alone, min(NOISY, alone.leaves)
+    trials, alone = (yield from shown_as(best, attempt)), _Seen(best, raw, levels, first.domain.sampled)
+    chosen, draws = alone, DRAWS if first.domain.whitened else 0
     for trial in trials:
-        polished = yield from shown_as(best, _on_the_whole(first, trial, penalty))
-        if polished.leaves > HOPEFUL:
-            continue
-        refined = yield from shown_as(best, _refined(first, polished, penalty))
-        if (
-            refined.leaves <= most
-            and are_types_of_their_own(refined.found)
-            and refined.is_better_than(chosen)
-        ):
-            chosen = refined
+        finished = polished = yield from shown_as(best, _on_the_whole(first, trial, penalty))
+        if polished.leaves <= HOPEFUL:
+            finished = yield from shown_as(best, _refined(first, polished, penalty))
+        if draws and finished.leaves > TOLD:
+            draws -= 1
+            finished = yield from shown_as(best, _drawn(first, polished, finished, penalty))
+        most = min(WHITE if finished.sampled else NOISY, alone.leaves)
+        if finished.leaves <= most and are_types_of_their_own(finished.found):
+            chosen = finished if finished.is_better_than(chosen) else chosen
+        if chosen.sampled and chosen is not alone and chosen.leaves <= ALL:
+            break
     progress.finish_phase()
-    if chosen.found is not best:
+    if chosen is not alone:
         first.raw, first.levels = chosen.objective, chosen.levels
-        first.domain = replace(first.domain, sampled=False)
+        first.domain = replace(first.domain, sampled=chosen.sampled)
     return chosen.found
 
 
 def _all_told(first: Single, best: Iterate) -> bool:
     """Whether nothing but noise is left; of sampled places the worst may be misplaced, and stand out."""
-    if leaves_noise(first.raw, best):
-        return True
-    return first.domain.sampled and first.raw.of_residual(residual_of(first.raw, best)).whiteness <= TOLD
+    if first.domain.sampled:
+        return first.raw.of_residual(residual_of(first.raw, best)).whiteness <= TOLD
+    return leaves_noise(first.raw, best)
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """What was found, seen with its window and penalties."""
+    """What was found, seen with its window and penalties, and whether its places were sampled."""
 
     found: Iterate
     objective: Objective
     levels: Levels
+    sampled: bool = False
 
     @property
     def leaves(self) -> float:
@@ -181,7 +186,17 @@ def _polished_at(
 def _refined(first: Single, seen: _Seen, penalty: Penalty) -> Generator[Snapshot, None, _Seen]:
     rounds = first.parameters.refinements
     found = yield from stages.refine(seen.objective, seen.found, seen.levels, penalty, rounds)
-    return replace(seen, found=found)
+    return replace(seen, found=found, sampled=False)
+
+
+def _drawn(
+    first: Single, polished: _Seen, refined: _Seen, penalty: Penalty
+) -> Generator[Snapshot, None, _Seen]:
+    """Polished types sampled, where that describes the image in less than what they were refined to."""
+    draw = stages.draw(polished.objective, polished.found, polished.levels, penalty, first.parameters.seed)
+    found = yield from draw
+    drawn = None if found is None else replace(polished, found=found, sampled=True)
+    return drawn if drawn is not None and drawn.is_better_than(refined) else refined
 
 
 def _description(seen: Objective, found: Iterate, power: float = 1.0) -> float:

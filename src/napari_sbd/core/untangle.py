@@ -31,6 +31,7 @@ SMOOTH = 3.0  # deviation of a residual over its pixels' noise, above which its 
 WORTH = 2.0  # places of defects, by which parting some must cost less
 AGAIN = replace(AS_GIVEN, begin=1.0)  # how a field is sampled from what was found, and tried roughly
 TRIED = replace(AGAIN, chains=1, most=30)
+SEVERAL = replace(AS_GIVEN, patient=True, most=60)  # types that were sorted
 BESIDE, TURNS = replace(AS_GIVEN, begin=0.75, most=40), 3  # the same from beside a core, and how often
 SETTLED = 0.02  # share of activations, up to which changed ones are not worth another round
 GREAT = 0.04  # defects per place, above which an image with noise is not sampled as given: they would merge
@@ -127,7 +128,7 @@ def drawn(
     None where sampling is given up, see `sample_places`.
     """
     begin = in_the_middle(objective, begin)
-    heat, sharp = AS_GIVEN, sharpened(objective)
+    heat, sharp = AS_GIVEN if len(begin.kernels) == 1 else SEVERAL, sharpened(objective)
     clear = None if sharp is None else (yield from _sampled_sharp(objective, sharp, begin, penalty, seed))
     if sharp is not None and clear is not None:
         if _great(clear):
