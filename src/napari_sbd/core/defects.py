@@ -163,7 +163,8 @@ def candidate_table(
         # Strong ones are judged as if the weak ones were noise.
         errors[strong] = standard_errors(found.chosen(strong), kernel, mask, float(levels[kind]), neighbours)
         if not strong.all():
-            errors[~strong] = standard_errors(found, kernel, mask, float(levels[kind]), neighbours)[~strong]
+            level = float(levels[kind])
+            errors[~strong] = standard_errors(found, kernel, mask, level, neighbours, which=~strong)
         in_model = np.ones(len(strong), bool)
         if left:
             found, errors, in_model = _joined(found, errors, *left[kind])
