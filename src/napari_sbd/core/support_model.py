@@ -92,11 +92,11 @@ class SupportModel:
             return Gram(full, None)
         if self._border is not None:
             seen = self._border.cut(values, kernels[0])
-            whole = sparse.csr_matrix((seen, pairs.second, self._starts[0]), shape=shape)
+            whole = sparse.csr_matrix((seen, pairs.second, pairs.bounds), shape=shape)
             return Gram(whole, means, self._leading)
-        starts, unseen = self._starts, kernels.take(hidden.labels(kinds, kernels))
-        thin = sparse.csr_matrix((values, pairs.second, starts[0]), shape=shape)
-        lost = sparse.csr_matrix((unseen, hidden.pixels, starts[1]), shape=(len(kinds), hidden.size))
+        unseen = kernels.take(hidden.labels(kinds, kernels))
+        thin = sparse.csr_matrix((values, pairs.second, pairs.bounds), shape=shape)
+        lost = sparse.csr_matrix((unseen, hidden.pixels, self._starts), shape=(len(kinds), hidden.size))
         return Gram((thin - lost @ lost.T.tocsr()).tocsr(), means, self._leading)
 
     @cached_property
@@ -106,11 +106,10 @@ class SupportModel:
         return BorderPairs(self) if many and self.types == 1 and self.field.is_plain else None
 
     @cached_property
-    def _starts(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Where each site's pairs begin, and its hidden pixels."""
-        sites = np.arange(len(self.sites) + 1)
+    def _starts(self) -> NDArray[np.intp]:
+        """Where each site's hidden pixels begin."""
         owners = self.hidden.numbers[self.hidden.at]
-        return np.searchsorted(self.pairs.first, sites), np.searchsorted(owners, sites)
+        return np.searchsorted(owners, np.arange(len(self.sites) + 1))
 
     def sums(self, kernels: Real) -> Real:
         """Sum of each site's seen atom over the root of the number of pixels that count, (sites, slices)."""
