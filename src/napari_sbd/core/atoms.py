@@ -24,13 +24,14 @@ Real = NDArray[np.floating]
 
 TAPS, KAISER = 8, 6.0  # of the windowed sinc that stands for a point between pixels
 NEWTON_STEPS = 4
-SLOWER, FASTER = 10.0, 3.0  # factors of the damping, after a step that failed and after one that did not
+SLOWER = 10.0  # factor of the damping, after a step that failed
 CG_STEPS, CG_TOLERANCE = 50, 1e-4
 SMALLEST_DAMPING = 1e-4  # of the amplitudes
 LONGEST_MOVE = 0.5  # px in one Newton step
 FARTHEST_MOVE = 1.5  # px in all, for an atom that is to stay a defect
 SETTLED, MOST = 0.02, 0.95  # px, within which steps end once so many atoms move no farther
-NEARLY_ALL = 0.99  # the same of what is reported
+NEARLY_ALL = 0.99  # the same of what is reported, where defects do not crowd
+PAIRED = 7.0  # px² around an atom, in which another keeps both from settling
 FAR = 0.1  # px, by which so many atoms must have moved for the Hessian to be another
 CROWD = 0.01  # atoms per place, above which nearly all overlap and few are cut
 AT_ONCE = 256  # atoms whose patches are read together: they fit into the cache
@@ -113,7 +114,8 @@ def refined_peaks(objective: Objective, found: Iterate) -> list[Peaks]:
 
 def _refined_peaks(objective: Objective, found: Iterate) -> list[Peaks]:
     begin = _likely(_atoms_of(found, alike=True), len(found.maps))
-    fitted = fit_atoms(objective, found.kernels, begin, share=NEARLY_ALL)
+    paired = PAIRED * len(begin.kinds) / found.maps[0].size
+    fitted = fit_atoms(objective, found.kernels, begin, share=max(MOST, NEARLY_ALL - paired))
     lost = np.linalg.norm(fitted.centres - begin.centres, axis=1) > FARTHEST_MOVE
     lost |= fitted.amplitudes * begin.amplitudes <= 0
     centres = np.where(lost[:, None], begin.centres, fitted.centres)
@@ -200,12 +202,15 @@ def fit_atoms(
     for _ in range(NEWTON_STEPS):
         value, trial = _slope(objective, kernels, basis, here)
         if value <= best:
-            best, atoms, slope, damping = value, here, trial, damping / FASTER
+            best, atoms, slope = value, here, trial
         else:
             damping *= SLOWER
         step = _newton_step(hessian, len(atoms.kinds), slope, damping)
         size = np.where(np.abs(atoms.amplitudes) > 0, atoms.amplitudes, 1)
-        moves = np.clip(step[1:] / size, -LONGEST_MOVE, LONGEST_MOVE)
+        moves = step[1:] / size
+        # Of one that would move too far all is shortened: amplitudes go with places, in pairs above all.
+        shorter = LONGEST_MOVE / np.maximum(np.abs(moves).max(0), LONGEST_MOVE)
+        moves, step = moves * shorter, step * shorter
         here = Atoms(atoms.centres + moves.T, atoms.amplitudes + step[0], atoms.kinds)
         moved = np.quantile(np.abs(moves).max(0), share, method="higher")
         if moved < settled:
