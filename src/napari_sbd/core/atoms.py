@@ -298,8 +298,9 @@ def _solved(gram: Gram | PairBlocks, damping: Real, norms: Real, right: Real) ->
     """Solve the damped normal equations."""
     if isinstance(gram, Gram) and gram.means is None:
         return _solved_full(np.asarray(gram.matrix, float), damping, norms, right)
-    size = (len(right),) * 2
-    normal = LinearOperator(size, matvec=lambda v: gram @ v + damping * v, dtype=float)
+    size, single = (len(right),) * 2, gram.matrix.dtype
+    # Of two precisions the matrix would be converted at every product.
+    normal = LinearOperator(size, matvec=lambda v: gram @ v.astype(single) + damping * v, dtype=float)
     scaling = LinearOperator(size, matvec=lambda v: v / norms, dtype=float)
     found, _ = cg(normal, right, rtol=CG_TOLERANCE, maxiter=CG_STEPS, M=scaling)
     return np.asarray(found)
