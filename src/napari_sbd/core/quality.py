@@ -103,7 +103,9 @@ def overlap_similarity(found: Real, truth: Real) -> float:
 
 def overlap_shape(found: Real, truth: Real) -> tuple[int, int]:
     """Rows and columns of the transforms by which two kernels are compared."""
-    rows, cols = (fft.next_fast_len(m + n - 1) for m, n in zip(found.shape[-2:], truth.shape[-2:], strict=True))
+    rows, cols = (
+        fft.next_fast_len(m + n - 1) for m, n in zip(found.shape[-2:], truth.shape[-2:], strict=True)
+    )
     return rows, cols
 
 
