@@ -172,10 +172,11 @@ class Search:
 
     def _salient_patches(self) -> list[Real]:
         part, options = self.domain.part, self.parameters
+        self.places = self.domain.places
+        if self.places:
+            return list(self.domain.patches)
         seen = part.data, part.mask, part.convolution.kernel_shape
-        self.places = self.domain.places or salient_places(
-            *seen, options.starts, np.random.default_rng(options.seed)
-        )
+        self.places = salient_places(*seen, options.starts, np.random.default_rng(options.seed))
         return patches_at(*seen, self.places)
 
     def _explaining(self, number: int) -> Iterate | None:
