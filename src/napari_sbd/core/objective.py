@@ -104,6 +104,7 @@ class Objective:
         self._other: Objective | None = None
         self._look: Look | None = None
         self._rest_seen: Objective | None = None
+        self._looked: tuple[Objective, Look] | None = None
 
     @cached_property
     def _weight(self) -> Real:
@@ -143,16 +144,15 @@ class Objective:
     def of_residual(self, residual: Real) -> Objective:
         """A residual, as `left` gives it, in the data's place; of small images the last one is kept.
 
-        Several judge one and the same, and often a screening has correlated it with the kernels already.
+        Several judge one and the same, and often a screening has correlated it with the kernels already, or will.
         """
         if self._rest_seen is not None and self._rest_seen.data is residual:
             return self._rest_seen
         other, look = self.replaced(residual), self._look
         if not self.in_one_piece or residual.flags.writeable:
             return other
-        if look is not None and look.residual is residual and look.slope is not None:
-            for kernel, slope in zip(look.kernels, look.slope, strict=True):
-                other._known[kernel.tobytes()] = -slope[None]
+        if look is not None and look.residual is residual:
+            other._looked = self, look
         self._rest_seen = other
         return other
 
@@ -199,11 +199,16 @@ class Objective:
 
     def _slope_of_rest(self, kernels: Real, active: Active) -> Real:
         """Correlation of the kernels with what is left of an image in one piece."""
-        model, _ = self.convolution, self._rest(kernels, active)
+        self._rest(kernels, active)
         assert self._look is not None
-        if self._look.slope is None:
-            self._look.slope = model.correlate_kernels(model.kernel_spectra(kernels), self._look.canvas)
-        return self._look.slope
+        return self._slope_of(self._look)
+
+    def _slope_of(self, look: Look) -> Real:
+        """The same of a look, which keeps it."""
+        if look.slope is None:
+            model = self.convolution
+            look.slope = model.correlate_kernels(model.kernel_spectra(look.kernels), look.canvas)
+        return look.slope
 
     def _rest(self, kernels: Real, active: Active | None) -> Real:
         """`W ⊙ (y - b - a ∗ x)` inside the frame of an image in one piece, the bias in closed form.
@@ -345,6 +350,9 @@ class Objective:
     def _reached(self, kernels: Real) -> Real:
         """The same, of an image in one piece; kept: a start is correlated with the data more than once."""
         key = kernels.tobytes()
+        if self._looked is not None and np.array_equal(kernels, self._looked[1].kernels):
+            (given, look), self._looked = self._looked, None
+            self._known[key] = -given._slope_of(look)
         if key not in self._known:
             model = self.convolution
             while len(self._known) >= KEPT:
