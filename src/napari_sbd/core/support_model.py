@@ -43,7 +43,7 @@ class SupportModel:
         self.pairs = overlapping(sites, field.window)
         k1, k2 = field.window
         self.shape = (types, len(field.target), k1, k2)
-        self._leading: list[Real] = []
+        self.leading: list[Real] = []
         self._lags = (2 * k1 - 1) * (2 * k2 - 1)
         self._size = (fft.next_fast_len(2 * k1 - 1), fft.next_fast_len(2 * k2 - 1, real=True))
 
@@ -93,11 +93,11 @@ class SupportModel:
         if self._border is not None:
             seen = self._border.cut(values, kernels[0])
             whole = sparse.csr_matrix((seen, pairs.second, pairs.bounds), shape=shape)
-            return Gram(whole, means, self._leading)
+            return Gram(whole, means, self.leading)
         unseen = kernels.take(hidden.labels(kinds, kernels))
         thin = sparse.csr_matrix((values, pairs.second, pairs.bounds), shape=shape)
         lost = sparse.csr_matrix((unseen, hidden.pixels, self._starts), shape=(len(kinds), hidden.size))
-        return Gram((thin - lost @ lost.T.tocsr()).tocsr(), means, self._leading)
+        return Gram((thin - lost @ lost.T.tocsr()).tocsr(), means, self.leading)
 
     @cached_property
     def _border(self) -> BorderPairs | None:
