@@ -97,7 +97,16 @@ def _inverses(
         gram.transpose(0, 2, 1)[missing] = 0
     diagonal = np.arange(near.shape[1])
     gram[:, diagonal, diagonal] = np.where(missing, 1, visible[group] * (1 + 1e-6))
-    first = np.zeros((*near.shape, 1))
+    try:
+        # With an atom itself the last, its factor's last element tells.
+        return np.asarray(np.linalg.cholesky(gram[:, ::-1, ::-1])[:, -1, -1] ** -2)
+    except np.linalg.LinAlgError:
+        return _solved_first(gram)
+
+
+def _solved_first(gram: Real) -> Real:
+    """The same where overlaps, read between pixels, are not positive definite."""
+    first = np.zeros((*gram.shape[:2], 1))
     first[:, 0] = 1
     try:
         return np.asarray(np.linalg.solve(gram, first)[:, 0, 0])

@@ -206,8 +206,9 @@ class Objective:
     def _slope_of(self, look: Look) -> Real:
         """The same of a look, which keeps it."""
         if look.slope is None:
-            model = self.convolution
-            look.slope = model.correlate_kernels(model.kernel_spectra(look.kernels), look.canvas)
+            model, spectra = self.convolution, look.spectra
+            spectra = model.kernel_spectra(look.kernels) if spectra is None else spectra
+            look.slope, look.spectra = model.correlate_kernels(spectra, look.canvas), None
         return look.slope
 
     def _rest(self, kernels: Real, active: Active | None) -> Real:
@@ -219,17 +220,20 @@ class Objective:
             self._look = None
             return self.centred
         if self._look is None or not self._look.is_of(kernels, active):
-            canvas = self._canvas_of_rest(kernels, active)
-            self._look = Look(kernels, active, canvas, self.convolution.frame(canvas))
+            model = self.convolution
+            few = len(active.values) * int(np.prod(model.kernel_shape)) <= int(np.prod(model.canvas_shape))
+            spectra = None if few else model.kernel_spectra(kernels)
+            canvas = self._canvas_of_rest(kernels, active, spectra)
+            self._look = Look(kernels, active, canvas, model.frame(canvas), spectra)
         return self._look.rest
 
-    def _canvas_of_rest(self, kernels: Real, active: Active) -> Real:
-        """The same on a canvas that is zero outside the frame."""
+    def _canvas_of_rest(self, kernels: Real, active: Active, spectra: Complex | None) -> Real:
+        """The same on a canvas that is zero outside the frame; spectra of the kernels unless atoms are few."""
         model = self.convolution
-        if len(active.values) * int(np.prod(model.kernel_shape)) <= int(np.prod(model.canvas_shape)):
+        if spectra is None:
             return self._canvas_without(kernels, active)
         maps = active.dense((len(kernels), *model.map_shape))
-        shown = model.predict(model.kernel_spectra(kernels), model.map_spectra(maps))
+        shown = model.predict(spectra, model.map_spectra(maps))
         canvas = model.to_canvas(self.centred)
         rest = model.frame(canvas)
         rest -= model.frame(shown)

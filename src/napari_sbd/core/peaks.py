@@ -94,9 +94,7 @@ def strong_activations(extended: Real, kernel_shape: tuple[int, int]) -> Peaks:
     return Peaks((active[strong] - [k // 2 for k in kernel_shape]).astype(float), values[strong])
 
 
-def _owners(
-    summits: NDArray[np.intp], active: NDArray[np.intp], shape: tuple[int, ...]
-) -> NDArray[np.intp]:
+def _owners(summits: NDArray[np.intp], active: NDArray[np.intp], shape: tuple[int, ...]) -> NDArray[np.intp]:
     """Number of the first summit near each activation; -1 where there is none."""
     reach, count = _reach(summits), len(summits)
     side = int(reach)
