@@ -150,8 +150,16 @@ def choose_domain(
     else:
         filled = like.crowding
     if filled <= CROWDED:
-        known = {"places": places, "patches": patches, "crowding": filled, "components": components}
-        return Domain(raw, raw, part, region, **known)
+        return Domain(
+            raw,
+            raw,
+            part,
+            region,
+            places=places,
+            patches=patches,
+            crowding=filled,
+            components=components,
+        )
     check(len(raw.data), raw.convolution.image_shape, crowded=True)
     flat = whiten(raw.data, raw.mask, window)
     whole = raw.replaced(flat.data)

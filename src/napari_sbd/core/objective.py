@@ -144,7 +144,7 @@ class Objective:
     def of_residual(self, residual: Real) -> Objective:
         """A residual, as `left` gives it, in the data's place; of small images the last one is kept.
 
-        Several judge one and the same, and often a screening has correlated it with the kernels already, or will.
+        Several judge one and the same, and a screening has often correlated it with the kernels, or will.
         """
         if self._rest_seen is not None and self._rest_seen.data is residual:
             return self._rest_seen
@@ -228,7 +228,7 @@ class Objective:
         return self._look.rest
 
     def _canvas_of_rest(self, kernels: Real, active: Active, spectra: Complex | None) -> Real:
-        """The same on a canvas that is zero outside the frame; spectra of the kernels unless atoms are few."""
+        """The same on a canvas that is zero outside the frame; `spectra` of kernels unless atoms are few."""
         model = self.convolution
         if spectra is None:
             return self._canvas_without(kernels, active)

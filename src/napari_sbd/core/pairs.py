@@ -57,9 +57,9 @@ def overlapping(sites: Sites, window: tuple[int, int]) -> Pairs:
 def _in_cells(sites: Sites, window: tuple[int, int]) -> tuple[Index, Index]:
     """The second of all pairs, by the first, and how many each has.
 
-    In columns a window wide sites are in order of their rows: what is near stands in a piece of three of these.
+    In columns a window wide sites are in order of their rows: all that is near stands in pieces of three.
     """
-    (k1, k2), rows, number = window, sites.rows, len(sites)
+    (k1, k2), rows = window, sites.rows
     cells, length = sites.cols // k2, int(rows.max()) + 1
     places, size = cells * length + rows, (int(cells.max()) + 1) * length
     order = np.argsort(places, kind="stable")

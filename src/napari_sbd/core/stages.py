@@ -159,8 +159,8 @@ def _recentred_wide(
 ) -> tuple[Iterate, bool]:
     """Kernels seen in the larger window, by one exact step, and moved to the middle; whether that gained.
 
-    Where defects hardly overlap, one step down the gradient is enough: it shows where to go, or, where they are
-    `nearly` there, that nothing is to be gained.
+    Where defects hardly overlap, one step down the gradient is enough: it shows where to go, or, where they
+    are `nearly` there, that nothing is to be gained.
     """
     window = objective.convolution.kernel_shape
     if penalty.ties is None:
