@@ -207,14 +207,14 @@ def fit_atoms(
             damping *= SLOWER
         step = _newton_step(hessian, len(atoms.kinds), slope, damping)
         size = np.where(np.abs(atoms.amplitudes) > 0, atoms.amplitudes, 1)
-        moves = step[1:] / size
-        # Of one that would move too far all is shortened: amplitudes go with places, in pairs above all.
-        shorter = LONGEST_MOVE / np.maximum(np.abs(moves).max(0), LONGEST_MOVE)
-        moves, step = moves * shorter, step * shorter
+        moves = np.clip(step[1:] / size, -LONGEST_MOVE, LONGEST_MOVE)
         here = Atoms(atoms.centres + moves.T, atoms.amplitudes + step[0], atoms.kinds)
         moved = np.quantile(np.abs(moves).max(0), share, method="higher")
         if moved < settled:
-            return here
+            # One of a pair that moves on may have run away.
+            if np.isinf(settled) or np.abs(moves).max() <= FAR:
+                return here
+            break
         if moved > FAR:
             hessian = _hessian(objective, basis, here)
     taps = Taps.at(here.centres, objective.convolution.map_shape)
