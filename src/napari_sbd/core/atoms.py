@@ -24,7 +24,7 @@ Real = NDArray[np.floating]
 
 TAPS, KAISER = 8, 6.0  # of the windowed sinc that stands for a point between pixels
 NEWTON_STEPS = 4
-SLOWER = 10.0  # factor of the damping, after a step that failed
+SLOWER, FASTER = 10.0, 3.0  # factors of the damping, after a step that failed and after one that did not
 CG_STEPS, CG_TOLERANCE = 50, 1e-4
 SMALLEST_DAMPING = 1e-4  # of the amplitudes
 LONGEST_MOVE = 0.5  # px in one Newton step
@@ -32,6 +32,7 @@ FARTHEST_MOVE = 1.5  # px in all, for an atom that is to stay a defect
 SETTLED, MOST = 0.02, 0.95  # px, within which steps end once so many atoms move no farther
 NEARLY_ALL = 0.99  # the same of what is reported, where defects do not crowd
 PAIRED = 7.0  # px² around an atom, in which another keeps both from settling
+PAIRS = 0.015  # of the atoms with another so near, above which the damping stays: pairs would run away
 FAR = 0.1  # px, by which so many atoms must have moved for the Hessian to be another
 CROWD = 0.01  # atoms per place, above which nearly all overlap and few are cut
 AT_ONCE = 256  # atoms whose patches are read together: they fit into the cache
@@ -114,8 +115,8 @@ def refined_peaks(objective: Objective, found: Iterate) -> list[Peaks]:
 
 def _refined_peaks(objective: Objective, found: Iterate) -> list[Peaks]:
     begin = _likely(_atoms_of(found, alike=True), len(found.maps))
-    paired = PAIRED * len(begin.kinds) / found.maps[0].size
-    fitted = fit_atoms(objective, found.kernels, begin, share=max(MOST, NEARLY_ALL - paired))
+    share = max(MOST, NEARLY_ALL - _paired(objective, begin))
+    fitted = fit_atoms(objective, found.kernels, begin, share=share)
     lost = np.linalg.norm(fitted.centres - begin.centres, axis=1) > FARTHEST_MOVE
     lost |= fitted.amplitudes * begin.amplitudes <= 0
     centres = np.where(lost[:, None], begin.centres, fitted.centres)
@@ -197,12 +198,13 @@ def fit_atoms(
     basis = np.concatenate([kernels, *(-np.gradient(kernels, axis=axis) for axis in (-2, -1))])
     basis = basis.astype(kernels.dtype)
     damping, best, here = 1.0, np.inf, atoms
+    faster = 1.0 if _paired(objective, atoms) > PAIRS else FASTER
     slope: Real = np.zeros((3, len(atoms.kinds)))
     hessian = _hessian(objective, basis, atoms)
     for _ in range(NEWTON_STEPS):
         value, trial = _slope(objective, kernels, basis, here)
         if value <= best:
-            best, atoms, slope = value, here, trial
+            best, atoms, slope, damping = value, here, trial, damping / faster
         else:
             damping *= SLOWER
         step = _newton_step(hessian, len(atoms.kinds), slope, damping)
@@ -219,6 +221,12 @@ def fit_atoms(
             hessian = _hessian(objective, basis, here)
     taps = Taps.at(here.centres, objective.convolution.map_shape)
     return here if misfit(_left(objective, kernels, here, taps)[1]) <= best else atoms
+
+
+def _paired(objective: Objective, atoms: Atoms) -> float:
+    """How many of the atoms have another beside them, at random places."""
+    rows, cols = objective.convolution.map_shape
+    return PAIRED * len(atoms.kinds) / (rows * cols)
 
 
 def _hessian(objective: Objective, basis: Real, atoms: Atoms) -> tuple[Gram | PairBlocks, Real]:
