@@ -159,13 +159,12 @@ def _recentred_wide(
 ) -> tuple[Iterate, bool]:
     """Kernels seen in the larger window, by one exact step, and moved to the middle; whether that gained.
 
-    Where defects hardly overlap, one step down the gradient is enough: it shows where to go, or, where they
-    are `nearly` there, that nothing is to be gained.
+    Where they are `nearly` there, and one step down the gradient shows no gain, that step is enough.
     """
     window = objective.convolution.kernel_shape
     if penalty.ties is None:
-        seen = seen_beyond(objective, _cropped(found, window))
-        if seen is None or (nearly and most_gained(seen, window) > LIKELY * GAINED):
+        seen = seen_beyond(objective, _cropped(found, window)) if nearly else None
+        if seen is None or most_gained(seen, window) > LIKELY * GAINED:
             seen = fit_kernels_on_sphere(lifted, found.kernels, found.maps)
         kernels, maps, moved = recentre(seen, found.maps, window)
     else:
