@@ -143,6 +143,10 @@ def test_standard_errors_are_the_spread_of_least_squares_amplitudes(rng, size):
     peaks = Peaks(np.array(places, float), np.ones(len(places)))
     errors = standard_errors(peaks, kernel[None], mask[None], 0.3)
     np.testing.assert_allclose(errors, spread, rtol=0.05)
+    some = np.arange(len(places)) % 2 == 1
+    np.testing.assert_allclose(
+        standard_errors(peaks, kernel[None], mask[None], 0.3, which=some), errors[some]
+    )
     assert errors[3] == pytest.approx(0.3, rel=1e-3)  # alone and whole: the noise itself
     assert errors[:3].min() > 0.305  # overlap costs
     assert errors[4:].min() > 0.35  # and so does what cannot be seen

@@ -44,6 +44,17 @@ def test_the_noise_of_a_residual_is_the_same_after_a_screening(seen):
     ] == pytest.approx(plain)
 
 
+def test_a_screening_after_the_noise_of_a_residual_takes_no_transform(rng, monkeypatch):
+    objective = Objective(rng.standard_normal((1, 40, 36)), np.ones((1, 40, 36), bool), (7, 5))
+    maps = np.where(rng.random((1, 46, 40)) < 0.01, 1.0, 0.0)
+    found = Iterate(rng.standard_normal((1, 1, 7, 5)), maps, np.inf)
+    ((_, _, plain),) = objective.replaced(objective.data).slopes(found.kernels, maps)
+    matched_noise(objective, residual_of(objective, found), found.kernels[0])
+    monkeypatch.setattr(fft, "rfft2", None)
+    ((_, _, slope),) = objective.slopes(found.kernels, maps)
+    np.testing.assert_allclose(slope, plain)
+
+
 def test_a_residual_that_may_change_is_not_kept(seen):
     objective, found = seen
     residual = objective.left(found.kernels, found.maps)

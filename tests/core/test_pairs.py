@@ -16,14 +16,14 @@ def tried(sites):
     return {(i, j): (down[i, j] + 6) * 21 + right[i, j] + 10 for i, j in near.tolist()}
 
 
-@pytest.mark.parametrize("most", [0, pairs.MOST_TRIED])
+@pytest.mark.parametrize("shuffled", [False, True])
 @pytest.mark.parametrize("types", [1, 2])
-def test_in_bands_and_in_a_tree_as_by_trying_all(rng, monkeypatch, most, types):
-    monkeypatch.setattr(pairs, "MOST_TRIED", most)
+def test_in_cells_as_by_trying_all(rng, shuffled, types):
     sites = Sites.of(rng.random((types, 60, 70)) < 0.05)
+    sites = sites.chosen(rng.permutation(len(sites))) if shuffled else sites
     assert len(sites) > pairs.FEW
     found = pairs.overlapping(sites, WINDOW)
-    assert np.all(np.diff(found.first) >= 0)
+    assert found.first.tolist() == np.repeat(np.arange(len(sites)), np.diff(found.bounds)).tolist()
     numbers = zip(found.first.tolist(), found.second.tolist(), strict=True)
     assert dict(zip(numbers, found.lag.tolist(), strict=True)) == tried(sites)
     assert len(found.first) == len(tried(sites))

@@ -145,8 +145,12 @@ class _Alternation:
             sites, amplitudes = self.sites.chosen(kept).joined(fresh), np.append(self.amplitudes[kept], none)
             order = sites.order
             self.sites, self.amplitudes = sites.chosen(order), amplitudes[order]
+            known = [] if self.model is None else self.model.leading
             if len(self.sites) and not crowded(len(self.sites), self.like):
                 self.model = self.objective.model_of(self.sites, len(self.kernels))
+                for vector in known:
+                    others = np.full(len(fresh), np.abs(vector).mean(), vector.dtype)
+                    self.model.leading[:] = [np.append(vector[kept], others)[order]]
         self.screened = self.kernels, self.amplitudes
 
     def _may_have_risen(self) -> bool:

@@ -18,7 +18,12 @@ SMALLEST_SHARE = 1e-3  # of a kernel, below which its error is not told from inf
 
 
 def standard_errors(
-    peaks: Peaks, kernel: Real, mask: NDArray[np.bool_], noise: float, neighbours: int = NEIGHBOURS
+    peaks: Peaks,
+    kernel: Real,
+    mask: NDArray[np.bool_],
+    noise: float,
+    neighbours: int = NEIGHBOURS,
+    which: NDArray[np.bool_] | None = None,
 ) -> Real:
     """Standard error of each amplitude: pixel noise through the least squares of overlapping atoms.
 
@@ -35,23 +40,26 @@ def standard_errors(
         Standard deviation of the noise of a pixel, in the image's unit.
     neighbours : int
         How many defects take part in the error of one.
+    which : array of bool, optional
+        Of which defects the errors are wanted; by default of all.
     """
-    if not len(peaks.centres):
+    wanted = np.arange(len(peaks.centres)) if which is None else np.flatnonzero(which)
+    if not len(wanted):
         return np.empty(0)
     visible = _visible_energy(peaks.centres, kernel, mask)
     overlap = autocorrelation(kernel)
     count = min(neighbours, len(peaks.centres))
     tree = spatial.KDTree(peaks.centres / kernel.shape[1:])
-    errors = np.empty(len(peaks.centres))
-    pairs = _inner_products(peaks.centres, tree, visible, overlap) if len(errors) <= MANY else None
-    for first in range(0, len(errors), BOXES):
-        some = np.arange(first, min(first + BOXES, len(errors)))
+    total, errors = len(peaks.centres), np.empty(len(wanted))
+    pairs = _inner_products(peaks.centres, tree, visible, overlap) if total <= MANY else None
+    for first in range(0, len(wanted), BOXES):
+        some = wanted[first : first + BOXES]
         # Atoms a window and more away have nothing in common with this one.
         _, near = tree.query(tree.data[some], count, p=np.inf, distance_upper_bound=1.0)
         near = near.reshape(len(some), count)
-        near = near[:, : max(1, int((near < len(errors)).sum(1).max()))]
+        near = near[:, : max(1, int((near < total).sum(1).max()))]
         inverse = _inverses(peaks.centres, near, visible, overlap, pairs)
-        errors[some] = noise * np.sqrt(np.maximum(inverse, 1 / visible[some]))
+        errors[first : first + BOXES] = noise * np.sqrt(np.maximum(inverse, 1 / visible[some]))
     return errors
 
 
@@ -89,7 +97,16 @@ def _inverses(
         gram.transpose(0, 2, 1)[missing] = 0
     diagonal = np.arange(near.shape[1])
     gram[:, diagonal, diagonal] = np.where(missing, 1, visible[group] * (1 + 1e-6))
-    first = np.zeros((*near.shape, 1))
+    try:
+        # With an atom itself the last, its factor's last element tells.
+        return np.asarray(np.linalg.cholesky(gram[:, ::-1, ::-1])[:, -1, -1] ** -2)
+    except np.linalg.LinAlgError:
+        return _solved_first(gram)
+
+
+def _solved_first(gram: Real) -> Real:
+    """The same where overlaps, read between pixels, are not positive definite."""
+    first = np.zeros((*gram.shape[:2], 1))
     first[:, 0] = 1
     try:
         return np.asarray(np.linalg.solve(gram, first)[:, 0, 0])

@@ -19,7 +19,7 @@ NEWTON_LARGEST = 500  # sites up to which a step of Newton's method is cheaper t
 SMALL_STEPS = 200
 TOLERANCE = 1e-5
 RIDGE = 1e-6
-POWER_STEPS, FEW_POWER_STEPS = 15, 2
+POWER_STEPS, FEW_POWER_STEPS = 15, 4
 SAFETY = 1.02
 MOST_HALVINGS = 10
 ROUNDING = 1e-5  # of ψ, up to which it has not risen
@@ -115,7 +115,7 @@ def _descended(gram: Gram, reach: Real, price: Real, begin: Real, nonnegative: b
 
 
 def _largest_eigenvalue(gram: Gram, size: int, dtype: np.dtype) -> float:
-    """By the power method; from the vector of the model's last matrix on, which is nearly the same."""
+    """By the power method; from the vector of the last matrix on, which is nearly the same."""
     known, value = gram.leading, 1.0
     vector = known[0] if known else np.ones(size, dtype) + np.linspace(0, 0.1, size, dtype=dtype)
     for _ in range(FEW_POWER_STEPS if known else POWER_STEPS):

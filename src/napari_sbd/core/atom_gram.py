@@ -71,7 +71,7 @@ def _full(model: SupportModel, values: dict[tuple[int, int], Real]) -> Real:
 
 def _blocks(model: SupportModel, values: dict[tuple[int, int], Real]) -> list[list[sparse.csr_matrix]]:
     """Inner products of pairs as sparse matrices, by parts."""
-    bounds = np.searchsorted(model.pairs.first, np.arange(len(model.sites) + 1))
+    bounds = model.pairs.bounds
     shape = (len(model.sites),) * 2
     rows: list[list[sparse.csr_matrix]] = [[] for _ in range(PARTS)]
     for i in range(PARTS):

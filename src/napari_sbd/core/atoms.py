@@ -30,7 +30,9 @@ SMALLEST_DAMPING = 1e-4  # of the amplitudes
 LONGEST_MOVE = 0.5  # px in one Newton step
 FARTHEST_MOVE = 1.5  # px in all, for an atom that is to stay a defect
 SETTLED, MOST = 0.02, 0.95  # px, within which steps end once so many atoms move no farther
-NEARLY_ALL = 0.99  # the same of what is reported
+NEARLY_ALL = 0.99  # the same of what is reported, where defects do not crowd
+PAIRED = 7.0  # px² around an atom, in which another keeps both from settling
+PAIRS = 0.015  # of the atoms with another so near, above which the damping stays: pairs would run away
 FAR = 0.1  # px, by which so many atoms must have moved for the Hessian to be another
 CROWD = 0.01  # atoms per place, above which nearly all overlap and few are cut
 AT_ONCE = 256  # atoms whose patches are read together: they fit into the cache
@@ -113,7 +115,8 @@ def refined_peaks(objective: Objective, found: Iterate) -> list[Peaks]:
 
 def _refined_peaks(objective: Objective, found: Iterate) -> list[Peaks]:
     begin = _likely(_atoms_of(found, alike=True), len(found.maps))
-    fitted = fit_atoms(objective, found.kernels, begin, share=NEARLY_ALL)
+    share = max(MOST, NEARLY_ALL - _paired(objective, begin))
+    fitted = fit_atoms(objective, found.kernels, begin, share=share)
     lost = np.linalg.norm(fitted.centres - begin.centres, axis=1) > FARTHEST_MOVE
     lost |= fitted.amplitudes * begin.amplitudes <= 0
     centres = np.where(lost[:, None], begin.centres, fitted.centres)
@@ -195,12 +198,13 @@ def fit_atoms(
     basis = np.concatenate([kernels, *(-np.gradient(kernels, axis=axis) for axis in (-2, -1))])
     basis = basis.astype(kernels.dtype)
     damping, best, here = 1.0, np.inf, atoms
+    faster = 1.0 if _paired(objective, atoms) > PAIRS else FASTER
     slope: Real = np.zeros((3, len(atoms.kinds)))
     hessian = _hessian(objective, basis, atoms)
     for _ in range(NEWTON_STEPS):
         value, trial = _slope(objective, kernels, basis, here)
         if value <= best:
-            best, atoms, slope, damping = value, here, trial, damping / FASTER
+            best, atoms, slope, damping = value, here, trial, damping / faster
         else:
             damping *= SLOWER
         step = _newton_step(hessian, len(atoms.kinds), slope, damping)
@@ -209,11 +213,20 @@ def fit_atoms(
         here = Atoms(atoms.centres + moves.T, atoms.amplitudes + step[0], atoms.kinds)
         moved = np.quantile(np.abs(moves).max(0), share, method="higher")
         if moved < settled:
-            return here
+            # One of a pair that moves on may have run away.
+            if np.isinf(settled) or np.abs(moves).max() <= FAR:
+                return here
+            break
         if moved > FAR:
             hessian = _hessian(objective, basis, here)
     taps = Taps.at(here.centres, objective.convolution.map_shape)
     return here if misfit(_left(objective, kernels, here, taps)[1]) <= best else atoms
+
+
+def _paired(objective: Objective, atoms: Atoms) -> float:
+    """How many of the atoms have another beside them, at random places."""
+    rows, cols = objective.convolution.map_shape
+    return PAIRED * len(atoms.kinds) / (rows * cols)
 
 
 def _hessian(objective: Objective, basis: Real, atoms: Atoms) -> tuple[Gram | PairBlocks, Real]:
@@ -293,8 +306,9 @@ def _solved(gram: Gram | PairBlocks, damping: Real, norms: Real, right: Real) ->
     """Solve the damped normal equations."""
     if isinstance(gram, Gram) and gram.means is None:
         return _solved_full(np.asarray(gram.matrix, float), damping, norms, right)
-    size = (len(right),) * 2
-    normal = LinearOperator(size, matvec=lambda v: gram @ v + damping * v, dtype=float)
+    size, single = (len(right),) * 2, gram.matrix.dtype
+    # Of two precisions the matrix would be converted at every product.
+    normal = LinearOperator(size, matvec=lambda v: gram @ v.astype(single) + damping * v, dtype=float)
     scaling = LinearOperator(size, matvec=lambda v: v / norms, dtype=float)
     found, _ = cg(normal, right, rtol=CG_TOLERANCE, maxiter=CG_STEPS, M=scaling)
     return np.asarray(found)

@@ -100,7 +100,9 @@ class Convolution:
     def correlate_maps(self, map_spectra: Complex, residual: Real) -> Real:
         """Adjoint with respect to the kernels: residual canvas (slices, …) to (types, slices, k1, k2)."""
         spectra = np.conj(map_spectra)[:, None] * self._spectra(residual)
-        return self._inverse(spectra)[..., : self.kernel_shape[0], : self.kernel_shape[1]]
+        # Rows beyond the window need not be transformed back.
+        rows = fft.ifft(spectra, axis=-2, overwrite_x=True)[..., : self.kernel_shape[0], :]
+        return np.asarray(fft.irfft(rows, self.canvas_shape[1])[..., : self.kernel_shape[1]])
 
 
 def spectra_of_small(arrays: Real, shape: tuple[int, int], device: Device = HOST) -> Complex:

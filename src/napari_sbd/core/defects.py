@@ -87,7 +87,13 @@ def core(kernel: Real) -> tuple[Real, float]:
     return centre, float(np.sqrt(apart.ravel()[order[np.searchsorted(held, CORE * total)]]))
 
 
-def chosen_rows(table: pd.DataFrame, snr: float, strength: float, outside: bool = False) -> pd.DataFrame:
+def chosen_rows(
+    table: pd.DataFrame,
+    snr: float,
+    strength: float,
+    outside: bool = False,
+    sure: NDArray[np.bool_] | None = None,
+) -> pd.DataFrame:
     """The candidates that are defects by these thresholds, by type and falling amplitude.
 
     Parameters
@@ -99,6 +105,8 @@ def chosen_rows(table: pd.DataFrame, snr: float, strength: float, outside: bool 
         strength weaker ones that stand alone are listed, too, below it also odd ones.
     outside : bool
         Whether those outside the frame are listed, too; they have a column of their own then.
+    sure : array of bool, optional
+        Which may be listed at all.
     """
     column = {name: table[name].to_numpy() for name in ("snr", *CANDIDATE_COLUMNS)}
     real = (column["snr"] >= snr) & (column["strength"] >= strength) & (outside | ~column["outside"])
@@ -106,6 +114,8 @@ def chosen_rows(table: pd.DataFrame, snr: float, strength: float, outside: bool 
         real &= ~column["odd"]
     if strength <= WEAKEST:
         real |= column["alone"] & (column["snr"] >= snr)
+    if sure is not None:
+        real &= sure
     left_out = CANDIDATE_COLUMNS if not outside else CANDIDATE_COLUMNS[:-1]
     return pd.DataFrame({name: table[name].to_numpy()[real] for name in table if name not in left_out})
 
@@ -163,7 +173,8 @@ def candidate_table(
         # Strong ones are judged as if the weak ones were noise.
         errors[strong] = standard_errors(found.chosen(strong), kernel, mask, float(levels[kind]), neighbours)
         if not strong.all():
-            errors[~strong] = standard_errors(found, kernel, mask, float(levels[kind]), neighbours)[~strong]
+            level = float(levels[kind])
+            errors[~strong] = standard_errors(found, kernel, mask, level, neighbours, which=~strong)
         in_model = np.ones(len(strong), bool)
         if left:
             found, errors, in_model = _joined(found, errors, *left[kind])

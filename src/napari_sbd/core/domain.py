@@ -48,6 +48,8 @@ class Domain:
         Deviation of the whitened noise; None where the data themselves tell.
     places : list of tuple
         Pixels of `part` (row, col) around which salient patches lie, if they are known.
+    patches : list of array (1, slices, k1, k2)
+        Those patches.
     crowding : float
         How much of a matched filter's output defects fill, see `crowding`.
     components : Components or None
@@ -65,6 +67,7 @@ class Domain:
     whitened: bool = False
     noise: float | None = None
     places: list[tuple[int, int]] = field(default_factory=list)
+    patches: list[Real] = field(default_factory=list)
     crowding: float = 0.0
     components: Components | None = None
     sampled: bool = False
@@ -139,13 +142,24 @@ def choose_domain(
     part = part if components is None else components.seen(part)
     window = raw.convolution.kernel_shape
     places: list[tuple[int, int]] = []
+    patches: list[Real] = []
     if like is None:
         places = salient_places(part.data, part.mask, window, starts, np.random.default_rng(seed))
-        filled = crowding(part, patches_at(part.data, part.mask, window, places), nonnegative)
+        patches = patches_at(part.data, part.mask, window, places)
+        filled = crowding(part, patches, nonnegative)
     else:
         filled = like.crowding
     if filled <= CROWDED:
-        return Domain(raw, raw, part, region, places=places, crowding=filled, components=components)
+        return Domain(
+            raw,
+            raw,
+            part,
+            region,
+            places=places,
+            patches=patches,
+            crowding=filled,
+            components=components,
+        )
     check(len(raw.data), raw.convolution.image_shape, crowded=True)
     flat = whiten(raw.data, raw.mask, window)
     whole = raw.replaced(flat.data)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from napari_sbd.core.tiles import Active
 
 Real = NDArray[np.floating]
+Complex = NDArray[np.complexfloating]
 
 
 @dataclass
@@ -24,6 +25,8 @@ class Look:
         Image less model, the bias in closed form, on the convolution's canvas.
     rest : array (slices, rows, cols)
         The same inside the frame.
+    spectra : array, optional
+        Transforms of the kernels, as long as they are of use.
     slope : array (types, n1 + k1 - 1, n2 + k2 - 1), optional
         Correlation of the kernels with it, once that is known.
     residual : array (slices, rows, cols), optional
@@ -34,6 +37,7 @@ class Look:
     active: Active
     canvas: Real
     rest: Real
+    spectra: Complex | None = None
     slope: Real | None = None
     residual: Real | None = None
 

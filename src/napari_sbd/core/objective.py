@@ -104,6 +104,7 @@ class Objective:
         self._other: Objective | None = None
         self._look: Look | None = None
         self._rest_seen: Objective | None = None
+        self._looked: tuple[Objective, Look] | None = None
 
     @cached_property
     def _weight(self) -> Real:
@@ -143,16 +144,15 @@ class Objective:
     def of_residual(self, residual: Real) -> Objective:
         """A residual, as `left` gives it, in the data's place; of small images the last one is kept.
 
-        Several judge one and the same, and often a screening has correlated it with the kernels already.
+        Several judge one and the same, and a screening has often correlated it with the kernels, or will.
         """
         if self._rest_seen is not None and self._rest_seen.data is residual:
             return self._rest_seen
         other, look = self.replaced(residual), self._look
         if not self.in_one_piece or residual.flags.writeable:
             return other
-        if look is not None and look.residual is residual and look.slope is not None:
-            for kernel, slope in zip(look.kernels, look.slope, strict=True):
-                other._known[kernel.tobytes()] = -slope[None]
+        if look is not None and look.residual is residual:
+            other._looked = self, look
         self._rest_seen = other
         return other
 
@@ -199,11 +199,17 @@ class Objective:
 
     def _slope_of_rest(self, kernels: Real, active: Active) -> Real:
         """Correlation of the kernels with what is left of an image in one piece."""
-        model, _ = self.convolution, self._rest(kernels, active)
+        self._rest(kernels, active)
         assert self._look is not None
-        if self._look.slope is None:
-            self._look.slope = model.correlate_kernels(model.kernel_spectra(kernels), self._look.canvas)
-        return self._look.slope
+        return self._slope_of(self._look)
+
+    def _slope_of(self, look: Look) -> Real:
+        """The same of a look, which keeps it."""
+        if look.slope is None:
+            model, spectra = self.convolution, look.spectra
+            spectra = model.kernel_spectra(look.kernels) if spectra is None else spectra
+            look.slope, look.spectra = model.correlate_kernels(spectra, look.canvas), None
+        return look.slope
 
     def _rest(self, kernels: Real, active: Active | None) -> Real:
         """`W ⊙ (y - b - a ∗ x)` inside the frame of an image in one piece, the bias in closed form.
@@ -214,17 +220,20 @@ class Objective:
             self._look = None
             return self.centred
         if self._look is None or not self._look.is_of(kernels, active):
-            canvas = self._canvas_of_rest(kernels, active)
-            self._look = Look(kernels, active, canvas, self.convolution.frame(canvas))
+            model = self.convolution
+            few = len(active.values) * int(np.prod(model.kernel_shape)) <= int(np.prod(model.canvas_shape))
+            spectra = None if few else model.kernel_spectra(kernels)
+            canvas = self._canvas_of_rest(kernels, active, spectra)
+            self._look = Look(kernels, active, canvas, model.frame(canvas), spectra)
         return self._look.rest
 
-    def _canvas_of_rest(self, kernels: Real, active: Active) -> Real:
-        """The same on a canvas that is zero outside the frame."""
+    def _canvas_of_rest(self, kernels: Real, active: Active, spectra: Complex | None) -> Real:
+        """The same on a canvas that is zero outside the frame; `spectra` of kernels unless atoms are few."""
         model = self.convolution
-        if len(active.values) * int(np.prod(model.kernel_shape)) <= int(np.prod(model.canvas_shape)):
+        if spectra is None:
             return self._canvas_without(kernels, active)
         maps = active.dense((len(kernels), *model.map_shape))
-        shown = model.predict(model.kernel_spectra(kernels), model.map_spectra(maps))
+        shown = model.predict(spectra, model.map_spectra(maps))
         canvas = model.to_canvas(self.centred)
         rest = model.frame(canvas)
         rest -= model.frame(shown)
@@ -345,6 +354,9 @@ class Objective:
     def _reached(self, kernels: Real) -> Real:
         """The same, of an image in one piece; kept: a start is correlated with the data more than once."""
         key = kernels.tobytes()
+        if self._looked is not None and np.array_equal(kernels, self._looked[1].kernels):
+            (given, look), self._looked = self._looked, None
+            self._known[key] = -given._slope_of(look)
         if key not in self._known:
             model = self.convolution
             while len(self._known) >= KEPT:

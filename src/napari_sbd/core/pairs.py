@@ -6,14 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import spatial
 
 from napari_sbd.core.sites import Sites
 
 Index = NDArray[np.intp]
 
 FEW = 100  # sites up to which all pairs are tried
-MOST_TRIED = 2**22  # pairs in bands of rows, up to which these are faster than a tree
 
 
 @dataclass(frozen=True)
@@ -21,12 +19,13 @@ class Pairs:
     """Ordered pairs (first, second), each site with itself included, sorted by the first.
 
     `lag` is the flat index of `place of first - place of second` in a table (2 k1 - 1, 2 k2 - 1) whose middle
-    is lag zero.
+    is lag zero; those of site i are the pairs from `bounds[i]` to `bounds[i + 1]`.
     """
 
     first: Index
     second: Index
     lag: Index
+    bounds: Index
 
 
 def overlapping(sites: Sites, window: tuple[int, int]) -> Pairs:
@@ -43,43 +42,38 @@ def overlapping(sites: Sites, window: tuple[int, int]) -> Pairs:
     if len(sites) <= FEW:
         down = sites.rows[:, None] - sites.rows
         right = sites.cols[:, None] - sites.cols
-        first, second = np.nonzero((np.abs(down) < k1) & (np.abs(right) < k2))
+        near = (np.abs(down) < k1) & (np.abs(right) < k2)
+        second, counts = np.nonzero(near)[1], np.count_nonzero(near, axis=1)
     else:
-        near = _in_bands(sites, window)
-        one, other = _in_tree(sites, window) if near is None else near
-        itself = np.arange(len(sites))
-        first = np.concatenate([itself, one, other])
-        second = np.concatenate([itself, other, one])
-        # Of numbers of 16 bits a stable sort is one by digits, which is many times faster.
-        order = np.argsort(first.astype(np.uint16) if len(sites) < 2**16 else first, kind="stable")
-        first, second = first[order], second[order]
+        second, counts = _in_cells(sites, window)
     # Numbered like this, the difference of two places is their lag.
     places = sites.rows * (2 * k2 - 1) + sites.cols
-    return Pairs(first, second, places[first] - places[second] + (k1 - 1) * (2 * k2 - 1) + k2 - 1)
+    lag = np.repeat(places + ((k1 - 1) * (2 * k2 - 1) + k2 - 1), counts)
+    lag -= places.take(second)
+    bounds = np.concatenate([[0], np.cumsum(counts)])
+    return Pairs(np.repeat(np.arange(len(sites)), counts), second, lag, bounds)
 
 
-def _in_bands(sites: Sites, window: tuple[int, int]) -> tuple[Index, Index] | None:
-    """Each pair once: of all sites fewer rows apart, those near enough in columns; None where these are many.
+def _in_cells(sites: Sites, window: tuple[int, int]) -> tuple[Index, Index]:
+    """The second of all pairs, by the first, and how many each has.
 
-    Sites in order of their rows only.
+    In columns a window wide sites are in order of their rows: all that is near stands in pieces of three.
     """
-    count, (k1, k2) = len(sites), window
-    if np.any(np.diff(sites.rows) < 0):
-        return None
-    behind = np.searchsorted(sites.rows, sites.rows + k1) - np.arange(1, count + 1)
-    total = int(behind.sum())
-    if total > MOST_TRIED:
-        return None
-    cols = sites.cols.astype(np.int32)
-    first = np.repeat(np.arange(count, dtype=np.int32), behind)
-    begin = np.cumsum(behind) - behind - np.arange(1, count + 1)
-    second = np.arange(total, dtype=np.int32) - np.repeat(begin.astype(np.int32), behind)
-    near = np.flatnonzero(np.abs(cols[first] - cols[second]) < k2)
-    return first[near].astype(np.intp), second[near].astype(np.intp)
-
-
-def _in_tree(sites: Sites, window: tuple[int, int]) -> tuple[Index, Index]:
-    """The same of sites in any order."""
-    places = np.column_stack([sites.rows / window[0], sites.cols / window[1]])
-    near = spatial.KDTree(places).query_pairs(1 - 0.5 / max(window), p=np.inf, output_type="ndarray")
-    return near[:, 0], near[:, 1]
+    (k1, k2), rows = window, sites.rows
+    cells, length = sites.cols // k2, int(rows.max()) + 1
+    places, size = cells * length + rows, (int(cells.max()) + 1) * length
+    order = np.argsort(places, kind="stable")
+    # How many sites stand before each place, with an empty cell on either side.
+    before = np.concatenate([[0], np.bincount(places, minlength=size).cumsum()])
+    corners = np.add.outer(cells, [-1, 0, 1]) * length
+    low, high = np.maximum(rows - k1 + 1, 0)[:, None], np.minimum(rows + k1, length)[:, None]
+    begin = before.take(corners + low, mode="clip")
+    tried = before.take(corners + high, mode="clip") - begin
+    ends = np.cumsum(tried).reshape(tried.shape)
+    numbers = np.repeat((begin - ends + tried).ravel(), tried.ravel())
+    numbers += np.arange(len(numbers))
+    apart = sites.cols.take(order).take(numbers)
+    apart -= np.repeat(sites.cols, tried.sum(1))
+    near = np.abs(apart) < k2
+    first = np.concatenate([[0], ends[:-1, -1]])
+    return order.take(numbers[near]), np.add.reduceat(near, first, dtype=np.intp)

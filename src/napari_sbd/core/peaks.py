@@ -21,7 +21,6 @@ UNSPLIT = 0.5  # of the median activation, above which one of a sampled map is a
 ALIKE = 0.6  # of the typical amplitude, below which one is odd where all others are alike
 SEVERAL, SPREAD = 1.5, 0.2  # of the usual amplitude: what may be several, deviation of those alike
 FEWEST_ALIKE = 8  # of one sign, to tell whether they are alike
-FEW = 2**16  # pairs of summits and activations, up to which all are tried
 BOXES = 512  # defects that are looked at together: memory stays bounded
 
 
@@ -65,7 +64,7 @@ def find_peaks(extended: Real, kernel_shape: tuple[int, int], alike: bool = Fals
         return Peaks(np.empty((0, 2)), np.empty(0))
     summits, heights = _summits(extended, active)
     values = extended[tuple(active.T)].astype(float)
-    owner = _owners(summits[np.argsort(-heights, kind="stable")], active)
+    owner = _owners(summits[np.argsort(-heights, kind="stable")], active, extended.shape)
     active, values, owner = active[owner >= 0], values[owner >= 0], owner[owner >= 0]
     if alike:
         owner = _apart(owner, active, values)
@@ -95,19 +94,18 @@ def strong_activations(extended: Real, kernel_shape: tuple[int, int]) -> Peaks:
     return Peaks((active[strong] - [k // 2 for k in kernel_shape]).astype(float), values[strong])
 
 
-def _owners(summits: NDArray[np.intp], active: NDArray[np.intp]) -> NDArray[np.intp]:
+def _owners(summits: NDArray[np.intp], active: NDArray[np.intp], shape: tuple[int, ...]) -> NDArray[np.intp]:
     """Number of the first summit near each activation; -1 where there is none."""
-    reach, none = _reach(summits), len(summits)
-    if len(summits) * len(active) <= FEW:
-        down, right = (np.subtract.outer(summits[:, axis], active[:, axis]) for axis in range(2))
-        near = down * down + right * right <= reach**2
-        return np.where(near.any(0), near.argmax(0), -1)
-    near = spatial.KDTree(summits).sparse_distance_matrix(
-        spatial.KDTree(active), reach, output_type="ndarray"
-    )
-    owner = np.full(len(active), none)
-    np.minimum.at(owner, near["j"], near["i"])
-    return np.where(owner < none, owner, -1)
+    reach, count = _reach(summits), len(summits)
+    side = int(reach)
+    steps = np.indices((2 * side + 1,) * 2).reshape(2, -1) - side
+    steps = steps[:, (steps**2).sum(0) <= reach**2]
+    # Zero but for the summits, the first of them highest: only what is written takes memory.
+    ranks = np.zeros([n + 2 * side for n in shape], np.int32)
+    ranks[tuple(summits.T + side)] = count - np.arange(count)
+    down, right = (np.add.outer(at, step) + side for at, step in zip(active.T, steps, strict=True))
+    best = ranks[down, right].max(1).astype(np.intp)
+    return np.where(best > 0, count - best, -1)
 
 
 def _apart(owner: NDArray[np.intp], active: NDArray[np.intp], values: Real) -> NDArray[np.intp]:

@@ -6,7 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from napari_sbd.core.window_transform import transform_of
+
 Real = NDArray[np.floating]
+Complex = NDArray[np.complexfloating]
 
 LEAST_SHOWN = 0.5  # of a kernel's energy, in the part that is compared
 SAME_START = 0.75  # similarity of a start's kernel after stage I to the final one
@@ -94,14 +97,31 @@ def overlap_similarity(found: Real, truth: Real) -> float:
     >>> round(kernel_similarity(cut, kernel), 2), round(overlap_similarity(cut, kernel), 2)
     (0.95, 1.0)
     """
-    a, b = (np.reshape(k, (-1, *np.shape(k)[-2:])).astype(np.float32) for k in (found, truth))
-    shape = tuple(fft.next_fast_len(m + n - 1) for m, n in zip(a.shape[1:], b.shape[1:], strict=True))
-    # Correlation, and energy of either kernel within the other's window, by transforms of all at once.
-    own, other = (
-        fft.rfft2(np.concatenate([k, [np.square(k).sum(0), np.ones_like(k[0])]]), shape) for k in (a, b)
+    shape = overlap_shape(found, truth)
+    return likest(overlap_spectra(found, shape), overlap_spectra(truth, shape), shape)
+
+
+def overlap_shape(found: Real, truth: Real) -> tuple[int, int]:
+    """Rows and columns of the transforms by which two kernels are compared."""
+    rows, cols = (
+        fft.next_fast_len(m + n - 1) for m, n in zip(found.shape[-2:], truth.shape[-2:], strict=True)
     )
-    np.conj(other, out=other)
+    return rows, cols
+
+
+def overlap_spectra(kernel: Real, shape: tuple[int, int]) -> Complex:
+    """Transforms of a kernel's slices, of its energy and of its window, for `likest`."""
+    slices = np.reshape(kernel, (-1, *kernel.shape[-2:])).astype(np.float32)
+    shown = np.concatenate([slices, [np.square(slices).sum(0), np.ones_like(slices[0])]])
+    transform = transform_of((shown.shape[1], shown.shape[2]), shape, shown.dtype)
+    return transform.forward(shown)
+
+
+def likest(own: Complex, other: Complex, shape: tuple[int, int]) -> float:
+    """`overlap_similarity` of two kernels, from their transforms: where one is compared with many."""
+    other = np.conj(other)
     alike = np.einsum("sij,sij->ij", own[:-2], other[:-2])
+    # Correlation, and energy of either kernel within the other's window, by transforms of all at once.
     cross, shown, wanted = fft.irfft2(np.stack([alike, own[-2] * other[-1], own[-1] * other[-2]]), shape)
     enough = (shown > LEAST_SHOWN * shown.max()) & (wanted > LEAST_SHOWN * wanted.max())
     if not enough.any():

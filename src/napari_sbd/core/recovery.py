@@ -192,16 +192,16 @@ class Recovery:
     @cached_property
     def defects(self) -> pd.DataFrame:
         """Table of the defects by `threshold`, see `napari_sbd.core.defects.candidate_table`."""
-        chosen, table = self.threshold, self.candidates
+        chosen, table, sure = self.threshold, self.candidates, None
         if self._snr >= self.noise_snr and chosen.strength >= WEAKEST:
             # What the fit left out may be explained by pieces of another type; what the frame cuts is unsure.
             # Beside few defects of a type it may be their misfit.
             few = np.array([len(p.amplitudes) < FEWEST_ALIKE for p in self.peaks])[
                 table["type"].to_numpy(int)
             ]
-            unsure = table["left_out"] & (table["near_border"] | few | bool(self.orientations))
-            table = table[(table["alone"] | ~unsure).to_numpy()]
-        return chosen_rows(table, self._snr, chosen.strength, chosen.outside)
+            left, cut, alone = (table[name].to_numpy() for name in ("left_out", "near_border", "alone"))
+            sure = alone | ~(left & (cut | few | bool(self.orientations)))
+        return chosen_rows(table, self._snr, chosen.strength, chosen.outside, sure)
 
     @cached_property
     def candidates(self) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from napari_sbd.core.mirror_line import finer_line, mirror_line
 from napari_sbd.core.objective import Penalty
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.progress import Progress
-from napari_sbd.core.quality import agreement, overlap_similarity, starts_agreeing
+from napari_sbd.core.quality import agreement, likest, overlap_shape, overlap_spectra, starts_agreeing
 from napari_sbd.core.rearrange import dense
 from napari_sbd.core.sparsity import Levels, crowding, is_noisy, largest_penalty, levels, noise_reach
 from napari_sbd.core.start import NO_STARTS, Starts, patches_at, salient_places
@@ -177,10 +177,11 @@ class Search:
 
     def _salient_patches(self) -> list[Real]:
         part, options = self.domain.part, self.parameters
+        self.places = self.domain.places
+        if self.places:
+            return list(self.domain.patches)
         seen = part.data, part.mask, part.convolution.kernel_shape
-        self.places = self.domain.places or salient_places(
-            *seen, options.starts, np.random.default_rng(options.seed)
-        )
+        self.places = salient_places(*seen, options.starts, np.random.default_rng(options.seed))
         return patches_at(*seen, self.places)
 
     def _explaining(self, number: int) -> Iterate | None:
@@ -198,6 +199,12 @@ class Search:
 
     def _until_known(self, steps: Steps) -> Steps:
         """Stage I from one start; where it comes to what another start ended in, that one's end."""
+        shape = overlap_shape(self.patches[0], self.patches[0])
+        # Many starts may have one and the same end.
+        ends = {
+            known: [overlap_spectra(kernel, shape) for kernel in known.kernels]
+            for known in dict.fromkeys(self.found)
+        }
         number = 0
         while True:
             try:
@@ -206,10 +213,10 @@ class Search:
                 return cast(Iterate, end.value)
             yield snapshot
             number += 1
-            if number <= LOOKS:
-                kernel = snapshot.iterate.kernels[0]
-                for known in self.found:
-                    if max(overlap_similarity(kernel, one) for one in known.kernels) > KNOWN:
+            if number <= LOOKS and ends:
+                own = overlap_spectra(snapshot.iterate.kernels[0], shape)
+                for known, spectra in ends.items():
+                    if max(likest(own, other, shape) for other in spectra) > KNOWN:
                         return known
 
     def gain_of_signs(self) -> Generator[Snapshot, None, float]:

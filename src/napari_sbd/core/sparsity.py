@@ -101,7 +101,7 @@ def levels(
     if last is not None:
         return Levels(largest, top, min(last * largest, top), fixed=True)
     filtered = _filtered_level(objective, kernels)
-    if rest is not None and _filtered_level(objective.replaced(-rest), kernels) > COLOURED * filtered:
+    if rest is not None and _filtered_level(objective.of_residual(rest), kernels) > COLOURED * filtered:
         return Levels(largest, top, min(CAUTIOUS * filtered, top))
     sparse = noise is None and filtered <= FILLED * largest
     pixels = noise or (objective.pixel_noise if sparse else noise_floor(objective.data, objective.mask))

@@ -32,15 +32,22 @@ def taper(shape: tuple[int, int]) -> Real:
 
 def salience(data: Real, mask: NDArray[np.bool_], shape: tuple[int, int]) -> Real:
     """Tapered energy around each pixel (rows, cols) above the quiet background; zero where masked."""
-    seen = mask.any(0)
-    energy = np.where(mask, np.square(data, dtype=float), 0).sum(0)
+    whole = bool(mask.all())
+    energy = np.square(data, dtype=float)
+    # Of one slice the sum is the slice; passes over all pixels cost as much as the smoothing.
+    energy = energy[0] if whole and len(energy) == 1 else energy.sum(0, where=mask)
     if max(energy.shape) <= SMALL:
         down, right = (_smoothing(n, k) for n, k in zip(energy.shape, shape, strict=True))
         energy = (down @ energy.astype(np.float32) @ right.T).astype(float)
     else:
         for axis in range(2):
             energy = ndimage.convolve1d(energy, _weights(shape[axis]), axis=axis, mode="reflect")
-    return np.where(seen, np.maximum(energy - _quiet(energy[seen]), 0), 0)
+    seen = mask.any(0)
+    energy -= _quiet(energy.ravel() if whole else energy[seen])
+    np.maximum(energy, 0, out=energy)
+    if not whole:
+        energy[~seen] = 0
+    return energy
 
 
 def _quiet(energy: Real) -> float:

@@ -43,7 +43,7 @@ class SupportModel:
         self.pairs = overlapping(sites, field.window)
         k1, k2 = field.window
         self.shape = (types, len(field.target), k1, k2)
-        self._leading: list[Real] = []
+        self.leading: list[Real] = []
         self._lags = (2 * k1 - 1) * (2 * k2 - 1)
         self._size = (fft.next_fast_len(2 * k1 - 1), fft.next_fast_len(2 * k2 - 1, real=True))
 
@@ -92,12 +92,12 @@ class SupportModel:
             return Gram(full, None)
         if self._border is not None:
             seen = self._border.cut(values, kernels[0])
-            whole = sparse.csr_matrix((seen, pairs.second, self._starts[0]), shape=shape)
-            return Gram(whole, means, self._leading)
-        starts, unseen = self._starts, kernels.take(hidden.labels(kinds, kernels))
-        thin = sparse.csr_matrix((values, pairs.second, starts[0]), shape=shape)
-        lost = sparse.csr_matrix((unseen, hidden.pixels, starts[1]), shape=(len(kinds), hidden.size))
-        return Gram((thin - lost @ lost.T.tocsr()).tocsr(), means, self._leading)
+            whole = sparse.csr_matrix((seen, pairs.second, pairs.bounds), shape=shape)
+            return Gram(whole, means, self.leading)
+        unseen = kernels.take(hidden.labels(kinds, kernels))
+        thin = sparse.csr_matrix((values, pairs.second, pairs.bounds), shape=shape)
+        lost = sparse.csr_matrix((unseen, hidden.pixels, self._starts), shape=(len(kinds), hidden.size))
+        return Gram((thin - lost @ lost.T.tocsr()).tocsr(), means, self.leading)
 
     @cached_property
     def _border(self) -> BorderPairs | None:
@@ -106,11 +106,10 @@ class SupportModel:
         return BorderPairs(self) if many and self.types == 1 and self.field.is_plain else None
 
     @cached_property
-    def _starts(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Where each site's pairs begin, and its hidden pixels."""
-        sites = np.arange(len(self.sites) + 1)
+    def _starts(self) -> NDArray[np.intp]:
+        """Where each site's hidden pixels begin."""
         owners = self.hidden.numbers[self.hidden.at]
-        return np.searchsorted(self.pairs.first, sites), np.searchsorted(owners, sites)
+        return np.searchsorted(owners, np.arange(len(self.sites) + 1))
 
     def sums(self, kernels: Real) -> Real:
         """Sum of each site's seen atom over the root of the number of pixels that count, (sites, slices)."""
