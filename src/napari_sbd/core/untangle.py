@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sbd.core.alternation import fit_maps
+from napari_sbd.core.broadening import narrowed
 from napari_sbd.core.descent import Iterate, Schedule
 from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.merged import Judge, fitted_elsewhere
@@ -85,7 +86,7 @@ def drawn_again(
     other, ending = yield from _last(steps, best, penalty)
     if ending is Ending.GIVEN_UP:
         return best
-    keep = ending is Ending.AVERAGED
+    keep = ending is not Ending.SETTLED
     other = yield from _rearranged(objective, other, penalty, FAIR, alike=True, keep=keep)
     judge = Judge.of(objective, best)
     return other if judge.cost(other) < judge.cost(best) - judge.place else best
@@ -114,7 +115,9 @@ def drawn(
     best, ending = yield from _last(steps, begin, penalty)
     if ending is Ending.GIVEN_UP:
         return None
-    keep = ending is Ending.AVERAGED
+    if ending is Ending.RESTLESS:
+        best = yield from _narrowed(objective, best, penalty, seed)
+    keep = ending is not Ending.SETTLED
     return (yield from _rearranged(objective, best, penalty, FAIR, alike=True, keep=keep))
 
 
@@ -146,6 +149,16 @@ def _last(
             kernels = fit_kernels(seen, last.maps, kernels).kernels
         yield Snapshot("sampling", penalty.lam, last if seen is None else replace(last, kernels=kernels))
         number += 1
+
+
+def _narrowed(objective: Objective, found: Iterate, penalty: Penalty, seed: int) -> Steps:
+    steps = narrowed(objective, found, penalty.nonnegative, seed)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+        yield Snapshot("sampling", penalty.lam, found)
 
 
 def _great(found: Iterate) -> bool:
