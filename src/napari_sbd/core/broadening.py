@@ -6,7 +6,6 @@ how much depends on noise, crowd and kernel: an image made of what was found, sa
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import replace
 
 import numpy as np
@@ -14,9 +13,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_sbd.core.descent import Iterate
-from napari_sbd.core.objective import Objective
+from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.sampling import AS_GIVEN, HELD, sample_places
 from napari_sbd.core.sphere import project
+from napari_sbd.core.steps import Snapshot, Steps
 from napari_sbd.core.subpixel import cores_on_pixels
 
 Real = NDArray[np.floating]
@@ -25,27 +25,25 @@ SWEEPS, RELAXED = 20, 9  # in the simulated image, and those after which kernels
 NARROW, BROAD = 1.0, 1.5  # px: two Gaussians, whose difference is the direction in which a kernel broadens
 
 
-def narrowed(
-    objective: Objective, found: Iterate, nonnegative: bool, seed: int
-) -> Generator[None, None, Iterate]:
-    """The same with kernels as broad as before sampling, cores on pixels; yields after each sweep.
+def narrowed(objective: Objective, found: Iterate, penalty: Penalty, seed: int) -> Steps:
+    """The same with kernels as broad as before sampling, and their cores on pixels.
 
     Parameters
     ----------
     objective : Objective
     found : Iterate
         Sampled kernels, and a map that was drawn.
-    nonnegative : bool
-        Whether amplitudes must be.
+    penalty : Penalty
+        Whether amplitudes must be nonnegative.
     seed : int
         Of the simulated noise, and of the sampling.
     """
     heat, later = replace(AS_GIVEN, begin=1.0, most=SWEEPS, chains=1), []
-    steps = sample_places(_simulated(objective, found, seed), found, nonnegative, seed, heat)
+    steps = sample_places(_simulated(objective, found, seed), found, penalty.nonnegative, seed, heat)
     for number, drawn in enumerate(steps):
         if number >= RELAXED:
             later.append(drawn.kernels)
-        yield
+        yield Snapshot("sampling", penalty.lam, found)
     if not later:
         return found
     ways = _broader(found.kernels)

@@ -116,7 +116,7 @@ def drawn(
     if ending is Ending.GIVEN_UP:
         return None
     if ending is Ending.RESTLESS:
-        best = yield from _narrowed(objective, best, penalty, seed)
+        best = yield from narrowed(objective, best, penalty, seed)
     keep = ending is not Ending.SETTLED
     return (yield from _rearranged(objective, best, penalty, FAIR, alike=True, keep=keep))
 
@@ -149,16 +149,6 @@ def _last(
             kernels = fit_kernels(seen, last.maps, kernels).kernels
         yield Snapshot("sampling", penalty.lam, last if seen is None else replace(last, kernels=kernels))
         number += 1
-
-
-def _narrowed(objective: Objective, found: Iterate, penalty: Penalty, seed: int) -> Steps:
-    steps = narrowed(objective, found, penalty.nonnegative, seed)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value
-        yield Snapshot("sampling", penalty.lam, found)
 
 
 def _great(found: Iterate) -> bool:
