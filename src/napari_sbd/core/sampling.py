@@ -32,9 +32,8 @@ LOOKED_BACK, STILL = 9, 0.035  # sweeps over which kernels that move less than t
 # The mean is taken over the kernels of the last sweeps, and of that share of all that lie so near the last.
 MEAN, TAIL, NEAR = 6, 0.5, 2 * STILL
 MORE = 20  # sweeps after which kernels that still move are fitted to the maps of several chains
-# Sweeps after which kernels are asked whether they are restless: farther apart than that in three sweeps.
-# These have several chains from there on, for that many sweeps.
-ASKED, LATELY, RESTLESS, ENOUGH = 10, 3, 0.07, 40
+# How far restless kernels turn then in so many sweeps; these take so many more times that distance squared.
+LATELY, RESTLESS, ENOUGH = 3, 0.05, 7000
 HELD, EVERY = 0.15, 5  # px up to which, and sweeps after which cores are brought back on to their pixels then
 # Sweeps after which kernels that have not settled are doubted, and the growth of the spread that is too much.
 DOUBT, GROWN = 29, 0.08
@@ -92,10 +91,10 @@ def sample_places(
     """Draw places and amplitudes and fit the kernels by turns; yields both after each sweep.
 
     It ends once the kernels stay, up to what chance does to them; the last iterate's are their mean. Where
-    they do not stay soon, or chance does much to them, more chains begin, and kernels are fitted to the
-    maps of all: what chance does to them is less, and none follows its own errors. It is given up where a
-    type has no defect left, or where the kernels go on moving and amplitudes spread ever farther: then
-    defects are composed of several, by wrong kernels.
+    they do not stay soon, more chains begin, and kernels are fitted to the maps of all: what chance does
+    to them is less, and none follows its own errors. It is given up where a type has no defect left, or
+    where the kernels go on moving and amplitudes spread ever farther: then defects are composed of several,
+    by wrong kernels.
 
     Parameters
     ----------
@@ -112,10 +111,11 @@ def sample_places(
     spreads: list[float] = []
     ending, most = Ending.AVERAGED, heat.most
     for number in range(heat.most):
-        if number == ASKED and heat.chains > 1 and _apart(past[-1], past[-1 - LATELY]) > RESTLESS:
-            ending, most = Ending.RESTLESS, ASKED + ENOUGH
-        if number == MORE or (number == ASKED and ending is Ending.RESTLESS):
+        if number == MORE:
             chains.split(heat.chains)
+            turned = _apart(past[-1], past[-1 - LATELY])
+            if turned > RESTLESS and heat.chains > 1:
+                ending, most = Ending.RESTLESS, MORE + int(ENOUGH * turned**2)
         if number > MORE and number % EVERY == 0:
             chains.hold()
         alive = chains.sweep()

@@ -31,7 +31,6 @@ Real = NDArray[np.floating]
 TYPICAL_LEVELS = 8
 LOOKS = 12  # steps, after each of which a start is compared with those before
 KNOWN = 0.97  # similarity from which it is one of them
-CROWD_KNOWN = 0.94  # the same where defects crowd, after any step: there starts creep to one end
 FULL = 0.75  # level of a clear image's matched filters over λ_max, below which λ of stage I is lower, too
 RARER = (
     0.1  # of the other sign's power in the maps: .02 to .03 in dense fields of one sign, .7 and more of both
@@ -194,8 +193,7 @@ class Search:
 
     def _until_known(self, steps: Steps) -> Steps:
         """Stage I from one start; where it comes to what another start ended in, that one's end."""
-        number, crowd = 0, self.domain.whitened
-        least = CROWD_KNOWN if crowd else KNOWN
+        number = 0
         while True:
             try:
                 snapshot = next(steps)
@@ -203,10 +201,10 @@ class Search:
                 return cast(Iterate, end.value)
             yield snapshot
             number += 1
-            if crowd or number <= LOOKS:
+            if number <= LOOKS:
                 kernel = snapshot.iterate.kernels[0]
                 for known in self.found:
-                    if max(overlap_similarity(kernel, one) for one in known.kernels) > least:
+                    if max(overlap_similarity(kernel, one) for one in known.kernels) > KNOWN:
                         return known
 
     def gain_of_signs(self) -> Generator[Snapshot, None, float]:
