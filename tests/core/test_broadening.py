@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
-from tests.core.test_sampling import error, sampled, scene
 
 from napari_sbd.core.broadening import narrowed
 from napari_sbd.core.objective import Penalty
 from napari_sbd.core.sampling import Ending
 from napari_sbd.core.steps import drained
+from tests.core.test_sampling import error, sampled, scene
 
 
 def width(kernel):
