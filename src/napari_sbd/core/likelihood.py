@@ -12,13 +12,36 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sbd.core.board import BETWEEN, REACH, Spot, Views
+from napari_sbd.core.board import AROUND, BETWEEN, REACH, Spot, Views
 
 Real = NDArray[np.floating]
 Index = NDArray[np.intp]
 
 LEAST_SEEN = 0.1  # of an atom's energy, for one that can be drawn
 WEAK = 0.3  # of the typical amplitude, which no nonnegative one falls below
+
+
+@dataclass(frozen=True)
+class Options:
+    """Pairs of places around two centres: the number of either, to be broadcast against the other."""
+
+    first: Index
+    second: Index
+
+    @cached_property
+    def lags(self) -> Index:
+        """Numbers of their lags."""
+        return np.asarray(BETWEEN[self.first, self.second])
+
+    def beside(self, values: Real) -> Real:
+        """Values by group as they meet those of pairs."""
+        return values.reshape(-1, *(1,) * self.lags.ndim)
+
+
+PLACES = np.arange(len(AROUND))
+ORDERED = Options(PLACES[:, None], PLACES[None])
+# Of two alike about one centre, either order is the same, and they are not at one place.
+UNORDERED = Options(*np.triu_indices(len(AROUND), 1))
 
 
 @dataclass(frozen=True)
@@ -98,18 +121,17 @@ class Twos:
         same = views.spots[1] is views.spots[0]
         self.pulls = first, first if same else law.pulls(views.spots[1])
 
-    def weights(self) -> Real:
-        """Log weights (groups, places, places) against none; two of one kind are not at one place."""
+    def weights(self, options: Options = ORDERED) -> Real:
+        """Log weights (groups, options) against none; two of one kind are not at one place."""
         whole = self.views.whole
         if whole.all():
-            return _of_whole(self.views, self.pulls, self.law.noise)
+            return _of_whole(self.views, self.pulls, self.law.noise, options)
         if not whole.any():
-            return _of_cut(self.views, self.pulls, self.law.noise)
-        number = self.pulls[0].linear.shape[1]
-        weights = np.empty((len(whole), number, number), self.pulls[0].linear.dtype)
+            return _of_cut(self.views, self.pulls, self.law.noise, options)
+        weights = np.empty((len(whole), *options.lags.shape), self.pulls[0].linear.dtype)
         for which, of in ((whole, _of_whole), (~whole, _of_cut)):
             pulls = (self.pulls[0].chosen(which), self.pulls[1].chosen(which))
-            weights[which] = of(self.views.chosen(which), pulls, self.law.noise)
+            weights[which] = of(self.views.chosen(which), pulls, self.law.noise, options)
         return weights
 
     def amplitudes(self, at: Index, rng: np.random.Generator) -> Real:
@@ -132,65 +154,75 @@ class Twos:
         return np.column_stack([first, second])
 
 
-def _of_whole(views: Views, pulls: tuple[Pulls, Pulls], noise: float) -> Real:
+def _of_whole(views: Views, pulls: tuple[Pulls, Pulls], noise: float, options: Options) -> Real:
     """Where all atoms are seen whole: factors by lag."""
     rows = slice(0, len(views.lags))  # one, where all groups are of one kind about one centre
     (a1, c1), (a2, c2) = ((p.precision[rows, :1], p.constant[rows, :1]) for p in pulls)
+    (i, j), lags = (options.first, options.second), options.lags
     cross = views.lags / noise
     determinant = a1 * a2 - cross**2
     constant = c1 + c2 - 0.5 * np.log(determinant) + _once(views)
     b1, b2 = (p.linear for p in pulls)
-    weights = (b1**2 * a2)[:, :, None] + (b2**2 * a1)[:, None]
-    weights *= (0.5 / determinant).take(BETWEEN, axis=1)
-    product = b1[:, :, None] * b2[:, None]
-    product *= (cross / determinant).take(BETWEEN, axis=1)
+    weights = (b1**2 * a2).take(i, 1) + (b2**2 * a1).take(j, 1)
+    weights *= (0.5 / determinant).take(lags, 1)
+    product = b1.take(i, 1) * b2.take(j, 1)
+    product *= (cross / determinant).take(lags, 1)
     weights -= product
-    weights += constant.take(BETWEEN, axis=1)
+    weights += constant.take(lags, 1)
     if pulls[0].floor is not None:
-        weights -= _unlikely(cross.take(BETWEEN, axis=1), determinant.take(BETWEEN, axis=1), pulls)
-    return weights
+        weights -= _unlikely(cross.take(lags, 1), determinant.take(lags, 1), pulls, options)
+    return np.asarray(weights)
 
 
-def _of_cut(views: Views, pulls: tuple[Pulls, Pulls], noise: float) -> Real:
+def _of_cut(views: Views, pulls: tuple[Pulls, Pulls], noise: float, options: Options) -> Real:
     """Where frame or mask cut some."""
-    (a1, b1, c1), (a2, b2, c2) = ((p.precision, p.linear, p.constant) for p in pulls)
-    cross = views.cross
-    cross *= cross.dtype.type(1 / noise)
-    determinant = a1[:, :, None] * a2[:, None]
+    (i, j), (one, two) = (options.first, options.second), pulls
+    a1, b1 = one.precision.take(i, 1), one.linear.take(i, 1)
+    a2, b2 = two.precision.take(j, 1), two.linear.take(j, 1)
+    cross = (views.lags / noise).take(options.lags, 1) * views.spots[0].roots.take(i, 1)
+    cross *= views.spots[1].roots.take(j, 1)
+    determinant = a1 * a2
     determinant -= np.square(cross)
-    unlikely = 0.0 if pulls[0].floor is None else _unlikely(cross, determinant, pulls)
-    cross *= b1[:, :, None] * b2[:, None]
-    weights = (0.5 * b1**2)[:, :, None] * a2[:, None]
-    weights += a1[:, :, None] * (0.5 * b2**2)[:, None]
+    unlikely = 0.0 if one.floor is None else _unlikely(cross, determinant, pulls, options)
+    cross *= b1 * b2
+    weights = (0.5 * b1**2) * a2
+    weights += a1 * (0.5 * b2**2)
     weights -= cross
     weights /= determinant
     weights -= unlikely
     np.log(determinant, out=determinant)
     determinant *= determinant.dtype.type(0.5)
     weights -= determinant
-    weights += c1[:, :, None]
-    weights += c2[:, None]
-    weights += _once(views).take(BETWEEN, axis=1)
-    return weights
+    weights += one.constant.take(i, 1)
+    weights += two.constant.take(j, 1)
+    weights += _once(views).take(options.lags, 1)
+    return np.asarray(weights)
 
 
-def _unlikely(cross: Real, determinant: Real, pulls: tuple[Pulls, Pulls]) -> Real:
+def _unlikely(cross: Real, determinant: Real, pulls: tuple[Pulls, Pulls], options: Options) -> Real:
     """Half the squared deviations by which the mean amplitudes of two lie below their floors.
 
     A normal law has that little there; without it, pairs whose difference the image hardly tells take
     amplitudes that are not allowed, and what they are cut to does not explain the image.
     """
-    one, two = pulls
+    (i, j), (one, two) = (options.first, options.second), pulls
     assert one.floor is not None
     assert two.floor is not None
-    first = (two.precision[:, None] * one.excess[:, :, None]) - cross * two.linear[:, None]
-    first += np.square(cross) * one.floor[:, :, None]
+    a1, a2 = one.precision.take(i, 1), two.precision.take(j, 1)
+    first = a2 * one.excess.take(i, 1)
+    first = first - cross * (two.linear.take(j, 1) - cross * options.beside(one.floor))
     np.minimum(first, 0, out=first)
-    second = one.precision[:, :, None] * two.excess[:, None] - cross * one.linear[:, :, None]
-    second += np.square(cross) * two.floor[:, :, None]
+    second = a1 * two.excess.take(j, 1)
+    second = second - cross * (one.linear.take(i, 1) - cross * options.beside(two.floor))
     np.minimum(second, 0, out=second)
-    total = np.square(first) / two.precision[:, None] + np.square(second) / one.precision[:, :, None]
-    return np.asarray(0.5 * total / determinant)
+    np.square(first, out=first)
+    np.square(second, out=second)
+    first /= a2
+    second /= a1
+    first += second
+    first *= first.dtype.type(0.5)
+    first /= determinant
+    return np.asarray(first)
 
 
 def _once(views: Views) -> Real:
@@ -216,21 +248,23 @@ def drawn_pair(weights: Real, rng: np.random.Generator) -> Index:
     return _pair_in(weights, _picked(weights.sum(2), rng), rng)
 
 
-def drawn_number(one: Real, two: Real, rng: np.random.Generator) -> tuple[Index, Index]:
+def drawn_number(
+    one: Real, two: Real, rng: np.random.Generator, options: Options = UNORDERED
+) -> tuple[Index, Index]:
     """None, one or two defects of one kind around centres: their number, and places (centres, 2).
 
-    Of the weights of two, both orders are one; they are overwritten.
+    By the log weights of one at each place and of two (centres, options); these are overwritten.
     """
-    top = np.maximum(np.maximum(two.max((1, 2)), one.max(1)), 0)[:, None]
-    two -= top[:, :, None]
+    top = np.maximum(np.maximum(two.max(1), one.max(1)), 0)[:, None]
+    two -= top
     np.exp(two, out=two)
-    chance = np.column_stack([np.exp(-top), np.exp(one - top), 0.5 * two.sum(2)])
-    choice = _picked(chance, rng) - 1
+    choice = _picked(np.column_stack([np.exp(-top), np.exp(one - top), two]), rng) - 1
     places = one.shape[1]
     number = (choice >= 0).astype(int) + (choice >= places)
-    pair = _pair_in(two, np.maximum(choice - places, 0), rng)
-    pair[number == 1, 0] = choice[number == 1]
-    return number, pair
+    pair = np.maximum(choice - places, 0)
+    at = np.column_stack([options.first[pair], options.second[pair]])
+    at[number == 1, 0] = choice[number == 1]
+    return number, at
 
 
 def _pair_in(chance: Real, first: Index, rng: np.random.Generator) -> Index:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from napari_sbd.core.board import MIDDLE, NONE, REACH, Board, Groups, Spot
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_fit import fit_kernels
-from napari_sbd.core.likelihood import Law, Twos, drawn, drawn_number, drawn_pair
+from napari_sbd.core.likelihood import UNORDERED, Law, Twos, drawn, drawn_number, drawn_pair
 from napari_sbd.core.objective import Objective
 from napari_sbd.core.peaks import WEAKEST, typical_amplitude
 from napari_sbd.core.sphere import project
@@ -32,15 +32,18 @@ LOOKED_BACK, STILL = 9, 0.035  # sweeps over which kernels that move less than t
 # The mean is taken over the kernels of the last sweeps, and of that share of all that lie so near the last.
 MEAN, TAIL, NEAR = 6, 0.5, 2 * STILL
 MORE = 20  # sweeps after which kernels that still move are fitted to the maps of several chains
+# How far restless kernels turn then in so many sweeps; these take so many more times that distance squared.
+LATELY, RESTLESS, ENOUGH = 3, 0.05, 7000
 HELD, EVERY = 0.15, 5  # px up to which, and sweeps after which cores are brought back on to their pixels then
 # Sweeps after which kernels that have not settled are doubted, and the growth of the spread that is too much.
 DOUBT, GROWN = 29, 0.08
 # Spread of amplitudes over the typical one: at first, at least, at most, and how fast it follows the draws.
 SPREAD, NARROWEST, WIDEST, SLOWLY = 0.15, 0.03, 0.5, 0.1
 SMALLEST_MISFIT = 1e-6  # of the image's energy, for noise-free images
+ROUGHLY = 3e-3  # accuracy of the kernels that are fitted to one map
 INERTIA, DRIFT = 0.6, 2.0  # of the kernels from sweep to sweep, and of their norms
 PARTNERS = 4  # px, within which two defects are drawn together
-CELL = 5  # px: groups that are moved at the same time lie in every other cell
+CELL, TURNS = 5, 2  # px: groups that are moved at the same time lie in every other cell; so many of a cell
 TILE, STRIDE = 2 * REACH + 1, 3  # px: where their number is drawn, and in every which tile at a time
 UNLIKELY, LEAST_LIKELY = -8.0, -1e6  # log weights, below which nothing is born, and of staying where one is
 
@@ -74,10 +77,14 @@ AS_GIVEN = Heat()
 
 
 class Ending(Enum):
-    """How sampling ended: kernels stay, or only the mean of many tells them, or they are wrong."""
+    """How sampling ended: kernels stay, or only the mean of many tells them, or they are wrong.
+
+    Those that chance moves much from sweep to sweep are broad, and broadened: see `broadening`.
+    """
 
     SETTLED = "settled"
     AVERAGED = "averaged"
+    RESTLESS = "restless"
     GIVEN_UP = "given up"
 
 
@@ -105,21 +112,26 @@ def sample_places(
     chains = Chains.begun(objective, found, nonnegative, seed, heat)
     past: list[Real] = []
     spreads: list[float] = []
-    ending = Ending.AVERAGED
+    ending, most = Ending.AVERAGED, heat.most
     for number in range(heat.most):
         if number == MORE:
             chains.split(heat.chains)
+            turned = _apart(past[-1], past[-1 - LATELY])
+            if turned > RESTLESS and heat.chains > 1:
+                ending, most = Ending.RESTLESS, MORE + int(ENOUGH * turned**2)
         if number > MORE and number % EVERY == 0:
             chains.hold()
-        if not chains.sweep():
-            return Ending.GIVEN_UP
+        alive = chains.sweep()
         spreads.append(float(chains.spread.max()))
-        if number == DOUBT and not heat.patient and spreads[-1] > spreads[LOOKED_BACK] + GROWN:
+        spreading = number == DOUBT and spreads[-1] > spreads[LOOKED_BACK] + GROWN
+        if not alive or (spreading and not heat.patient):
             return Ending.GIVEN_UP
         yield chains.found
         past = [*past[-max(LOOKED_BACK, int(TAIL * number)) :], chains.found.kernels]
-        if number >= LEAST and _apart(past[-1], past[-1 - LOOKED_BACK]) < STILL:
-            ending = Ending.SETTLED if number < MORE else ending
+        still = number >= LEAST and _apart(past[-1], past[-1 - LOOKED_BACK]) < STILL
+        if still and number < MORE and ending is Ending.AVERAGED:
+            ending = Ending.SETTLED
+        if still or number + 1 >= most:
             break
     yield replace(chains.found, kernels=_mean(past))
     return ending
@@ -199,7 +211,7 @@ class Chains:
 
     def _ahead(self, maps: Real, drift: Real) -> Real:
         """The kernels that fit these maps, their norms what `typical` should be."""
-        fitted = fit_kernels(self.objective, maps)
+        fitted = fit_kernels(self.objective, maps, self.found.kernels, ROUGHLY)
         scale = np.abs(fitted.maps).sum((1, 2)) / np.abs(maps).sum((1, 2))
         return np.asarray(fitted.kernels * _by_type(self.typical * scale * drift**DRIFT))
 
@@ -265,7 +277,10 @@ class _Sweep:
         return Groups(np.append(alone, close.first[pairs]), np.append(alone, close.second[pairs]))
 
     def _batches(self, groups: Groups) -> list[Index]:
-        """Groups that are drawn at the same time: one in every other cell of a grid that lies at random."""
+        """Groups that are drawn at the same time: one in every other cell of a grid that lies at random.
+
+        A third one in a cell, and more, wait for the next sweep: they are few.
+        """
         cells = (self.board.centres[groups.first] + self.rng.integers(0, 2 * CELL, 2)) // CELL
         order = self.rng.permutation(len(groups))
         flat = cells[order] @ [2**20, 1]
@@ -273,7 +288,7 @@ class _Sweep:
         begins = np.flatnonzero(np.append(True, np.diff(flat[sort]) != 0))
         turn = np.arange(len(sort)) - np.repeat(begins, np.diff(np.append(begins, len(sort))))
         colour = 4 * turn + (cells[order][sort] % 2) @ [2, 1]
-        return [order[sort[colour == one]] for one in np.unique(colour)]
+        return [order[sort[colour == one]] for one in np.unique(colour[turn < TURNS])]
 
     def _move(self, groups: Groups) -> None:
         """As many defects as there are, at other places."""
@@ -314,7 +329,7 @@ class _Sweep:
             return False
         board, row = self.board, np.arange(len(centres))
         twos = Twos(board.twice(kind, centres, (first, second)), self.law)
-        number, at = drawn_number(twos.pulls[0].alone, twos.weights(), self.rng)
+        number, at = drawn_number(twos.pulls[0].alone, twos.weights(UNORDERED), self.rng)
         sizes = twos.amplitudes(at, self.rng)
         sizes[number == 1, 0] = twos.pulls[0].amplitudes(at[:, 0], self.rng)[number == 1]
         gone = np.append(first, second)

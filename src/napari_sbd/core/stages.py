@@ -34,7 +34,7 @@ Real = NDArray[np.floating]
 DECAY = 0.8  # of λ from level to level of the continuation
 FIRST = Schedule(60, 1e-2, slight=0.02)
 LEVEL = Schedule(25)
-EXACT = Schedule(8, 1e-3, thorough=False)
+EXACT, QUICK = Schedule(8, 1e-3, thorough=False), Schedule(4, 1e-3, thorough=False)
 STAYED, GAINED = 3, 1e-4  # levels; of a kernel's energy, for which a window has moved
 LIKELY = 0.2  # of that, up to which one step down the gradient is enough to see where it lies
 EASY = 0.05  # change of a kernel of unit norm within a level, below which the next one may be farther
@@ -88,11 +88,12 @@ def stage_two(
     kernels, maps = lift(found.kernels, found.maps, margin)
     here = Iterate(kernels, maps, found.objective)
     stayed, lam, stride, leap = 0, levels.first, 1, not levels.dense
+    schedule = replace(QUICK if rough else EXACT, foresees=not levels.noisy)
     before, high, leaps = here, lam, 0
     while True:
         # After a leap the amplitudes rise first: before, what they lack would show side lobes as candidates.
         screened = lam == levels.first or stride == LEAP
-        level = _level(objective, lifted, here, penalty.at(lam), start, screened, not levels.noisy)
+        level = _level(objective, lifted, here, penalty.at(lam), start, screened, schedule)
         here, turned = yield from level
         moved = False
         if turned < np.inf and stayed < STAYED:
@@ -115,8 +116,8 @@ def stage_two(
     begin = _cropped(here, window)
     if rough and dense(begin):
         return begin
-    last, schedule = penalty.at(levels.last), ROUGH if alone else POLISH
-    return (yield from polish(objective, begin, last, start, schedule))
+    last = penalty.at(levels.last)
+    return (yield from polish(objective, begin, last, start, ROUGH if alone else POLISH))
 
 
 def _overcrowded(found: Iterate) -> bool:
@@ -131,7 +132,7 @@ def _level(
     penalty: Penalty,
     start: int,
     screened: bool,
-    foresees: bool,
+    schedule: Schedule,
 ) -> Generator[Snapshot, None, tuple[Iterate, float]]:
     """One λ of stage II, in lifted windows, and how far a kernel has turned: infinitely where sites crowd."""
     window, wide = objective.convolution.kernel_shape, lifted.convolution.kernel_shape
@@ -141,7 +142,6 @@ def _level(
         kernels, maps, _ = recentre(here.kernels, here.maps, window)
         return replace(here, kernels=kernels, maps=maps), np.inf
     cropped = _cropped(begin, window)
-    schedule = replace(EXACT, foresees=foresees)
     steps = alternate(objective, cropped.kernels, cropped.maps, penalty, schedule, screened)
     here = yield from follow(steps, "stage II", penalty.lam, start, cropped)
     turned = np.linalg.norm((here.kernels - cropped.kernels).reshape(len(here.kernels), -1), axis=1).max()

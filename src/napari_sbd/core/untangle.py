@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sbd.core.alternation import fit_maps
+from napari_sbd.core.broadening import narrowed
 from napari_sbd.core.descent import Iterate, Schedule
 from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.merged import Judge, fitted_elsewhere
@@ -106,14 +107,19 @@ def _drawn_beside(objective: Objective, best: Iterate, penalty: Penalty, seed: i
 
 
 def _drawn_from(
-    objective: Objective, begin: Iterate, penalty: Penalty, seed: int, heat: Heat
+    objective: Objective, begin: Iterate, penalty: Penalty, seed: int, heat: Heat, narrow: bool = False
 ) -> Generator[Snapshot, None, Iterate | None]:
-    """Sampled, then each defect at its best place; None where sampling is given up."""
+    """Sampled, then each defect at its best place; None where sampling is given up.
+
+    With `narrow`, kernels that were restless lose what the temperature broadens them by.
+    """
     steps = sample_places(objective, begin, penalty.nonnegative, seed, heat)
     best, ending = yield from _last(steps, begin, penalty)
     if ending is Ending.GIVEN_UP:
         return None
-    keep = ending is Ending.AVERAGED
+    if narrow and ending is Ending.RESTLESS:
+        best = yield from narrowed(objective, best, penalty, seed)
+    keep = ending is not Ending.SETTLED
     return (yield from _rearranged(objective, best, penalty, FAIR, alike=True, keep=keep))
 
 
@@ -136,7 +142,8 @@ def drawn(
         if not sharp.noisy:
             return (yield from _rearranged(objective, clear, penalty, FAIR, alike=True))
         begin, heat = clear, AGAIN
-    return (yield from _drawn_from(objective, begin, penalty, seed, heat))
+    alone = len(begin.kernels) == 1
+    return (yield from _drawn_from(objective, begin, penalty, seed, heat, narrow=alone))
 
 
 def _sampled_sharp(
