@@ -18,16 +18,15 @@ from napari_sbd.core.sites import Sites
 from napari_sbd.core.steps import Snapshot, shown_as
 from napari_sbd.core.verdict import (
     FEWEST_DEFECTS,
-    above_noise,
     all_explained,
     description,
+    only_misplaced,
     strong_peaks,
     worth,
 )
 
 TELLING = 1.02  # ratio of what stage I explains with both signs and with one, above which both are tried
 SURE = 1.15  # the same in crowds: those of one sign reach 1.14 as a rule, of both 1.2 to 1.9
-LITTLE_ABOVE = 0.005  # of a sampled image's energy, above its noise: a wrong kernel of one sign leaves 0.02
 LEAST_SHARE = 0.5  # of an atom's energy inside the frame, that is taken for its share
 STRONG = 0.5  # of a typical defect's amplitude, for one of the other sign
 
@@ -49,7 +48,7 @@ def both_signs(first: Single, best: Iterate, progress: Progress) -> Verdict:
     gain = TELLING
     if _asked_for(objective, best):
         signed = yield from _from_here(first, best, free)
-    elif first.domain.sampled and above_noise(objective, best) < LITTLE_ABOVE * objective.field.energy:
+    elif first.domain.sampled and only_misplaced(objective, best):
         return best, first.penalty
     else:
         gain = yield from shown_as(best, first.search.gain_of_signs())

@@ -36,6 +36,7 @@ from napari_sbd.core.verdict import (
     colour,
     description,
     leaves_noise,
+    only_misplaced,
     residual_of,
     strong_peaks,
 )
@@ -83,7 +84,7 @@ def told_at_once(first: Single, best: Iterate, penalty: Penalty, progress: Progr
         finished = polished = yield from shown_as(best, _on_the_whole(first, trial, penalty))
         if polished.leaves <= HOPEFUL:
             finished = yield from shown_as(best, _refined(first, polished, penalty))
-        if draws and finished.leaves > TOLD:
+        if draws and finished.leaves > TOLD and polished.leaves < alone.leaves:
             draws -= 1
             finished = yield from shown_as(best, _drawn(first, polished, finished, penalty))
         most = min(WHITE if finished.sampled else NOISY, alone.leaves)
@@ -99,7 +100,9 @@ def told_at_once(first: Single, best: Iterate, penalty: Penalty, progress: Progr
 
 
 def _all_told(first: Single, best: Iterate) -> bool:
-    """Whether nothing but noise is left; of sampled places the worst may be misplaced, and stand out."""
+    """Whether nothing but noise is left; in a crowd some defects may be misplaced, and stand out."""
+    if first.domain.whitened and only_misplaced(first.raw, best):
+        return True
     if first.domain.sampled:
         return first.raw.of_residual(residual_of(first.raw, best)).whiteness <= TOLD
     return leaves_noise(first.raw, best)
