@@ -34,7 +34,7 @@ MEAN, TAIL, NEAR = 6, 0.5, 2 * STILL
 MORE = 20  # sweeps after which kernels that still move are fitted to the maps of several chains
 # How far restless kernels turn then in so many sweeps; these take so many more times that distance squared.
 LATELY, RESTLESS, ENOUGH = 3, 0.05, 7000
-HELD, EVERY = 0.15, 5  # px up to which, and sweeps after which cores are brought back on to their pixels then
+HELD, EVERY = 0.35, 5  # px up to which, and sweeps after which cores are brought back on to their pixels then
 # Sweeps after which kernels that have not settled are doubted, and the growth of the spread that is too much.
 DOUBT, GROWN = 29, 0.08
 # Spread of amplitudes over the typical one: at first, at least, at most, and how fast it follows the draws.
