@@ -51,7 +51,7 @@ FALLING = (0.2, 0.1, 0.05)  # of λ_max, at which sorted types are polished
 MAPS, POLISH = Schedule(40, 1e-3), Schedule(30, 1e-3)
 # Deviation of what types leave over that of its pixels' noise, up to which it may be all types (unless one
 # alone leaves less): more kernels always explain more of what is of another kind. And before refinement.
-NOISY, HOPEFUL = 1.25, 1.35
+NOISY, HOPEFUL = 1.25, 1.4
 TRIED = 3  # numbers of types, as a rule
 DRAWS = 2  # that are sampled, at most
 
@@ -84,9 +84,9 @@ def told_at_once(first: Single, best: Iterate, penalty: Penalty, progress: Progr
         finished = polished = yield from shown_as(best, _on_the_whole(first, trial, penalty))
         if polished.leaves <= HOPEFUL:
             finished = yield from shown_as(best, _refined(first, polished, penalty))
-        if draws and finished.leaves > TOLD and polished.leaves < alone.leaves:
-            draws -= 1
-            finished = yield from shown_as(best, _drawn(first, polished, finished, penalty))
+            if draws and finished.leaves > TOLD and polished.leaves < alone.leaves:
+                draws -= 1
+                finished = yield from shown_as(best, _drawn(first, polished, finished, penalty))
         most = min(WHITE if finished.sampled else NOISY, alone.leaves)
         if finished.leaves <= most and are_types_of_their_own(finished.found):
             chosen = finished if finished.is_better_than(chosen) else chosen
