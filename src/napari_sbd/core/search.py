@@ -31,7 +31,7 @@ Real = NDArray[np.floating]
 TYPICAL_LEVELS = 8
 LOOKS = 12  # steps, after each of which a start is compared with those before
 KNOWN = 0.97  # similarity from which it is one of them
-FULL = 0.75  # level of a clear image's matched filters over λ_max, below which λ of stage I is lower, too
+FULL = 0.75  # level of a whitened image's matched filters over λ_max, below which λ of stage I is lower, too
 ABOVE = 2.0  # times what noise reaches, which that is at least
 RARER = (
     0.1  # of the other sign's power in the maps: .02 to .03 in dense fields of one sign, .7 and more of both

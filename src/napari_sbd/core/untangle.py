@@ -129,7 +129,8 @@ def drawn(
     """Kernels and maps of a dense field, from rough ones: sampled, then each defect at its best place.
 
     Where there is little noise, the whitened image is sampled first, and as given only where noise counts and
-    the crowd is not great. Kernels that are a mean of several chains stay.
+    the crowd is not great. Kernels that are a mean of several chains stay; one type's that were restless are
+    narrowed before. Of several types, which were sorted, amplitudes may spread meanwhile.
 
     None where sampling is given up, see `sample_places`.
     """
