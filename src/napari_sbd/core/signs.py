@@ -39,9 +39,9 @@ def both_signs(first: Single, best: Iterate, progress: Progress) -> Verdict:
 
     A field of both signs leaves, in the residual of a nonnegative map, the kernel upside down, or else that
     kernel was bent to suit both; then stage I with both signs explains much more. Only then is the signed map
-    solved, and it is accepted if it explains more than its defects cost, or if in a crowd that gain is sure and
-    it describes the image in less. Where nothing but noise is left, or what sampling leaves, there is nothing
-    more to explain.
+    solved, and it is accepted if it explains more than its defects cost, or if in a crowd that gain is sure
+    and it describes the image in less. Where nothing but noise is left, or what sampling leaves, there is
+    nothing more to explain.
     """
     objective, free, sampled = first.raw, replace(first.penalty, nonnegative=False), False
     if all_explained(objective, best, TELLING - 1):
