@@ -168,13 +168,16 @@ def test_a_piece_of_a_defect_among_alike_ones_is_odd(rng):
 
 
 def test_what_sits_on_a_much_stronger_defect_is_shadowed():
+    apart = np.hypot(*np.ogrid[-8:9, -8:9])
+    kernels = np.stack([apart <= 5.0, apart <= 2.0]).astype(float)[:, None]
+    kernels /= np.linalg.norm(kernels, axis=(2, 3), keepdims=True)
     table = pd.DataFrame(
         {
-            "type": [0, 1, 1, 1],
-            "row": [10.0, 13, 12, 40],
-            "col": [10.0, 10, 12, 40],
-            "amplitude": [9, 2.0, 5, 2],
+            "type": [0, 1, 1, 1, 1, 1],
+            "row": [10.0, 13, 12, 40, 15, 10],
+            "col": [10.0, 10, 12, 40, 10, 2],
+            # A disc of 2 px holds 13 of the 81 pixels of one of 5 px.
+            "amplitude": [9, 1.4, 1.5, 1, 0.8, 0.1],
         }
     )
-    cores = [(np.zeros(2), 5.0), (np.zeros(2), 2.0)]
-    assert shadowed(table, cores).tolist() == [False, True, False, False]
+    assert shadowed(table, kernels).tolist() == [False, True, False, False, True, False]

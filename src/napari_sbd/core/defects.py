@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import spatial
+from scipy import signal, spatial
 
 from napari_sbd.core.amplitude_errors import NEIGHBOURS, standard_errors
 from napari_sbd.core.noise import median
@@ -19,7 +19,7 @@ Columns = pd.DataFrame | dict[str, NDArray[Any]]
 
 FAR = 6.0  # deviations of the others' amplitudes, by which it must be below
 FEWEST_WHOLE = 3  # defects inside the frame, from which the typical amplitude is theirs
-SHADOW = 2.5  # times as strong is a defect whose misfit passes for weaker ones within its reach
+SHADOW = 2.5  # times as strong is a defect whose misfit passes for weaker ones where all of it lies
 CORE = 0.9  # of a kernel's energy, that the disc holds in which it is strong
 CANDIDATE_COLUMNS = ["odd", "strength", "left_out", "alone", "outside"]
 
@@ -45,23 +45,50 @@ def odd_ones(amplitudes: Real) -> NDArray[np.bool_]:
     return odd
 
 
-def shadowed(table: Columns, cores: Sequence[tuple[Real, float]]) -> NDArray[np.bool_]:
+def shadowed(table: Columns, kernels: Real) -> NDArray[np.bool_]:
     """Which rows sit on a defect much stronger: they correct what the model leaves of it.
 
-    No two defects are wholly alike, so that the strongest leave a misfit which passes for weak ones. `cores`
-    are centre and radius of each type's kernel, see `core`.
+    No two defects are wholly alike, so that the strongest leave a misfit which passes for weak ones: hidden
+    is what has less energy than a share of the stronger one's energy that lies within its own core.
+
+    Parameters
+    ----------
+    table : mapping of columns
+        With type, row, col and amplitude.
+    kernels : array (types, slices, k1, k2)
+        Of unit norm.
     """
     kinds, size = np.asarray(table["type"], int), np.abs(np.asarray(table["amplitude"], float))
     hidden = np.zeros(len(kinds), bool)
     if not len(kinds):
         return hidden
-    places = np.column_stack([table["row"], table["col"]]) + np.array([centre for centre, _ in cores])[kinds]
-    reach = np.array([radius for _, radius in cores])[kinds]
-    near = spatial.KDTree(places).query_pairs(reach.max(), output_type="ndarray")
-    for strong, weak in (near.T, near.T[::-1]):
-        inside = np.linalg.norm(places[strong] - places[weak], axis=1) <= reach[strong]
-        hidden[weak[inside & (SHADOW * size[weak] <= size[strong])]] = True
+    centres, radii = zip(*(core(kernel) for kernel in kernels), strict=True)
+    places = np.column_stack([table["row"], table["col"]])
+    reach = 2 * max(radii)
+    near = spatial.KDTree(places + np.array(centres)[kinds]).query_pairs(reach, output_type="ndarray")
+    pairs = np.concatenate([near, near[:, ::-1]])
+    strong, weak = pairs[SHADOW * size[pairs[:, 1]] <= size[pairs[:, 0]]].T
+    for host, guest in set(zip(kinds[strong].tolist(), kinds[weak].tolist(), strict=True)):
+        here = (kinds[strong] == host) & (kinds[weak] == guest)
+        one, other = strong[here], weak[here]
+        within = _energy_within(kernels[host], centres[guest], radii[guest], places[other] - places[one])
+        hidden[other[(SHADOW * size[other]) ** 2 <= within * size[one] ** 2]] = True
     return hidden
+
+
+def _energy_within(kernel: Real, centre: Real, radius: float, offsets: Real) -> Real:
+    """Share of a kernel's energy within a disc about `centre` of windows that lie so far off."""
+    energy = np.square(kernel, dtype=float).sum(0)
+    energy /= max(float(energy.sum()), np.finfo(float).tiny)
+    margin = int(np.ceil(radius)) + 1
+    rows, cols = np.ogrid[-margin : margin + 1, -margin : margin + 1]
+    shares = signal.convolve(energy, (np.hypot(rows, cols) <= radius).astype(float))
+    middle = [(n - 1) // 2 + margin for n in energy.shape]
+    at = np.rint(offsets + centre).astype(int) + middle
+    seen = np.all((at >= 0) & (at < shares.shape), axis=1)
+    within = np.zeros(len(at))
+    within[seen] = shares[tuple(at[seen].T)]
+    return within
 
 
 def core(kernel: Real) -> tuple[Real, float]:
@@ -188,7 +215,7 @@ def candidate_table(
 
 def _odd(table: dict[str, NDArray[Any]], kernels: Real, groups: NDArray[np.intp]) -> NDArray[np.bool_]:
     """Which rows are shadowed or far weaker than all others of their type, which are alike."""
-    odd = shadowed(table, [core(kernel) for kernel in kernels])
+    odd = shadowed(table, kernels)
     kinds = groups[table["type"]]
     for kind in np.unique(groups):
         here = np.flatnonzero((kinds == kind) & ~(odd | table["left_out"] | table["outside"]))
