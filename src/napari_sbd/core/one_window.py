@@ -45,6 +45,7 @@ Real = NDArray[np.floating]
 _Standing = tuple[Objective, Levels, Domain, Penalty]
 
 HIGHER_FIRST = 0.5  # of λ_max, in stage I of the second search where starts do not agree
+UNSURE = 1.0  # deviations of what noise gains in so many pixels of kernels, by which a window must be better
 TOO_LARGE = 2.0  # times the window that the autocorrelation suggests
 
 
@@ -250,7 +251,7 @@ class OneWindow:
         rest = residual_of(other.raw, other.accepted)
         power = max(colour(other.raw, rest, kernel) for kernel in other.accepted.kernels)
         own, others = (one._description(power) for one in (self, other))
-        return own < others
+        return own < others - power * UNSURE * np.sqrt(np.size(self.accepted.kernels))
 
     def _description(self, power: float) -> float:
         assert self.accepted is not None
