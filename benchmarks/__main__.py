@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks import (
     accuracy,
     counting,
+    crowds,
     device,
     figure3,
     fine_grid,
@@ -83,6 +84,9 @@ SUITES = {
         subpixel.run, "defects between pixels, amplitudes' errors (17 seeds: 1020 defects)", 17
     ),
     "counting": Suite(counting.run, "number of types, and empty tables for noise and lattices, 10 seeds", 10),
+    "crowds": Suite(
+        crowds.run, "dense fields of several types and of both signs; --only scenes", 2, ("only",)
+    ),
     "trust": Suite(trust.run, "false positives and kernel errors, said and actual; agreement of starts", 3),
     "fuzz": Suite(
         fuzz.run, "readers on 2000 damaged files of each format; --only sxm, 3ds…", fuzz.MUTATIONS, ("only",)

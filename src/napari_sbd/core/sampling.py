@@ -39,6 +39,7 @@ HELD, EVERY = 0.35, 5  # px up to which, and sweeps after which cores are brough
 DOUBT, GROWN = 29, 0.08
 # Spread of amplitudes over the typical one: at first, at least, at most, and how fast it follows the draws.
 SPREAD, NARROWEST, WIDEST, SLOWLY = 0.15, 0.03, 0.5, 0.1
+GROWING = 1.15  # of the smallest misfit, up to which that of a chain may come back: in good ones up to 1.08
 SMALLEST_MISFIT = 1e-6  # of the image's energy, for noise-free images
 ROUGHLY = 3e-3  # accuracy of the kernels that are fitted to one map
 INERTIA, DRIFT = 0.6, 2.0  # of the kernels from sweep to sweep, and of their norms
@@ -95,9 +96,9 @@ def sample_places(
 
     It ends once the kernels stay, up to what chance does to them; the last iterate's are their mean. Where
     they do not stay soon, more chains begin, and kernels are fitted to the maps of all: what chance does
-    to them is less, and none follows its own errors. It is given up where a type has no defect left, or
-    where the kernels go on moving and amplitudes spread ever farther: then defects are composed of several,
-    by wrong kernels.
+    to them is less, and none follows its own errors. It is given up where a type has no defect left,
+    where kernels grow against each other and more is left again, or where the kernels go on moving and
+    amplitudes spread ever farther: then defects are composed of several, by wrong kernels.
 
     Parameters
     ----------
@@ -165,6 +166,7 @@ class Chains:
     velocity: Real
     rngs: list[np.random.Generator]
     maps: list[Real]
+    least: float = np.inf
 
     @classmethod
     def begun(cls, objective: Objective, found: Iterate, nonnegative: bool, seed: int, heat: Heat) -> Chains:
@@ -190,7 +192,10 @@ class Chains:
         self.found = replace(self.found, kernels=cores_on_pixels(self.found.kernels, HELD))
 
     def sweep(self) -> bool:
-        """Draw the maps, then turn the kernels; False where a type has no defect left."""
+        """Draw the maps, then turn the kernels; False where that leads nowhere.
+
+        A type has no defect left there, or kernels and maps grow against each other.
+        """
         kernels, own, ahead = self.found.kernels, [], []
         for number, rng in enumerate(self.rngs):
             board = Board(self.objective, replace(self.found, maps=self.maps[number]))
@@ -207,7 +212,8 @@ class Chains:
         spread = (1 - SLOWLY) * self.spread + SLOWLY * np.mean(own, axis=0)
         self.spread = np.clip(spread, NARROWEST, WIDEST)
         self.found = replace(self.found, kernels=self._turned(np.mean(ahead, axis=0)))
-        return True
+        self.least = min(self.least, self.found.objective)
+        return self.found.objective <= GROWING * self.least
 
     def _ahead(self, maps: Real, drift: Real) -> Real:
         """The kernels that fit these maps, their norms what `typical` should be."""

@@ -13,7 +13,7 @@ from napari_sbd.core.atoms import atoms_of
 from napari_sbd.core.descent import Iterate, Schedule
 from napari_sbd.core.domain import Domain
 from napari_sbd.core.noise import median, whiteness
-from napari_sbd.core.objective import Objective, Penalty
+from napari_sbd.core.objective import Objective, Penalty, misfit
 from napari_sbd.core.peaks import WEAKEST
 from napari_sbd.core.progress import Progress
 from napari_sbd.core.quality import best_shift, kernel_similarity, signed_similarity
@@ -52,8 +52,10 @@ MAPS, POLISH = Schedule(40, 1e-3), Schedule(30, 1e-3)
 # Deviation of what types leave over that of its pixels' noise, up to which it may be all types (unless one
 # alone leaves less): more kernels always explain more of what is of another kind. And before refinement.
 NOISY, HOPEFUL = 1.25, 1.4
+# Of what is left besides noise, with one type more, up to which that is sampled.
+PROMISING = 0.7
 TRIED = 3  # numbers of types, as a rule
-DRAWS = 2  # that are sampled, at most
+DRAWS, ROUNDS = 2, 3  # numbers of types that are sampled, and how often each, at most
 
 
 def told_at_once(first: Single, best: Iterate, penalty: Penalty, progress: Progress) -> Steps:
@@ -79,16 +81,23 @@ def told_at_once(first: Single, best: Iterate, penalty: Penalty, progress: Progr
     progress.extend([(MAPS.steps + TRIED * len(FALLING) * POLISH.steps + rounds * REFINE.steps) * pixels])
     attempt = sorted_types(first.domain, best, penalty, wanted, first.parameters.seed)
     trials, alone = (yield from shown_as(best, attempt)), _Seen(best, raw, levels, first.domain.sampled)
-    chosen, draws = alone, DRAWS if first.domain.whitened else 0
+    chosen, crowd, draws = alone, first.domain.whitened, DRAWS
+    if trials and crowd:
+        one = yield from shown_as(best, mixture(first.domain, best, penalty))
+        before = yield from shown_as(best, _on_the_whole(first, one, penalty))
     for trial in trials:
         finished = polished = yield from shown_as(best, _on_the_whole(first, trial, penalty))
-        if polished.leaves <= HOPEFUL:
+        # What several types show one more shows far better; what differs from place to place, little.
+        if crowd and not polished.explains_more_than(before):
+            break
+        before = polished
+        if crowd or polished.leaves <= HOPEFUL:
             finished = yield from shown_as(best, _refined(first, polished, penalty))
-            if draws and finished.leaves > TOLD and polished.leaves < alone.leaves:
-                draws -= 1
-                finished = yield from shown_as(best, _drawn(first, polished, finished, penalty))
-        most = min(WHITE if finished.sampled else NOISY, alone.leaves)
-        if finished.leaves <= most and are_types_of_their_own(finished.found):
+        if crowd and draws and finished.leaves > TOLD:
+            draws -= 1
+            finished = yield from shown_as(best, _drawn(first, polished, finished, penalty))
+        most = WHITE if finished.sampled else TOLD if crowd and wanted is None else NOISY
+        if finished.leaves <= min(most, alone.leaves) and are_types_of_their_own(finished.found):
             chosen = finished if finished.is_better_than(chosen) else chosen
         if chosen.sampled and chosen is not alone and chosen.leaves <= ALL:
             break
@@ -121,6 +130,12 @@ class _Seen:
     def leaves(self) -> float:
         """Deviation of what is left over that of its pixels' noise."""
         return whiteness(residual_of(self.objective, self.found), self.objective.mask)
+
+    def explains_more_than(self, other: _Seen) -> bool:
+        """Whether it leaves far less besides noise."""
+        left, others = (misfit(residual_of(one.objective, one.found)) for one in (self, other))
+        noise = left / self.leaves**2
+        return left - noise <= PROMISING * (others - noise)
 
     def is_better_than(self, other: _Seen) -> bool:
         """Whether it describes the image in less."""
@@ -195,11 +210,22 @@ def _refined(first: Single, seen: _Seen, penalty: Penalty) -> Generator[Snapshot
 def _drawn(
     first: Single, polished: _Seen, refined: _Seen, penalty: Penalty
 ) -> Generator[Snapshot, None, _Seen]:
-    """Polished types sampled, where that describes the image in less than what they were refined to."""
-    draw = stages.draw(polished.objective, polished.found, polished.levels, penalty, first.parameters.seed)
-    found = yield from draw
-    drawn = None if found is None else replace(polished, found=found, sampled=True)
-    return drawn if drawn is not None and drawn.is_better_than(refined) else refined
+    """Polished types sampled, where that describes the image in less than what they were refined to.
+
+    From better kernels it ends sooner, and elsewhere: it is repeated as long as more than noise is left.
+    """
+    best, begin = refined, polished.found
+    for number in range(ROUNDS):
+        seed = first.parameters.seed + number
+        draw = stages.draw(polished.objective, begin, polished.levels, penalty, seed)
+        found = yield from draw
+        drawn = None if found is None else replace(polished, found=found, sampled=True)
+        if drawn is None or not drawn.is_better_than(best):
+            break
+        best, begin = drawn, drawn.found
+        if best.leaves <= ALL:
+            break
+    return best
 
 
 def _description(seen: Objective, found: Iterate, power: float = 1.0) -> float:
@@ -223,13 +249,7 @@ def sorted_types(domain: Domain, best: Iterate, penalty: Penalty, types: int | N
         How many are wanted; None: as long as one more describes the image in less.
     seed : int
     """
-    seen = domain.given_alone((best.kernels.shape[-2], best.kernels.shape[-1]))
-    empty = np.zeros((1, *seen.convolution.map_shape), best.maps.dtype)
-    begin = replace(best, kernels=domain.in_part(best.kernels), maps=empty)
-    largest = largest_penalty(seen, begin.kernels, penalty.nonnegative)
-    here = penalty.at(HIGH * largest)
-    steps = fit_maps(seen, begin.kernels, begin.maps, here, MAPS)
-    begin = yield from follow(steps, "sorting", here.lam, 0, begin)
+    seen, begin, largest = yield from _begun(domain, best, penalty)
     defects = _strong(begin)
     found, least = [], np.inf
     for number in [types] if types is not None else range(2, MOST_TYPES + 1):
@@ -245,6 +265,25 @@ def sorted_types(domain: Domain, best: Iterate, penalty: Penalty, types: int | N
         if are_types_of_their_own(trial):
             found.append(trial)
     return found
+
+
+def mixture(domain: Domain, best: Iterate, penalty: Penalty) -> Steps:
+    """Kernel and map of one type, inside the domain's region, as `sorted_types` has those of several."""
+    seen, begin, largest = yield from _begun(domain, best, penalty)
+    return (yield from _polished(seen, begin, penalty, largest))
+
+
+def _begun(
+    domain: Domain, best: Iterate, penalty: Penalty
+) -> Generator[Snapshot, None, tuple[Objective, Iterate, float]]:
+    """The region as given, the kernel found with a map of strong defects only, and λ_max."""
+    seen = domain.given_alone((best.kernels.shape[-2], best.kernels.shape[-1]))
+    empty = np.zeros((1, *seen.convolution.map_shape), best.maps.dtype)
+    begin = replace(best, kernels=domain.in_part(best.kernels), maps=empty)
+    largest = largest_penalty(seen, begin.kernels, penalty.nonnegative)
+    here = penalty.at(HIGH * largest)
+    steps = fit_maps(seen, begin.kernels, begin.maps, here, MAPS)
+    return seen, (yield from follow(steps, "sorting", here.lam, 0, begin)), largest
 
 
 def _strong(found: Iterate) -> Sorted:
