@@ -251,7 +251,8 @@ class OneWindow:
         rest = residual_of(other.raw, other.accepted)
         power = max(colour(other.raw, rest, kernel) for kernel in other.accepted.kernels)
         own, others = (one._description(power) for one in (self, other))
-        return own < others - power * UNSURE * np.sqrt(np.size(self.accepted.kernels))
+        margin = power * UNSURE * float(np.sqrt(self.accepted.kernels.size))
+        return own < others - margin
 
     def _description(self, power: float) -> float:
         assert self.accepted is not None

@@ -95,7 +95,7 @@ def told_at_once(first: Single, best: Iterate, penalty: Penalty, progress: Progr
             finished = yield from shown_as(best, _refined(first, polished, penalty))
         if crowd and draws and finished.leaves > TOLD:
             draws -= 1
-            finished = yield from shown_as(best, _drawn(first, polished, finished, penalty))
+            finished = yield from shown_as(best, _drawn(first, polished, finished, alone, penalty))
         most = WHITE if finished.sampled else TOLD if crowd and wanted is None else NOISY
         if finished.leaves <= min(most, alone.leaves) and are_types_of_their_own(finished.found):
             chosen = finished if finished.is_better_than(chosen) else chosen
@@ -208,11 +208,12 @@ def _refined(first: Single, seen: _Seen, penalty: Penalty) -> Generator[Snapshot
 
 
 def _drawn(
-    first: Single, polished: _Seen, refined: _Seen, penalty: Penalty
+    first: Single, polished: _Seen, refined: _Seen, alone: _Seen, penalty: Penalty
 ) -> Generator[Snapshot, None, _Seen]:
     """Polished types sampled, where that describes the image in less than what they were refined to.
 
-    From better kernels it ends sooner, and elsewhere: it is repeated as long as more than noise is left.
+    From better kernels it ends sooner, and elsewhere: where it is better than one type alone, it is repeated
+    as long as more than noise is left.
     """
     best, begin = refined, polished.found
     for number in range(ROUNDS):
@@ -223,7 +224,7 @@ def _drawn(
         if drawn is None or not drawn.is_better_than(best):
             break
         best, begin = drawn, drawn.found
-        if best.leaves <= ALL:
+        if best.leaves <= ALL or not best.is_better_than(alone):
             break
     return best
 

@@ -34,6 +34,7 @@ AGAIN = replace(AS_GIVEN, begin=1.0)  # how a field is sampled from what was fou
 TRIED = replace(AGAIN, chains=1, most=30)
 SEVERAL = replace(AS_GIVEN, patient=True, most=60)  # types that were sorted
 BESIDE, TURNS = replace(AS_GIVEN, begin=0.75, most=40), 3  # the same from beside a core, and how often
+REPEATED, NOISE = 3, 1.06  # times both signs are sampled, and the deviation over the pixels' noise for less
 SETTLED = 0.02  # share of activations, up to which changed ones are not worth another round
 GREAT = 0.04  # defects per place, above which an image with noise is not sampled as given: they would merge
 UNEXPLAINED = 0.1  # of the image's energy, from which what was drawn in the whitened image is wrong
@@ -130,10 +131,29 @@ def drawn(
 
     Where there is little noise, the whitened image is sampled first, and as given only where noise counts and
     the crowd is not great. Kernels that are a mean of several chains stay; one type's that were restless are
-    narrowed before. Of several types, which were sorted, amplitudes may spread meanwhile.
+    narrowed before. Of several types, which were sorted, amplitudes may spread meanwhile. Defects of both
+    signs cancel one another, and it takes a better kernel to tell them: they are sampled again from what came
+    out, as long as more than noise is left and that costs less.
 
     None where sampling is given up, see `sample_places`.
     """
+    best = yield from _drawn_once(objective, begin, penalty, seed)
+    if penalty.nonnegative or best is None:
+        return best
+    for number in range(1, REPEATED):
+        if whiteness(residual_of(objective, best), objective.mask) <= NOISE:
+            break
+        judge = Judge.of(objective, best)
+        other = yield from _drawn_once(objective, best, penalty, seed + number)
+        if other is None or judge.cost(other) >= judge.cost(best):
+            break
+        best = other
+    return best
+
+
+def _drawn_once(
+    objective: Objective, begin: Iterate, penalty: Penalty, seed: int
+) -> Generator[Snapshot, None, Iterate | None]:
     begin = in_the_middle(objective, begin)
     heat, sharp = AS_GIVEN if len(begin.kernels) == 1 else SEVERAL, sharpened(objective)
     clear = None if sharp is None else (yield from _sampled_sharp(objective, sharp, begin, penalty, seed))
