@@ -6,7 +6,7 @@ import pytest
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.objective import Objective
 from napari_sbd.core.quality import kernel_similarity
-from napari_sbd.core.sampling import AS_GIVEN, Ending, sample_places
+from napari_sbd.core.sampling import AS_GIVEN, Chains, Ending, sample_places
 from napari_sbd.core.sphere import project
 from napari_sbd.core.subpixel import in_the_middle, turned_centre
 from napari_sbd.core.window import shift
@@ -77,6 +77,15 @@ def test_kernels_that_settle_soon_are_drawn_by_one_chain():
     assert number == same <= 21  # twenty sweeps, and their mean
     np.testing.assert_array_equal(one.kernels, more.kernels)
     assert error(more, kernel) < 1e-3
+
+
+def test_a_chain_that_lost_what_it_had_explained_is_given_up(blob):
+    objective, _, begin = blob
+    chains = Chains.begun(objective, begin, True, 0, AS_GIVEN)
+    assert all(chains.sweep() for _ in range(6))
+    lost = np.random.default_rng(0).normal(size=begin.kernels.shape).astype(np.float32)
+    chains.found = replace(chains.found, kernels=project(lost))
+    assert not chains.sweep()
 
 
 def test_a_symmetric_kernel_begins_in_the_middle_of_its_window(blob):

@@ -137,3 +137,12 @@ def test_three_types_in_a_crowd_are_found_blindly(crowd):
     assert recovery.types == 3
     assert min(each_best(recovery.kernels, crowd.kernels[:, None])) > 0.99
     assert abs(len(recovery.defects) - len(crowd.positions)) <= 0.05 * len(crowd.positions)
+
+
+def test_two_types_are_told_where_one_alone_composes_most_of_the_crowd():
+    kernels = np.stack([ldos_kernel(21, energy) for energy in (-2.6, -2.25)])
+    field = random_field(kernels, (128, 128), 1e-2, snr_db=20, seed=1)
+    recovery = recover(field.image, kernel_size=21, seed=1)
+    assert recovery.types == 2
+    assert min(each_best(recovery.kernels, field.kernels[:, None])) > 0.995
+    assert abs(len(recovery.defects) - len(field.positions)) <= 0.05 * len(field.positions)
