@@ -34,7 +34,7 @@ AGAIN = replace(AS_GIVEN, begin=1.0)  # how a field is sampled from what was fou
 TRIED = replace(AGAIN, chains=1, most=30)
 SEVERAL = replace(AS_GIVEN, patient=True, most=60)  # types that were sorted
 BESIDE, TURNS = replace(AS_GIVEN, begin=0.75, most=40), 3  # the same from beside a core, and how often
-REPEATED, NOISE = 3, 1.06  # times both signs are sampled, and the deviation over the pixels' noise for less
+REPEATED, NOISE = 6, 1.06  # times both signs are sampled, and the deviation over the pixels' noise for less
 SETTLED = 0.02  # share of activations, up to which changed ones are not worth another round
 GREAT = 0.04  # defects per place, above which an image with noise is not sampled as given: they would merge
 UNEXPLAINED = 0.1  # of the image's energy, from which what was drawn in the whitened image is wrong
