@@ -66,7 +66,9 @@ COLUMNS = [
 
 def run(seeds: Iterable[int], only: Sequence[str] = ()) -> None:
     """Measure every case in a process of its own; with `only`, some groups."""
-    seeds = list(seeds)
+    seeds, only = list(seeds), [name for text in only for name in text.split(",")]
+    for unknown in set(only) - {*GROUPS, "peers", "first"}:
+        raise SystemExit(f"--only {unknown}: choose from {', '.join([*GROUPS, 'peers', 'first'])}")
     measured = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     for group, cases in GROUPS.items():
         if only and group not in only:
