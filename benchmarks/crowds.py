@@ -46,6 +46,9 @@ CROWDS = (
     Crowd(21, 3e-2, 1, 20.0, signed=True),
     Crowd(13, 1e-1, 1, 10.0),
     Crowd(37, 1e-1, 1, 10.0),
+    Crowd(31, 1e-2, 2, 20.0),
+    Crowd(21, 5e-3, 3, 20.0),
+    Crowd(21, 5e-3, 3, 10.0),
 )
 
 

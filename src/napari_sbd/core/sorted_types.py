@@ -79,11 +79,12 @@ def told_at_once(first: Single, best: Iterate, penalty: Penalty, progress: Progr
     rounds = first.parameters.refinements
     pixels = float(np.prod(raw.convolution.map_shape))
     progress.extend([(MAPS.steps + TRIED * len(FALLING) * POLISH.steps + rounds * REFINE.steps) * pixels])
-    attempt = sorted_types(first.domain, best, penalty, wanted, first.parameters.seed)
+    begun = yield from shown_as(best, _begun(first.domain, best, penalty))
+    attempt = sorted_types(begun, penalty, wanted, first.parameters.seed)
     trials, alone = (yield from shown_as(best, attempt)), _Seen(best, raw, levels, first.domain.sampled)
     chosen, crowd, draws = alone, first.domain.whitened, DRAWS
     if trials and crowd:
-        one = yield from shown_as(best, mixture(first.domain, best, penalty))
+        one = yield from shown_as(best, _polished(begun.seen, begun.mixture, penalty, begun.largest))
         before = yield from shown_as(best, _on_the_whole(first, one, penalty))
     for trial in trials:
         finished = polished = yield from shown_as(best, _on_the_whole(first, trial, penalty))
@@ -234,23 +235,41 @@ def _description(seen: Objective, found: Iterate, power: float = 1.0) -> float:
     return description(seen, found, defects, power)
 
 
-def sorted_types(domain: Domain, best: Iterate, penalty: Penalty, types: int | None, seed: int) -> Attempt:
-    """Kernels and maps inside the domain's region, of each number of types that may be right; often of one.
+@dataclass(frozen=True)
+class _Begun:
+    """The region as given, one type there with a map of strong defects only, and λ_max."""
+
+    seen: Objective
+    mixture: Iterate
+    largest: float
+
+
+def _begun(domain: Domain, best: Iterate, penalty: Penalty) -> Generator[Snapshot, None, _Begun]:
+    """From one type on the image as given."""
+    seen = domain.given_alone((best.kernels.shape[-2], best.kernels.shape[-1]))
+    empty = np.zeros((1, *seen.convolution.map_shape), best.maps.dtype)
+    begin = replace(best, kernels=domain.in_part(best.kernels), maps=empty)
+    largest = largest_penalty(seen, begin.kernels, penalty.nonnegative)
+    here = penalty.at(HIGH * largest)
+    steps = fit_maps(seen, begin.kernels, begin.maps, here, MAPS)
+    return _Begun(seen, (yield from follow(steps, "sorting", here.lam, 0, begin)), largest)
+
+
+def sorted_types(begun: _Begun, penalty: Penalty, types: int | None, seed: int) -> Attempt:
+    """Kernels and maps inside the region, of each number of types that may be right; often of one.
 
     In a crowd more types pay before they are refined, and no longer after.
 
     Parameters
     ----------
-    domain : Domain
-        Of the search for the first type.
-    best : Iterate
-        Of one type, on the image as given.
+    begun : _Begun
+        The mixture that one type is.
     penalty : Penalty
     types : int or None
         How many are wanted; None: as long as one more describes the image in less.
     seed : int
     """
-    seen, begin, largest = yield from _begun(domain, best, penalty)
+    seen, begin, largest = begun.seen, begun.mixture, begun.largest
     defects = _strong(begin)
     found, least = [], np.inf
     for number in [types] if types is not None else range(2, MOST_TYPES + 1):
@@ -266,25 +285,6 @@ def sorted_types(domain: Domain, best: Iterate, penalty: Penalty, types: int | N
         if are_types_of_their_own(trial):
             found.append(trial)
     return found
-
-
-def mixture(domain: Domain, best: Iterate, penalty: Penalty) -> Steps:
-    """Kernel and map of one type, inside the domain's region, as `sorted_types` has those of several."""
-    seen, begin, largest = yield from _begun(domain, best, penalty)
-    return (yield from _polished(seen, begin, penalty, largest))
-
-
-def _begun(
-    domain: Domain, best: Iterate, penalty: Penalty
-) -> Generator[Snapshot, None, tuple[Objective, Iterate, float]]:
-    """The region as given, the kernel found with a map of strong defects only, and λ_max."""
-    seen = domain.given_alone((best.kernels.shape[-2], best.kernels.shape[-1]))
-    empty = np.zeros((1, *seen.convolution.map_shape), best.maps.dtype)
-    begin = replace(best, kernels=domain.in_part(best.kernels), maps=empty)
-    largest = largest_penalty(seen, begin.kernels, penalty.nonnegative)
-    here = penalty.at(HIGH * largest)
-    steps = fit_maps(seen, begin.kernels, begin.maps, here, MAPS)
-    return seen, (yield from follow(steps, "sorting", here.lam, 0, begin)), largest
 
 
 def _strong(found: Iterate) -> Sorted:
