@@ -37,6 +37,7 @@ FAR = 0.1  # px, by which so many atoms must have moved for the Hessian to be an
 CROWD = 0.01  # atoms per place, above which nearly all overlap and few are cut
 AT_ONCE = 256  # atoms whose patches are read together: they fit into the cache
 DAMPING = 1e-2  # of the positions, against atoms that overlap almost wholly
+ROOM = 0.5  # px, standard deviation of a defect from where its activations lie
 ROUNDING = 1e-12
 # Several judge one and the same iterate.
 _KNOWN: WeakKeyDictionary[Iterate, Atoms] = WeakKeyDictionary()
@@ -116,7 +117,7 @@ def refined_peaks(objective: Objective, found: Iterate) -> list[Peaks]:
 def _refined_peaks(objective: Objective, found: Iterate) -> list[Peaks]:
     begin = _likely(_atoms_of(found, alike=True), len(found.maps))
     share = max(MOST, NEARLY_ALL - _paired(objective, begin))
-    fitted = fit_atoms(objective, found.kernels, begin, share=share)
+    fitted = fit_atoms(objective, found.kernels, begin, share=share, room=ROOM)
     lost = np.linalg.norm(fitted.centres - begin.centres, axis=1) > FARTHEST_MOVE
     lost |= fitted.amplitudes * begin.amplitudes <= 0
     centres = np.where(lost[:, None], begin.centres, fitted.centres)
@@ -174,7 +175,12 @@ def _sinc(distance: Real) -> Real:
 
 
 def fit_atoms(
-    objective: Objective, kernels: Real, atoms: Atoms, settled: float = SETTLED, share: float = MOST
+    objective: Objective,
+    kernels: Real,
+    atoms: Atoms,
+    settled: float = SETTLED,
+    share: float = MOST,
+    room: float = np.inf,
 ) -> Atoms:
     """Move atoms and change their amplitudes until they explain the image best, by Gauss-Newton steps.
 
@@ -192,6 +198,9 @@ def fit_atoms(
         Steps in px, up to which the next is not taken: it would be a seventh as long.
     share : float
         Of the atoms, that must have settled.
+    room : float
+        Standard deviation in px of where an atom may lie from where it begins: noise would take close ones
+        anywhere.
     """
     if not len(atoms.centres):
         return atoms
@@ -201,15 +210,17 @@ def fit_atoms(
     faster = 1.0 if _paired(objective, atoms) > PAIRS else FASTER
     slope: Real = np.zeros((3, len(atoms.kinds)))
     hessian = _hessian(objective, basis, atoms)
+    tether = Tether(atoms.centres, room)
     for _ in range(NEWTON_STEPS):
         value, trial = _slope(objective, kernels, basis, here)
+        tether = tether.knowing(2 * value / objective.mask.sum())
+        value, trial = value + tether.cost(here), trial + tether.slope(here)
         if value <= best:
             best, atoms, slope, damping = value, here, trial, damping / faster
         else:
             damping *= SLOWER
-        step = _newton_step(hessian, len(atoms.kinds), slope, damping)
-        size = np.where(np.abs(atoms.amplitudes) > 0, atoms.amplitudes, 1)
-        moves = np.clip(step[1:] / size, -LONGEST_MOVE, LONGEST_MOVE)
+        step = _newton_step(hessian, tether.stiffness(atoms), slope, damping)
+        moves = np.clip(step[1:] / _sizes(atoms), -LONGEST_MOVE, LONGEST_MOVE)
         here = Atoms(atoms.centres + moves.T, atoms.amplitudes + step[0], atoms.kinds)
         moved = np.quantile(np.abs(moves).max(0), share, method="higher")
         if moved < settled:
@@ -220,7 +231,42 @@ def fit_atoms(
         if moved > FAR:
             hessian = _hessian(objective, basis, here)
     taps = Taps.at(here.centres, objective.convolution.map_shape)
-    return here if misfit(_left(objective, kernels, here, taps)[1]) <= best else atoms
+    last = misfit(_left(objective, kernels, here, taps)[1]) + tether.cost(here)
+    return here if last <= best else atoms
+
+
+@dataclass(frozen=True)
+class Tether:
+    """What holds atoms near where they began, (n, 2): a normal law of some width, in the unit of the misfit.
+
+    As weak as the noise is.
+    """
+
+    begin: Real
+    room: float
+    noise: float = np.inf
+
+    def knowing(self, noise: float) -> Tether:
+        """The same for this power of the noise per pixel, if it is less than what was known."""
+        return Tether(self.begin, self.room, min(noise, self.noise))
+
+    def cost(self, atoms: Atoms) -> float:
+        """What the way of all atoms costs."""
+        return 0.5 * self.noise * float(np.square((atoms.centres - self.begin) / self.room).sum())
+
+    def slope(self, atoms: Atoms) -> Real:
+        """Its gradient in amplitude, and in displacement times amplitude, (3, n)."""
+        moved = self.noise * (atoms.centres - self.begin).T / self.room**2
+        return np.concatenate([np.zeros_like(moved[:1]), moved / _sizes(atoms)])
+
+    def stiffness(self, atoms: Atoms) -> Real:
+        """Its second derivatives, (3, n)."""
+        held = self.noise / (self.room * _sizes(atoms)) ** 2
+        return np.stack([np.zeros_like(held), held, held])
+
+
+def _sizes(atoms: Atoms) -> Real:
+    return np.asarray(np.where(np.abs(atoms.amplitudes) > 0, atoms.amplitudes, 1), float)
 
 
 def _paired(objective: Objective, atoms: Atoms) -> float:
@@ -248,11 +294,11 @@ def _hessian(objective: Objective, basis: Real, atoms: Atoms) -> tuple[Gram | Pa
     return gram_with_slopes(model, basis, atoms.centres - np.column_stack([rows, cols])), norms
 
 
-def _newton_step(hessian: tuple[Gram | PairBlocks, Real], number: int, slope: Real, damping: float) -> Real:
+def _newton_step(hessian: tuple[Gram | PairBlocks, Real], held: Real, slope: Real, damping: float) -> Real:
     """Change of amplitude, and amplitude times displacement along rows and columns, (3, n)."""
     gram, norms = hessian
-    extra = damping * norms * np.repeat([SMALLEST_DAMPING, DAMPING, DAMPING], number)
-    return _solved(gram, extra, norms, -slope.ravel()).reshape(3, number)
+    extra = damping * norms * np.repeat([SMALLEST_DAMPING, DAMPING, DAMPING], held.shape[1])
+    return _solved(gram, extra + held.ravel(), norms, -slope.ravel()).reshape(held.shape)
 
 
 def _slope(objective: Objective, kernels: Real, basis: Real, atoms: Atoms) -> tuple[float, Real]:

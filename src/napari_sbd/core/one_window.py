@@ -23,6 +23,7 @@ from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.progress import Progress
 from napari_sbd.core.rearrange import composed
 from napari_sbd.core.resize import resized
+from napari_sbd.core.shrinkage import without_noise
 from napari_sbd.core.signs import both_signs
 from napari_sbd.core.single import Single
 from napari_sbd.core.sorted_types import joined_alike, told_at_once
@@ -145,7 +146,19 @@ class OneWindow:
         if len(self.accepted.kernels) > 1:
             own = with_own_windows(self.raw, self.accepted, self.penalty.at(levels.last))
             self.accepted, self.penalty = yield from own
-        self.accepted = yield from stages.debias(self.raw, self.accepted, self.penalty.at(levels.last))
+        yield from self._end(self.accepted, levels)
+
+    def _end(self, found: Iterate, levels: Levels) -> Generator[Snapshot, None, None]:
+        """Amplitudes without penalty, kernels without noise, and close defects placed by these."""
+        here = self.penalty.at(levels.last)
+        self.accepted = yield from stages.debias(self.raw, found, here)
+        if self.penalty.ties is not None:
+            return
+        self.accepted = without_noise(self.raw, self.accepted)
+        yield Snapshot("debias", here.lam, self.accepted)
+        if not self.first.domain.sampled:
+            seed = self.parameters.seed
+            self.accepted = yield from stages.place(self.raw, self.accepted, levels, self.penalty, seed)
 
     def _with_further_types(self, best: Iterate, progress: Progress) -> Steps:
         """All types, those of one sampled where that pays; or the first alone."""

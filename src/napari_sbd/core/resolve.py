@@ -20,6 +20,7 @@ from napari_sbd.core.observation import check_window
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.peaks import Peaks
 from napari_sbd.core.revisit import Revisit, amplitude_noise, in_image_unit, upright
+from napari_sbd.core.shrinkage import without_noise
 from napari_sbd.core.sparsity import largest_penalty
 from napari_sbd.core.stages import reweighting
 from napari_sbd.core.steps import FORBIDDEN, frozen
@@ -203,7 +204,7 @@ class Resolver:
 
     def result(self, solved: Solved, status: Status = "finished") -> Recovery:
         """What was solved as a Recovery, in the image's unit."""
-        objective, found = solved.objective, upright(solved.found, self.recovery.ties)
+        objective, found = solved.objective, self._freed(solved)
         kernels, maps, norms = in_image_unit(found, self.scales)
         left = objective.left(found.kernels, found.maps)
         peaks = peaks_of(objective, found, self.recovery.sampled)
@@ -226,7 +227,7 @@ class Resolver:
         figures : bool
             Whether bias, noise and residual are worked out, or stay as they were, too.
         """
-        old, found = self.recovery, upright(solved.found, self.recovery.ties)
+        old, found = self.recovery, self._freed(solved)
         kernels, maps, norms = in_image_unit(found, self.scales)
         peaks = peaks_of(solved.objective, found, self.recovery.sampled, refine=False)
         new = self._changed(solved, kernels, maps, _in_unit(peaks, norms))
@@ -238,6 +239,13 @@ class Resolver:
             vars(new)["_filtered"] = old._filtered
         vars(new)["candidates"] = new._candidates(neighbours=FEW_NEIGHBOURS)
         return new
+
+    def _freed(self, solved: Solved) -> Iterate:
+        """What was solved, upright, and without noise in kernels that were fitted."""
+        found, ties = solved.found, self.recovery.ties
+        if ties is None and not solved.wanted.fixed_kernel:
+            found = without_noise(solved.objective, found)
+        return upright(found, ties)
 
     def _changed(self, solved: Solved, kernels: Real, maps: Real, peaks: tuple[Peaks, ...]) -> Recovery:
         old = self.recovery

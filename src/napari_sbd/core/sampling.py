@@ -21,6 +21,7 @@ from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.likelihood import UNORDERED, Law, Twos, drawn, drawn_number, drawn_pair
 from napari_sbd.core.objective import Objective
 from napari_sbd.core.peaks import WEAKEST, typical_amplitude
+from napari_sbd.core.shrinkage import shrunk
 from napari_sbd.core.sphere import project
 from napari_sbd.core.subpixel import cores_on_pixels
 
@@ -31,10 +32,9 @@ LEAST = 11  # sweeps
 LOOKED_BACK, STILL = 9, 0.035  # sweeps over which kernels that move less than that stay
 # The mean is taken over the kernels of the last sweeps, and of that share of all that lie so near the last.
 MEAN, TAIL, NEAR = 6, 0.5, 2 * STILL
-MORE = 20  # sweeps after which kernels that still move are fitted to the maps of several chains
-# How far restless kernels turn then in so many sweeps; these take so many more times that distance squared.
-LATELY, RESTLESS, ENOUGH = 3, 0.05, 7000
-HELD, EVERY = 0.35, 5  # px up to which, and sweeps after which cores are brought back on to their pixels then
+# Sweeps after which, and after every how many, the cores of kernels that still move are brought back on to
+# their pixels, if they are so near (px).
+MORE, EVERY, HELD = 20, 5, 0.35
 # Sweeps after which kernels that have not settled are doubted, and the growth of the spread that is too much.
 DOUBT, GROWN = 29, 0.08
 # Spread of amplitudes over the typical one: at first, at least, at most, and how fast it follows the draws.
@@ -42,6 +42,7 @@ SPREAD, NARROWEST, WIDEST, SLOWLY = 0.15, 0.03, 0.5, 0.1
 GROWING = 1.15  # of the smallest misfit, up to which that of a chain may come back: in good ones up to 1.08
 SMALLEST_MISFIT = 1e-6  # of the image's energy, for noise-free images
 ROUGHLY = 3e-3  # accuracy of the kernels that are fitted to one map
+NOISY = 0.5  # share of the noise in these that is taken off them
 INERTIA, DRIFT = 0.6, 2.0  # of the kernels from sweep to sweep, and of their norms
 PARTNERS = 4  # px, within which two defects are drawn together
 CELL, TURNS = 5, 2  # px: groups that are moved at the same time lie in every other cell; so many of a cell
@@ -61,31 +62,27 @@ class Heat:
         Of the typical amplitude of the map to begin with: rather too many defects at first than too few.
     most : int
         Sweeps.
-    chains : int
-        That share the kernels where these do not settle soon.
     patient : bool
         Whether it goes on though amplitudes spread: defects change over between types that are told apart.
+    held : bool
+        Whether the kernels stay.
     """
 
-    temperature: float = 2.0
+    temperature: float = 1.5
     begin: float = 0.55
-    most: int = 80
-    chains: int = 3
+    most: int = 50
     patient: bool = False
+    held: bool = False
 
 
 AS_GIVEN = Heat()
 
 
 class Ending(Enum):
-    """How sampling ended: kernels stay, or only the mean of many tells them, or they are wrong.
-
-    Those that chance moves much from sweep to sweep are broad, and broadened: see `broadening`.
-    """
+    """How sampling ended: kernels stay, or only the mean of many tells them, or they are wrong."""
 
     SETTLED = "settled"
     AVERAGED = "averaged"
-    RESTLESS = "restless"
     GIVEN_UP = "given up"
 
 
@@ -94,11 +91,10 @@ def sample_places(
 ) -> Generator[Iterate, None, Ending]:
     """Draw places and amplitudes and fit the kernels by turns; yields both after each sweep.
 
-    It ends once the kernels stay, up to what chance does to them; the last iterate's are their mean. Where
-    they do not stay soon, more chains begin, and kernels are fitted to the maps of all: what chance does
-    to them is less, and none follows its own errors. It is given up where a type has no defect left,
-    where kernels grow against each other and more is left again, or where the kernels go on moving and
-    amplitudes spread ever farther: then defects are composed of several, by wrong kernels.
+    It ends once the kernels stay, up to what chance does to them; the last iterate's are their mean. It is
+    given up where a type has no defect left, where kernels grow against each other and more is left again,
+    or where the kernels go on moving and amplitudes spread ever farther: then defects are composed of
+    several, by wrong kernels.
 
     Parameters
     ----------
@@ -110,31 +106,26 @@ def sample_places(
     seed : int
     heat : Heat
     """
-    chains = Chains.begun(objective, found, nonnegative, seed, heat)
+    chain = Chain.begun(objective, found, nonnegative, seed, heat)
     past: list[Real] = []
     spreads: list[float] = []
-    ending, most = Ending.AVERAGED, heat.most
+    ending = Ending.AVERAGED
     for number in range(heat.most):
-        if number == MORE:
-            chains.split(heat.chains)
-            turned = _apart(past[-1], past[-1 - LATELY])
-            if turned > RESTLESS and heat.chains > 1:
-                ending, most = Ending.RESTLESS, MORE + int(ENOUGH * turned**2)
         if number > MORE and number % EVERY == 0:
-            chains.hold()
-        alive = chains.sweep()
-        spreads.append(float(chains.spread.max()))
+            chain.hold()
+        alive = chain.sweep()
+        spreads.append(float(chain.spread.max()))
         spreading = number == DOUBT and spreads[-1] > spreads[LOOKED_BACK] + GROWN
         if not alive or (spreading and not heat.patient):
             return Ending.GIVEN_UP
-        yield chains.found
-        past = [*past[-max(LOOKED_BACK, int(TAIL * number)) :], chains.found.kernels]
+        yield chain.found
+        past = [*past[-max(LOOKED_BACK, int(TAIL * number)) :], chain.found.kernels]
         still = number >= LEAST and _apart(past[-1], past[-1 - LOOKED_BACK]) < STILL
-        if still and number < MORE and ending is Ending.AVERAGED:
+        if still and number < MORE:
             ending = Ending.SETTLED
-        if still or number + 1 >= most:
+        if still:
             break
-    yield replace(chains.found, kernels=_mean(past))
+    yield replace(chain.found, kernels=_mean(past))
     return ending
 
 
@@ -150,26 +141,22 @@ def _mean(past: list[Real]) -> Real:
 
 
 @dataclass
-class Chains:
-    """Where sampling stands: kernels, what amplitudes are like, how the kernels move, and each chain's maps.
-
-    All chains have the same kernels; those of `found` with the first one's maps are shown.
-    """
+class Chain:
+    """Where sampling stands: kernels and maps, what amplitudes are like, and how the kernels move."""
 
     objective: Objective
     found: Iterate
     nonnegative: bool
-    seed: int
+    rng: np.random.Generator
     temperature: float
     typical: Real
     spread: Real
     velocity: Real
-    rngs: list[np.random.Generator]
-    maps: list[Real]
+    held: bool
     least: float = np.inf
 
     @classmethod
-    def begun(cls, objective: Objective, found: Iterate, nonnegative: bool, seed: int, heat: Heat) -> Chains:
+    def begun(cls, objective: Objective, found: Iterate, nonnegative: bool, seed: int, heat: Heat) -> Chain:
         """One at the beginning: without weak activations, and rather too many defects than too few."""
         maps, typical = found.maps.copy(), []
         for map_ in maps:
@@ -177,15 +164,9 @@ class Chains:
             map_[np.abs(map_) < WEAKEST * level] = 0
             typical.append(heat.begin * level)
         spread, velocity = np.full(len(typical), SPREAD), np.zeros_like(found.kernels)
-        begin, rngs = replace(found, maps=maps), [np.random.default_rng(seed)]
+        begin, rng = replace(found, maps=maps), np.random.default_rng(seed)
         scale = heat.temperature, np.array(typical)
-        return cls(objective, begin, nonnegative, seed, *scale, spread, velocity, rngs, [maps])
-
-    def split(self, number: int) -> None:
-        """As many chains, all from where the first one is."""
-        for more in range(len(self.maps), number):
-            self.rngs.append(np.random.default_rng([self.seed, more]))
-            self.maps.append(self.maps[0])
+        return cls(objective, begin, nonnegative, rng, *scale, spread, velocity, heat.held)
 
     def hold(self) -> None:
         """Bring the cores of symmetric kernels that have moved off their pixels a little back on to them."""
@@ -196,30 +177,34 @@ class Chains:
 
         A type has no defect left there, or kernels and maps grow against each other.
         """
-        kernels, own, ahead = self.found.kernels, [], []
-        for number, rng in enumerate(self.rngs):
-            board = Board(self.objective, replace(self.found, maps=self.maps[number]))
-            _Sweep(board, self._law(board), rng).run()
-            maps = self.maps[number] = board.maps()
-            if not maps.any(axis=(1, 2)).all():
-                return False
-            sizes = [np.abs(board.sizes[board.kinds == kind]) for kind in range(len(self.typical))]
-            own.append(np.array([sizes_.std() for sizes_ in sizes]) / self.typical)
-            drift = np.array([sizes_.mean() for sizes_ in sizes]) / self.typical
-            ahead.append(self._ahead(maps, drift))
-            if number == 0:
-                self.found = Iterate(kernels, maps, board.misfit)
-        spread = (1 - SLOWLY) * self.spread + SLOWLY * np.mean(own, axis=0)
-        self.spread = np.clip(spread, NARROWEST, WIDEST)
-        self.found = replace(self.found, kernels=self._turned(np.mean(ahead, axis=0)))
+        board = Board(self.objective, self.found)
+        _Sweep(board, self._law(board), self.rng).run()
+        maps = board.maps()
+        if not maps.any(axis=(1, 2)).all():
+            return False
+        sizes = [np.abs(board.sizes[board.kinds == kind]) for kind in range(len(self.typical))]
+        own = np.array([sizes_.std() for sizes_ in sizes]) / self.typical
+        drift = np.array([sizes_.mean() for sizes_ in sizes]) / self.typical
+        self.spread = np.clip((1 - SLOWLY) * self.spread + SLOWLY * own, NARROWEST, WIDEST)
+        self.found = Iterate(self.found.kernels, maps, board.misfit)
+        if not self.held:
+            ahead = self._ahead(maps, drift, self._noise(board))
+            self.found = replace(self.found, kernels=self._turned(ahead))
         self.least = min(self.least, self.found.objective)
         return self.found.objective <= GROWING * self.least
 
-    def _ahead(self, maps: Real, drift: Real) -> Real:
+    def _ahead(self, maps: Real, drift: Real, noise: float) -> Real:
         """The kernels that fit these maps, their norms what `typical` should be."""
         fitted = fit_kernels(self.objective, maps, self.found.kernels, ROUGHLY)
         scale = np.abs(fitted.maps).sum((1, 2)) / np.abs(maps).sum((1, 2))
-        return np.asarray(fitted.kernels * _by_type(self.typical * scale * drift**DRIFT))
+        power = np.square(fitted.maps).sum((1, 2), dtype=float)
+        kernels = shrunk(fitted.kernels, NOISY * noise / power[:, None, None, None])
+        return np.asarray(kernels * _by_type(self.typical * scale * drift**DRIFT))
+
+    def _noise(self, board: Board) -> float:
+        """Power of what is left, per pixel."""
+        left = max(2 * board.misfit, SMALLEST_MISFIT * 2 * self.objective.field.energy)
+        return left / float(self.objective.mask.sum())
 
     def _turned(self, ahead: Real) -> Real:
         """The kernels after a step ahead, with inertia; their norms are `typical`."""
@@ -233,15 +218,15 @@ class Chains:
     def _law(self, board: Board) -> Law:
         """From what the image holds beyond noise: that many defects of typical amplitude."""
         energy, typical = 2 * self.objective.field.energy, self.typical
-        left = max(2 * board.misfit, SMALLEST_MISFIT * energy)
+        noise = self._noise(board)
+        left = noise * float(self.objective.mask.sum())
         explained = max(energy - left, 1e-3 * left)
         power = np.array([np.square(board.sizes[board.kinds == kind]).sum() for kind in range(len(typical))])
         share = power / max(power.sum(), 1e-30)
         places = float((board.norms[0] > 0.5).sum())
         density = np.clip(share * explained / typical**2 / places, 1 / places, 0.5)
-        noise = self.temperature * left / float(self.objective.mask.sum())
         variance, odds = (self.spread * typical) ** 2, np.log(density / (1 - density))
-        return Law(noise, typical, variance, odds, self.nonnegative)
+        return Law(self.temperature * noise, typical, variance, odds, self.nonnegative)
 
 
 def _by_type(values: Real) -> Real:

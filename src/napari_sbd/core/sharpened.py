@@ -38,6 +38,6 @@ def sharpened(objective: Objective) -> Sharpened | None:
     flat = whiten(objective.data, objective.mask, objective.convolution.kernel_shape, sharp=True)
     if not flat.clear:
         return None
-    heat = Heat(WARMTH * grain(flat.data, objective.mask), BEGIN, SWEEPS, chains=1)
+    heat = Heat(WARMTH * grain(flat.data, objective.mask), BEGIN, SWEEPS)
     white = objective.replaced(flat.data)
     return Sharpened(white, heat, flat.share > SHARPEST)

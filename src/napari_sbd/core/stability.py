@@ -14,6 +14,7 @@ from napari_sbd.core.noise import robust_std
 from napari_sbd.core.objective import Objective
 from napari_sbd.core.peaks import Peaks
 from napari_sbd.core.revisit import Revisit
+from napari_sbd.core.shrinkage import filtered, noise_of_fit, shares
 from napari_sbd.core.symmetry import Ties
 from napari_sbd.core.tied import fit_tied
 
@@ -82,7 +83,11 @@ def kernel_errors(
         fits.append(past.returned(_fitted(resampled, past, ties)))
     few = np.sqrt(len(centres) / (len(centres) - 1))
     absorbed = _absorbed(past) if ties is None else _absorbed(past)[ties.first]
-    return np.asarray(np.std(fits, axis=0, ddof=1) * few * absorbed[:, None, None, None])
+    off = np.asarray(fits) - np.mean(fits, axis=0)
+    if ties is None:
+        kept = _kept(past)
+        off = np.array([filtered(one, kept) for one in off])
+    return np.asarray(off.std(axis=0, ddof=1) * few * absorbed[:, None, None, None])
 
 
 def _fitted(resampled: Objective, past: Revisit, ties: Ties | None) -> Real:
@@ -90,6 +95,15 @@ def _fitted(resampled: Objective, past: Revisit, ties: Ties | None) -> Real:
     if ties is None:
         return fit_kernels(resampled, past.found.maps).kernels
     return ties.shapes(fit_tied(resampled, past.found.maps, ties, past.found.kernels).kernels)
+
+
+def _kept(past: Revisit) -> Real:
+    """What is left of the error of least squares, as a factor, once noise is taken off the kernels.
+
+    Of a coefficient of which a share is kept, that share of the variance (Efron and Morris, 1973).
+    """
+    fitted = fit_kernels(past.objective, past.found.maps, past.found.kernels)
+    return np.sqrt(shares(fitted.kernels, noise_of_fit(past.objective, fitted)))
 
 
 def _absorbed(past: Revisit) -> Real:

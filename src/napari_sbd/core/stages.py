@@ -25,7 +25,7 @@ from napari_sbd.core.steps import FORBIDDEN, Snapshot, Steps, follow, frozen
 from napari_sbd.core.subpixel import snap
 from napari_sbd.core.tied import alternate, tied_kernels
 from napari_sbd.core.tied_moves import recentre_tied, snap_tied
-from napari_sbd.core.untangle import drawn, drawn_again, untangled
+from napari_sbd.core.untangle import drawn, drawn_again, placed, untangled
 from napari_sbd.core.verdict import all_explained, residual_of
 from napari_sbd.core.window import crop, energy_gained, lift, most_gained, recentre
 
@@ -242,6 +242,16 @@ def draw_again(
         return best
     here = penalty.at(_asked(objective, best, levels))
     return (yield from drawn_again(objective, best, here, seed, roughly))
+
+
+def place(objective: Objective, best: Iterate, levels: Levels, penalty: Penalty, seed: int) -> Steps:
+    """Close defects of one type placed anew for the kernel that was found: see `placed`.
+
+    Not where `untangle` has nothing to do.
+    """
+    if len(best.kernels) > 1 or not tangled(best) or all_explained(objective, best, BLURRED):
+        return best
+    return (yield from placed(objective, best, penalty.at(_asked(objective, best, levels)), seed))
 
 
 def _asked(objective: Objective, best: Iterate, levels: Levels) -> float:

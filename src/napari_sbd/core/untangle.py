@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sbd.core.alternation import fit_maps
-from napari_sbd.core.broadening import narrowed
 from napari_sbd.core.descent import Iterate, Schedule
 from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.merged import Judge, fitted_elsewhere
@@ -31,7 +30,8 @@ COLOURED = 20.0  # power of the noise that an amplitude meets over a pixel's, ab
 SMOOTH = 3.0  # deviation of a residual over its pixels' noise, above which its grains pass for defects, too
 WORTH = 2.0  # places of defects, by which parting some must cost less
 AGAIN = replace(AS_GIVEN, begin=1.0)  # how a field is sampled from what was found, and tried roughly
-TRIED = replace(AGAIN, chains=1, most=30)
+TRIED = replace(AGAIN, most=30)
+PLACED = replace(AGAIN, most=8, held=True)  # for kernels that are known
 SEVERAL = replace(AS_GIVEN, patient=True, most=60)  # types that were sorted
 BESIDE, TURNS = replace(AS_GIVEN, begin=0.75, most=40), 3  # the same from beside a core, and how often
 REPEATED, NOISE = 6, 1.06  # times both signs are sampled, and the deviation over the pixels' noise for less
@@ -84,22 +84,44 @@ def drawn_again(
     seed : int
         Of the sampling.
     roughly : bool
-        With one chain, and from where the kernel is only.
+        In few sweeps, and from where the kernel is only.
     """
     if _coloured(objective, best):
         return best
     heat = TRIED if roughly else AGAIN
     other = yield from _drawn_from(objective, in_the_middle(objective, best), penalty, seed, heat)
-    judge = Judge.of(objective, best)
+    judge = Judge.of(objective, best, sampled=True)
     if other is not None and judge.cost(other) < judge.cost(best) - judge.place:
         best = other
     return best if roughly else (yield from _drawn_beside(objective, best, penalty, seed))
 
 
+def placed(objective: Objective, best: Iterate, penalty: Penalty, seed: int) -> Steps:
+    """The places of one type drawn anew for a kernel that stays, if that costs less.
+
+    Parameters
+    ----------
+    objective : Objective
+    best : Iterate
+        Of one type, not sampled.
+    penalty : Penalty
+    seed : int
+        Of the sampling.
+    """
+    if _coloured(objective, best):
+        return best
+    steps = sample_places(objective, best, penalty.nonnegative, seed, PLACED)
+    other, ending = yield from _last(steps, best, penalty)
+    if ending is Ending.GIVEN_UP:
+        return best
+    other = yield from _rearranged(objective, other, penalty, FAIR, alike=True, keep=True)
+    return min(best, other, key=Judge.of(objective, best, cautious=False).cost)
+
+
 def _drawn_beside(objective: Objective, best: Iterate, penalty: Penalty, seed: int) -> Steps:
     """The cheapest of what is sampled from half a pixel to either side of a core between pixels, if it is."""
-    beside, judge = kernels_beside(best.kernels) * TURNS, Judge.of(objective, best, cautious=False)
-    trials = [best]
+    judge = Judge.of(objective, best, cautious=False, sampled=True)
+    beside, trials = kernels_beside(best.kernels) * TURNS, [best]
     for number, kernels in enumerate(beside, 1):
         begin = replace(best, kernels=kernels)
         other = yield from _drawn_from(objective, begin, penalty, seed + number, BESIDE)
@@ -108,18 +130,13 @@ def _drawn_beside(objective: Objective, best: Iterate, penalty: Penalty, seed: i
 
 
 def _drawn_from(
-    objective: Objective, begin: Iterate, penalty: Penalty, seed: int, heat: Heat, narrow: bool = False
+    objective: Objective, begin: Iterate, penalty: Penalty, seed: int, heat: Heat
 ) -> Generator[Snapshot, None, Iterate | None]:
-    """Sampled, then each defect at its best place; None where sampling is given up.
-
-    With `narrow`, kernels that were restless lose what the temperature broadens them by.
-    """
+    """Sampled, then each defect at its best place; None where sampling is given up."""
     steps = sample_places(objective, begin, penalty.nonnegative, seed, heat)
     best, ending = yield from _last(steps, begin, penalty)
     if ending is Ending.GIVEN_UP:
         return None
-    if narrow and ending is Ending.RESTLESS:
-        best = yield from narrowed(objective, best, penalty, seed)
     keep = ending is not Ending.SETTLED
     return (yield from _rearranged(objective, best, penalty, FAIR, alike=True, keep=keep))
 
@@ -130,10 +147,10 @@ def drawn(
     """Kernels and maps of a dense field, from rough ones: sampled, then each defect at its best place.
 
     Where there is little noise, the whitened image is sampled first, and as given only where noise counts and
-    the crowd is not great. Kernels that are a mean of several chains stay; one type's that were restless are
-    narrowed before. Of several types, which were sorted, amplitudes may spread meanwhile. Defects of both
-    signs cancel one another, and it takes a better kernel to tell them: they are sampled again from what came
-    out, as long as more than noise is left and that costs less.
+    the crowd is not great. Kernels that only a mean tells stay. Of several types, which were sorted,
+    amplitudes may spread meanwhile. Defects of both signs cancel one another, and it takes a better kernel to
+    tell them: they are sampled again from what came out, as long as more than noise is left and that costs
+    less.
 
     None where sampling is given up, see `sample_places`.
     """
@@ -143,7 +160,7 @@ def drawn(
     for number in range(1, REPEATED):
         if whiteness(residual_of(objective, best), objective.mask) <= NOISE:
             break
-        judge = Judge.of(objective, best)
+        judge = Judge.of(objective, best, sampled=True)
         other = yield from _drawn_once(objective, best, penalty, seed + number)
         if other is None or judge.cost(other) >= judge.cost(best):
             break
@@ -163,8 +180,7 @@ def _drawn_once(
         if not sharp.noisy:
             return (yield from _rearranged(objective, clear, penalty, FAIR, alike=True))
         begin, heat = clear, AGAIN
-    alone = len(begin.kernels) == 1
-    return (yield from _drawn_from(objective, begin, penalty, seed, heat, narrow=alone))
+    return (yield from _drawn_from(objective, begin, penalty, seed, heat))
 
 
 def _sampled_sharp(
