@@ -17,6 +17,7 @@ from napari_sbd.core.board import AROUND, BETWEEN, REACH, Spot, Views
 Real = NDArray[np.floating]
 Index = NDArray[np.intp]
 
+ALIKE = 1e-6  # share of the product of two precisions, which their determinant is at least
 LEAST_SEEN = 0.1  # of an atom's energy, for one that can be drawn
 WEAK = 0.3  # of the typical amplitude, which no nonnegative one falls below
 
@@ -142,7 +143,7 @@ class Twos:
         )
         spots, lags = self.views.spots, np.broadcast_to(self.views.lags, (len(at), self.views.lags.shape[1]))
         cross = lags[row, BETWEEN[i, j]] * spots[0].roots[row, i] * spots[1].roots[row, j] / self.law.noise
-        determinant = a1 * a2 - cross**2
+        determinant = _determinant(a1 * a2, cross)
         first = (a2 * b1 - cross * b2) / determinant
         first += np.sqrt(a2 / determinant) * rng.standard_normal(len(at))
         first = self.pulls[0].above_floor(first)
@@ -154,13 +155,18 @@ class Twos:
         return np.column_stack([first, second])
 
 
+def _determinant(product: Real, cross: Real) -> Real:
+    """That of two amplitudes' precision; of atoms that are all but one, rounding leaves no sign."""
+    return np.maximum(product - np.square(cross), ALIKE * product)
+
+
 def _of_whole(views: Views, pulls: tuple[Pulls, Pulls], noise: float, options: Options) -> Real:
     """Where all atoms are seen whole: factors by lag."""
     rows = slice(0, len(views.lags))  # one, where all groups are of one kind about one centre
     (a1, c1), (a2, c2) = ((p.precision[rows, :1], p.constant[rows, :1]) for p in pulls)
     (i, j), lags = (options.first, options.second), options.lags
     cross = views.lags / noise
-    determinant = a1 * a2 - cross**2
+    determinant = _determinant(a1 * a2, cross)
     constant = c1 + c2 - 0.5 * np.log(determinant) + _once(views)
     b1, b2 = (p.linear for p in pulls)
     weights = (b1**2 * a2).take(i, 1) + (b2**2 * a1).take(j, 1)
@@ -181,8 +187,7 @@ def _of_cut(views: Views, pulls: tuple[Pulls, Pulls], noise: float, options: Opt
     a2, b2 = two.precision.take(j, 1), two.linear.take(j, 1)
     cross = (views.lags / noise).take(options.lags, 1) * views.spots[0].roots.take(i, 1)
     cross *= views.spots[1].roots.take(j, 1)
-    determinant = a1 * a2
-    determinant -= np.square(cross)
+    determinant = _determinant(a1 * a2, cross)
     unlikely = 0.0 if one.floor is None else _unlikely(cross, determinant, pulls, options)
     cross *= b1 * b2
     weights = (0.5 * b1**2) * a2

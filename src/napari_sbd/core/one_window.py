@@ -156,7 +156,7 @@ class OneWindow:
             return
         self.accepted = without_noise(self.raw, self.accepted)
         yield Snapshot("debias", here.lam, self.accepted)
-        if not self.first.domain.sampled:
+        if self._may_be_drawn(self.first.domain):
             seed = self.parameters.seed
             self.accepted = yield from stages.place(self.raw, self.accepted, levels, self.penalty, seed)
 
@@ -228,9 +228,13 @@ class OneWindow:
     def _drawn_again(self, best: Iterate, seen: _Standing, roughly: bool = False) -> Steps:
         """One type in a crowd that was not sampled yet, sampled from there where that costs less."""
         (raw, levels, domain, penalty), options = seen, self.parameters
-        if domain.sampled or not (domain.overlapping and options.refinements):
+        if not self._may_be_drawn(domain):
             return best
         return (yield from stages.draw_again(raw, best, levels, penalty, options.seed, roughly))
+
+    def _may_be_drawn(self, domain: Domain) -> bool:
+        """Whether defects may overlap, and were not sampled."""
+        return domain.overlapping and not domain.sampled and bool(self.parameters.refinements)
 
     def adopt(self, raw: Objective, found: Iterate, other: OneWindow) -> None:
         """Take over what the search in `other` has come to, as `found` on this grid shows it."""
