@@ -157,7 +157,7 @@ class Twos:
 
 def _determinant(product: Real, cross: Real) -> Real:
     """That of two amplitudes' precision; of atoms that are all but one, rounding leaves no sign."""
-    return np.maximum(product - np.square(cross), ALIKE * product)
+    return np.asarray(np.maximum(product - np.square(cross), ALIKE * product))
 
 
 def _of_whole(views: Views, pulls: tuple[Pulls, Pulls], noise: float, options: Options) -> Real:

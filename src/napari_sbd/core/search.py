@@ -31,6 +31,9 @@ Real = NDArray[np.floating]
 TYPICAL_LEVELS = 8
 LOOKS = 12  # steps, after each of which a start is compared with those before
 KNOWN = 0.97  # similarity from which it is one of them
+# Steps, after which a start in a crowd is given up where it would stay behind, gaining so many times as much
+# more as it did in the last few.
+PACED, LATELY, HOPE = 12, 5, 2.0
 FULL = 0.75  # level of a whitened image's matched filters over λ_max, below which λ of stage I is lower, too
 ABOVE = 2.0  # times what noise reaches, which that is at least
 RARER = (
@@ -66,6 +69,7 @@ class Search:
     explained: dict[Iterate, Explained] = field(default_factory=dict)
     levels: Levels | None = None
     _order: list[int] = field(default_factory=list)
+    _behind: set[Iterate] = field(default_factory=set)
 
     def plan(self) -> list[float]:
         """Cost of each phase, steps times pixels: stage I of each start, stage II of each that is kept."""
@@ -97,7 +101,8 @@ class Search:
                 progress.finish_phase()
         progress.skip(max(0, options.starts - len(patches)))
         yield from self._align_mirrors()
-        order = sorted(range(len(patches)), key=lambda n: self.found[n].objective)
+        ended = [n for n in range(len(patches)) if self.found[n] not in self._behind]
+        order = sorted(ended, key=lambda n: self.found[n].objective)
         best = self.found[order[0]]
         rest = None
         if not self.domain.whitened:
@@ -198,14 +203,17 @@ class Search:
         return None
 
     def _until_known(self, steps: Steps) -> Steps:
-        """Stage I from one start; where it comes to what another start ended in, that one's end."""
+        """Stage I from one start; where it comes to what another start ended in, that one's end.
+
+        In a crowd it is given up where it stays behind another: sampling makes more of either.
+        """
         shape = overlap_shape(self.patches[0], self.patches[0])
         # Many starts may have one and the same end.
         ends = {
             known: [overlap_spectra(kernel, shape) for kernel in known.kernels]
             for known in dict.fromkeys(self.found)
         }
-        number = 0
+        number, values = 0, []
         while True:
             try:
                 snapshot = next(steps)
@@ -213,11 +221,22 @@ class Search:
                 return cast(Iterate, end.value)
             yield snapshot
             number += 1
+            values.append(snapshot.iterate.objective)
+            if ends and self._stays_behind(values):
+                self._behind.add(snapshot.iterate)
+                return snapshot.iterate
             if number <= LOOKS and ends:
                 own = overlap_spectra(snapshot.iterate.kernels[0], shape)
                 for known, spectra in ends.items():
                     if max(likest(own, other, shape) for other in spectra) > KNOWN:
                         return known
+
+    def _stays_behind(self, values: list[float]) -> bool:
+        """Whether a start with these ψ after its steps will not reach what another one has reached."""
+        if not self.domain.whitened or self.penalty.ties is not None or len(values) < PACED:
+            return False
+        hoped = values[-1] - HOPE * (values[-1 - LATELY] - values[-1])
+        return hoped > min(it.objective for it in self.found)
 
     def gain_of_signs(self) -> Generator[Snapshot, None, float]:
         """What stage I explains with activations of both signs, from its best start, over what it did.
