@@ -34,7 +34,7 @@ TRIED = replace(AGAIN, most=30)
 PLACED = replace(AGAIN, most=8, held=True)  # for kernels that are known
 SEVERAL = replace(AS_GIVEN, patient=True, most=60)  # types that were sorted
 BESIDE, TURNS = replace(AS_GIVEN, begin=0.75, most=40), 3  # the same from beside a core, and how often
-REPEATED, NOISE = 6, 1.06  # times both signs are sampled, and the deviation over the pixels' noise for less
+REPEATED, NOISE = 6, 1.03  # times both signs are sampled, and the deviation over the pixels' noise for less
 SETTLED = 0.02  # share of activations, up to which changed ones are not worth another round
 GREAT = 0.04  # defects per place, above which an image with noise is not sampled as given: they would merge
 UNEXPLAINED = 0.1  # of the image's energy, from which what was drawn in the whitened image is wrong
