@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_sbd.core import search
 from napari_sbd.core.objective import Objective, Penalty
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.progress import Progress
@@ -46,7 +47,9 @@ def test_stage_one_of_a_noisy_crowd_is_led_by_many_defects() -> None:
     for snapshot in single.steps(Progress(single.plan())):
         if snapshot.stage == "stage II":
             break
-    for found in single.search.found:
+    followed = [found for found in single.search.found if found not in single.search.given_up]
+    assert followed
+    for found in followed:
         shape = single.domain.to_raw(found).kernels[0]
         assert kernel_similarity(shape, kernel[None].astype(np.float32)) > 0.88
         assert np.count_nonzero(found.maps) > 200
@@ -69,3 +72,18 @@ def test_a_symmetric_signature_does_not_stay_between_two_pixels() -> None:
     field = random_field(kernel, (128, 128), 3e-3, snr_db=0, seed=3)
     recovery = recover(field.image, kernel_size=31, seed=3)
     assert kernel_similarity(recovery.kernels[0], kernel[None]) > 0.955
+
+
+def test_starts_of_a_crowd_that_stay_behind_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is found is as good, in fewer steps of stage I; those given up are no candidates."""
+    field = random_field(ldos_kernel(25, -2.4), (160, 160), 0.03, snr_db=10, seed=0)
+    steps, similar = [], []
+    for hope in (search.HOPE, np.inf):
+        monkeypatch.setattr(search, "HOPE", hope)
+        recovery = recover(field.image, kernel_size=25)
+        steps.append(int((recovery.history["stage"] == "stage I").sum()))
+        similar.append(kernel_similarity(recovery.kernels[0], field.kernels))
+        assert recovery.quality["starts_agreeing"] > 0.5 * recovery.quality["starts"]
+    assert steps[0] < 0.8 * steps[1]
+    assert 1 - similar[0] < 1.3 * (1 - similar[1])
+    assert similar[0] > 0.99

@@ -7,6 +7,8 @@ from napari_sbd.core.objective import Objective
 from napari_sbd.core.quality import kernel_similarity
 from napari_sbd.core.shrinkage import noise_of_fit, shrunk, without_noise
 from napari_sbd.core.sphere import project
+from napari_sbd.core.symmetry import Orientation, Ties
+from napari_sbd.core.tied import fit_tied
 from napari_sbd.simulate import ldos_kernel
 from napari_sbd.simulate.fields import convolved
 
@@ -106,3 +108,34 @@ def test_activations_that_share_a_defect_between_pixels_count_as_one():
         levels.append(noise_of_fit(objective, Iterate(kernel, maps, np.inf))[0, 0])
     np.testing.assert_allclose(levels[1][:4, :4], levels[0][:4, :4], rtol=0.2)
     assert levels[1][0, -1] > 5 * levels[0][0, -1]
+
+
+def test_of_orientations_it_is_the_shape_that_is_shrunk():
+    rng = np.random.default_rng(7)
+    ties = Ties(tuple(Orientation(0, angle) for angle in (0, 90, 180, 270)))
+    ramp = np.linspace(0.3, 1.7, WINDOW)
+    lopsided = ldos_kernel(WINDOW, -2.4) * ramp[:, None] * ramp**0.5
+    kernels = ties.of_shapes(lopsided[None, None])
+    maps = (rng.random((4, 112, 112)) < 0.003).astype(np.float32)
+    image = convolved(maps, kernels[:, 0]) + 0.03 * rng.standard_normal((96, 96))
+    objective = Objective(image[None].astype(np.float32), np.ones((1, 96, 96), bool), (WINDOW, WINDOW))
+    fitted = fit_tied(objective, maps, ties, kernels)
+    better = without_noise(objective, fitted, ties)
+    np.testing.assert_allclose(better.kernels, ties.tied(better.kernels), atol=1e-5)
+    before, after = (1 - kernel_similarity(it.kernels[0], kernels[0]) for it in (fitted, better))
+    assert after < 0.75 * before
+
+
+def test_what_lies_outside_a_types_own_window_stays_zero():
+    rng = np.random.default_rng(8)
+    kernel = np.zeros((WINDOW, WINDOW))
+    kernel[4:13, 4:13] = ldos_kernel(9, -2.4)
+    ties = Ties((Orientation(0),), windows=((9, 9),))
+    maps = (rng.random((1, 80, 80)) < 0.01).astype(np.float32)
+    image = convolved(maps, kernel[None]) + 0.05 * rng.standard_normal((64, 64))
+    objective = Objective(image[None].astype(np.float32), np.ones((1, 64, 64), bool), (WINDOW, WINDOW))
+    fitted = fit_tied(objective, maps, ties, project(kernel[None, None]))
+    better = without_noise(objective, fitted, ties)
+    assert not better.kernels[0, 0, :4].any()
+    before, after = (1 - kernel_similarity(it.kernels[0], kernel[None]) for it in (fitted, better))
+    assert after < before

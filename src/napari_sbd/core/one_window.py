@@ -152,11 +152,9 @@ class OneWindow:
         """Amplitudes without penalty, kernels without noise, and close defects placed by these."""
         here = self.penalty.at(levels.last)
         self.accepted = yield from stages.debias(self.raw, found, here)
-        if self.penalty.ties is not None:
-            return
-        self.accepted = without_noise(self.raw, self.accepted)
+        self.accepted = without_noise(self.raw, self.accepted, self.penalty.ties)
         yield Snapshot("debias", here.lam, self.accepted)
-        if self._may_be_drawn(self.first.domain):
+        if self.penalty.ties is None and self._may_be_drawn(self.first.domain):
             seed = self.parameters.seed
             self.accepted = yield from stages.place(self.raw, self.accepted, levels, self.penalty, seed)
 

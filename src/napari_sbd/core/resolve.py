@@ -243,8 +243,8 @@ class Resolver:
     def _freed(self, solved: Solved) -> Iterate:
         """What was solved, upright, and without noise in kernels that were fitted."""
         found, ties = solved.found, self.recovery.ties
-        if ties is None and not solved.wanted.fixed_kernel:
-            found = without_noise(solved.objective, found)
+        if not solved.wanted.fixed_kernel:
+            found = without_noise(solved.objective, found, ties)
         return upright(found, ties)
 
     def _changed(self, solved: Solved, kernels: Real, maps: Real, peaks: tuple[Peaks, ...]) -> Recovery:

@@ -69,7 +69,7 @@ class Search:
     explained: dict[Iterate, Explained] = field(default_factory=dict)
     levels: Levels | None = None
     _order: list[int] = field(default_factory=list)
-    _behind: set[Iterate] = field(default_factory=set)
+    given_up: set[Iterate] = field(default_factory=set)
 
     def plan(self) -> list[float]:
         """Cost of each phase, steps times pixels: stage I of each start, stage II of each that is kept."""
@@ -101,7 +101,7 @@ class Search:
                 progress.finish_phase()
         progress.skip(max(0, options.starts - len(patches)))
         yield from self._align_mirrors()
-        ended = [n for n in range(len(patches)) if self.found[n] not in self._behind]
+        ended = [n for n in range(len(patches)) if self.found[n] not in self.given_up]
         order = sorted(ended, key=lambda n: self.found[n].objective)
         best = self.found[order[0]]
         rest = None
@@ -223,7 +223,7 @@ class Search:
             number += 1
             values.append(snapshot.iterate.objective)
             if ends and self._stays_behind(values):
-                self._behind.add(snapshot.iterate)
+                self.given_up.add(snapshot.iterate)
                 return snapshot.iterate
             if number <= LOOKS and ends:
                 own = overlap_spectra(snapshot.iterate.kernels[0], shape)

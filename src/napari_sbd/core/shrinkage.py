@@ -15,15 +15,17 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from napari_sbd.core.descent import Iterate
-from napari_sbd.core.noise import robust_std, sampled, white_noise
+from napari_sbd.core.noise import white_noise
 from napari_sbd.core.objective import Objective
 from napari_sbd.core.sites import Sites
 from napari_sbd.core.sphere import project
+from napari_sbd.core.symmetry import Ties
 
 Real = NDArray[np.floating]
 
 FREE = 2  # coefficients of a band that tell its energy: of fewer than three nothing is taken
 TOGETHER = 2  # px, within which activations count as one defect that lies between pixels
+LAGS = [lag for lag in product(range(-TOGETHER, TOGETHER + 1), repeat=2) if lag > (0, 0)]
 FAINTEST = 0.05  # power of a map at a frequency over its mean, at least
 MIDDLE = 384  # px, the side of what tells the noise of a large image
 TINY = np.finfo(float).tiny
@@ -75,7 +77,7 @@ def filtered(kernels: Real, factors: Real) -> Real:
     return np.asarray(fft.idctn(found * factors, axes=(2, 3), norm="ortho"), kernels.dtype)
 
 
-def without_noise(objective: Objective, found: Iterate) -> Iterate:
+def without_noise(objective: Objective, found: Iterate, ties: Ties | None = None) -> Iterate:
     """The same with kernels shrunk by the noise that least squares leaves in them.
 
     Parameters
@@ -83,27 +85,44 @@ def without_noise(objective: Objective, found: Iterate) -> Iterate:
     objective : Objective
     found : Iterate
         Kernels of unit norm that least squares found for these maps, or nearly.
+    ties : Ties, optional
+        Which kernels are orientations of one shape: it is the shapes that are shrunk.
     """
-    kernels = shrunk(found.kernels, noise_of_fit(objective, found))
-    norms = np.linalg.norm(kernels.reshape(len(kernels), -1), axis=1)
+    variance = noise_of_fit(objective, found, ties)
+    if ties is None:
+        kernels = shrunk(found.kernels, variance)
+        norms = _norms(kernels)
+    else:
+        shapes = shrunk(ties.shapes(found.kernels), variance) * ties.seen(found.kernels.shape)
+        kernels, norms = ties.spread(shapes), _norms(shapes)[ties.types]
     if not norms.all():
         return found
-    return replace(found, kernels=project(kernels), maps=found.maps * norms[:, None, None])
+    sites = Sites.of(found.maps)
+    values = sites.read(found.maps) * norms.astype(found.maps.dtype)[sites.kinds]
+    return replace(found, kernels=project(kernels), maps=sites.write(values, found.maps))
 
 
-def noise_of_fit(objective: Objective, found: Iterate) -> Real:
-    """Variance of the noise in each coefficient of kernels that least squares found for these maps.
+def noise_of_fit(objective: Objective, found: Iterate, ties: Ties | None = None) -> Real:
+    """Variance of the noise in each coefficient of kernels, or of shapes, found by least squares.
 
-    That of the image over the power of a type's map at that frequency. What is smooth in the residual counts
+    That of the image over the power of a type's maps at that frequency. What is smooth in the residual counts
     as no noise: it may be what the model does not tell.
     """
     rest, mask = _left_in_the_middle(objective, found)
-    pairs = [(rest[n : n + 1], mask[n : n + 1]) for n in range(len(rest))]
-    deviations = [min(white_noise(*pair), robust_std(sampled(*pair))) for pair in pairs]
-    power = np.array([_power(map_[None], found.kernels.shape[2:]) for map_ in found.maps])
+    deviations = [white_noise(rest[n : n + 1], mask[n : n + 1]) for n in range(len(rest))]
+    window = found.kernels.shape
+    power = np.array([_power(map_[None], window[2:]) for map_ in found.maps])
+    if ties is not None:
+        # Shapes are zero, without noise, where an orientation does not see them.
+        power = np.array([power[ties.members(kind)].sum(0) for kind in range(len(ties.first))])
+        power /= ties.seen(window).mean((1, 2, 3))[:, None, None]
     # A type without activations was not fitted.
     power[power == 0] = np.inf
     return np.asarray(np.square(deviations)[None, :, None, None] / power[:, None])
+
+
+def _norms(kernels: Real) -> Real:
+    return np.asarray(np.linalg.norm(kernels.reshape(len(kernels), -1), axis=1))
 
 
 def _left_in_the_middle(objective: Objective, found: Iterate) -> tuple[Real, NDArray[np.bool_]]:
@@ -125,13 +144,15 @@ def _power(map_: Real, window: tuple[int, ...]) -> Real:
     """
     sites = Sites.of(map_)
     own = sites.read(map_).astype(float)
-    padded = np.pad(map_[0], TOGETHER)
     rows, cols = (np.cos(np.pi * np.outer(np.arange(TOGETHER + 1), np.arange(n) / n)) for n in window)
-    total = np.zeros(window)
-    for down, right in product(range(-TOGETHER, TOGETHER + 1), repeat=2):
-        other = padded[sites.rows + TOGETHER + down, sites.cols + TOGETHER + right]
-        total += float(own @ other) * np.outer(rows[abs(down)], cols[abs(right)])
-    return np.maximum(total, FAINTEST * float(own @ own))
+    total = np.full(window, float(own @ own))
+    # Of two lags that are each other's opposite the products are the same.
+    for down, right in LAGS:
+        row, col = sites.rows + down, sites.cols + right
+        inside = (row >= 0) & (row < map_.shape[1]) & (col >= 0) & (col < map_.shape[2])
+        together = float(own[inside] @ map_[0, row[inside], col[inside]])
+        total += 2 * together * np.outer(rows[abs(down)], cols[abs(right)])
+    return np.asarray(np.maximum(total, FAINTEST * float(own @ own)))
 
 
 def _summed(values: Real, bands: NDArray[np.intp]) -> Real:

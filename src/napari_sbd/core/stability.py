@@ -83,10 +83,8 @@ def kernel_errors(
         fits.append(past.returned(_fitted(resampled, past, ties)))
     few = np.sqrt(len(centres) / (len(centres) - 1))
     absorbed = _absorbed(past) if ties is None else _absorbed(past)[ties.first]
-    off = np.asarray(fits) - np.mean(fits, axis=0)
-    if ties is None:
-        kept = _kept(past)
-        off = np.array([filtered(one, kept) for one in off])
+    kept = _kept(past, ties)
+    off = np.array([filtered(one, kept) for one in np.asarray(fits) - np.mean(fits, axis=0)])
     return np.asarray(off.std(axis=0, ddof=1) * few * absorbed[:, None, None, None])
 
 
@@ -97,13 +95,13 @@ def _fitted(resampled: Objective, past: Revisit, ties: Ties | None) -> Real:
     return ties.shapes(fit_tied(resampled, past.found.maps, ties, past.found.kernels).kernels)
 
 
-def _kept(past: Revisit) -> Real:
+def _kept(past: Revisit, ties: Ties | None) -> Real:
     """What is left of the error of least squares, as a factor, once noise is taken off the kernels.
 
     Of a coefficient of which a share is kept, that share of the variance (Efron and Morris, 1973).
     """
-    fitted = fit_kernels(past.objective, past.found.maps, past.found.kernels)
-    return np.sqrt(shares(fitted.kernels, noise_of_fit(past.objective, fitted)))
+    variance = noise_of_fit(past.objective, past.found, ties)
+    return np.sqrt(shares(_fitted(past.objective, past, ties), variance))
 
 
 def _absorbed(past: Revisit) -> Real:
