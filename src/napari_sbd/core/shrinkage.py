@@ -25,7 +25,7 @@ Real = NDArray[np.floating]
 
 FREE = 2  # coefficients of a band that tell its energy: of fewer than three nothing is taken
 TOGETHER = 2  # px, within which activations count as one defect that lies between pixels
-LAGS = [lag for lag in product(range(-TOGETHER, TOGETHER + 1), repeat=2) if lag > (0, 0)]
+LAGS = np.array([lag for lag in product(range(-TOGETHER, TOGETHER + 1), repeat=2) if lag > (0, 0)])
 FAINTEST = 0.05  # power of a map at a frequency over its mean, at least
 MIDDLE = 384  # px, the side of what tells the noise of a large image
 TINY = np.finfo(float).tiny
@@ -58,23 +58,34 @@ def shrunk(kernels: Real, variance: Real | float) -> Real:
     >>> bool(after < 0.6 * before)
     True
     """
-    return filtered(kernels, shares(kernels, variance))
+    found = _transformed(kernels)
+    return np.asarray(_back(found * _shares(found, variance)), kernels.dtype)
 
 
 def shares(kernels: Real, variance: Real | float) -> Real:
     """What each coefficient of the cosine transform is multiplied by, of the shape of the kernels."""
-    found = fft.dctn(kernels.astype(float), axes=(2, 3), norm="ortho")
-    bands = _bands(kernels.shape[2:])
-    number = np.bincount(bands.ravel())
-    energy = _summed(np.square(found), bands)
-    noise = _summed(np.broadcast_to(variance, found.shape), bands) * np.maximum(1 - FREE / number, 0)
-    return np.asarray(np.maximum(1 - noise / np.maximum(energy, TINY), 0)[..., bands])
+    return _shares(_transformed(kernels), variance)
 
 
 def filtered(kernels: Real, factors: Real) -> Real:
     """Kernels whose coefficients of the cosine transform are multiplied by factors of the same shape."""
-    found = fft.dctn(kernels.astype(float), axes=(2, 3), norm="ortho")
-    return np.asarray(fft.idctn(found * factors, axes=(2, 3), norm="ortho"), kernels.dtype)
+    return np.asarray(_back(_transformed(kernels) * factors), kernels.dtype)
+
+
+def _transformed(kernels: Real) -> Real:
+    return np.asarray(fft.dctn(kernels.astype(float), axes=(2, 3), norm="ortho"))
+
+
+def _back(coefficients: Real) -> Real:
+    return np.asarray(fft.idctn(coefficients, axes=(2, 3), norm="ortho"))
+
+
+def _shares(found: Real, variance: Real | float) -> Real:
+    bands = _bands(found.shape[2:])
+    number = np.bincount(bands.ravel())
+    energy = _summed(np.square(found), bands)
+    noise = _summed(np.broadcast_to(variance, found.shape), bands) * np.maximum(1 - FREE / number, 0)
+    return np.asarray(np.maximum(1 - noise / np.maximum(energy, TINY), 0)[..., bands])
 
 
 def without_noise(objective: Objective, found: Iterate, ties: Ties | None = None) -> Iterate:
@@ -144,14 +155,16 @@ def _power(map_: Real, window: tuple[int, ...]) -> Real:
     """
     sites = Sites.of(map_)
     own = sites.read(map_).astype(float)
-    rows, cols = (np.cos(np.pi * np.outer(np.arange(TOGETHER + 1), np.arange(n) / n)) for n in window)
-    total = np.full(window, float(own @ own))
+    down, right = LAGS.T
+    rows, cols = (
+        np.cos(np.pi * np.outer(lag, np.arange(n) / n)) for lag, n in zip(LAGS.T, window, strict=True)
+    )
+    at = sites.rows + down[:, None], sites.cols + right[:, None]
+    inside = [(place >= 0) & (place < n) for place, n in zip(at, map_.shape[1:], strict=True)]
+    row, col = (np.where(here, place, 0) for here, place in zip(inside, at, strict=True))
+    together = (map_[0, row, col] * (inside[0] & inside[1])) @ own
     # Of two lags that are each other's opposite the products are the same.
-    for down, right in LAGS:
-        row, col = sites.rows + down, sites.cols + right
-        inside = (row >= 0) & (row < map_.shape[1]) & (col >= 0) & (col < map_.shape[2])
-        together = float(own[inside] @ map_[0, row[inside], col[inside]])
-        total += 2 * together * np.outer(rows[abs(down)], cols[abs(right)])
+    total = float(own @ own) + 2 * (rows.T * together) @ cols
     return np.asarray(np.maximum(total, FAINTEST * float(own @ own)))
 
 
