@@ -42,7 +42,6 @@ SPREAD, NARROWEST, WIDEST, SLOWLY = 0.15, 0.03, 0.5, 0.1
 GROWING = 1.15  # of the smallest misfit, up to which that of a chain may come back: in good ones up to 1.08
 SMALLEST_MISFIT = 1e-6  # of the image's energy, for noise-free images
 ROUGHLY = 3e-3  # accuracy of the kernels that are fitted to one map
-NOISY = 0.5  # share of the noise in these that is taken off them
 INERTIA, DRIFT = 0.6, 2.0  # of the kernels from sweep to sweep, and of their norms
 PARTNERS = 4  # px, within which two defects are drawn together
 CELL, TURNS = 5, 2  # px: groups that are moved at the same time lie in every other cell; so many of a cell
@@ -66,6 +65,8 @@ class Heat:
         Whether it goes on though amplitudes spread: defects change over between types that are told apart.
     held : bool
         Whether the kernels stay.
+    freed : float
+        Share of the noise in the kernels that fit a map that is taken off them.
     """
 
     temperature: float = 1.5
@@ -73,6 +74,7 @@ class Heat:
     most: int = 50
     patient: bool = False
     held: bool = False
+    freed: float = 0.5
 
 
 AS_GIVEN = Heat()
@@ -148,11 +150,10 @@ class Chain:
     found: Iterate
     nonnegative: bool
     rng: np.random.Generator
-    temperature: float
+    heat: Heat
     typical: Real
     spread: Real
     velocity: Real
-    held: bool
     least: float = np.inf
 
     @classmethod
@@ -165,8 +166,7 @@ class Chain:
             typical.append(heat.begin * level)
         spread, velocity = np.full(len(typical), SPREAD), np.zeros_like(found.kernels)
         begin, rng = replace(found, maps=maps), np.random.default_rng(seed)
-        scale = heat.temperature, np.array(typical)
-        return cls(objective, begin, nonnegative, rng, *scale, spread, velocity, heat.held)
+        return cls(objective, begin, nonnegative, rng, heat, np.array(typical), spread, velocity)
 
     def hold(self) -> None:
         """Bring the cores of symmetric kernels that have moved off their pixels a little back on to them."""
@@ -187,7 +187,7 @@ class Chain:
         drift = np.array([sizes_.mean() for sizes_ in sizes]) / self.typical
         self.spread = np.clip((1 - SLOWLY) * self.spread + SLOWLY * own, NARROWEST, WIDEST)
         self.found = Iterate(self.found.kernels, maps, board.misfit)
-        if not self.held:
+        if not self.heat.held:
             ahead = self._ahead(maps, drift, self._noise(board))
             self.found = replace(self.found, kernels=self._turned(ahead))
         self.least = min(self.least, self.found.objective)
@@ -198,7 +198,7 @@ class Chain:
         fitted = fit_kernels(self.objective, maps, self.found.kernels, ROUGHLY)
         scale = np.abs(fitted.maps).sum((1, 2)) / np.abs(maps).sum((1, 2))
         power = np.square(fitted.maps).sum((1, 2), dtype=float)
-        kernels = shrunk(fitted.kernels, NOISY * noise / power[:, None, None, None])
+        kernels = shrunk(fitted.kernels, self.heat.freed * noise / power[:, None, None, None])
         return np.asarray(kernels * _by_type(self.typical * scale * drift**DRIFT))
 
     def _noise(self, board: Board) -> float:
@@ -226,7 +226,7 @@ class Chain:
         places = float((board.norms[0] > 0.5).sum())
         density = np.clip(share * explained / typical**2 / places, 1 / places, 0.5)
         variance, odds = (self.spread * typical) ** 2, np.log(density / (1 - density))
-        return Law(self.temperature * noise, typical, variance, odds, self.nonnegative)
+        return Law(self.heat.temperature * noise, typical, variance, odds, self.nonnegative)
 
 
 def _by_type(values: Real) -> Real:

@@ -32,7 +32,8 @@ WORTH = 2.0  # places of defects, by which parting some must cost less
 AGAIN = replace(AS_GIVEN, begin=1.0)  # how a field is sampled from what was found, and tried roughly
 TRIED = replace(AGAIN, most=30)
 PLACED = replace(AGAIN, most=8, held=True)  # for kernels that are known
-SEVERAL = replace(AS_GIVEN, patient=True, most=60)  # types that were sorted
+# Types that were sorted: what their wrong kernels leave passes for noise.
+SEVERAL = replace(AS_GIVEN, temperature=2.0, patient=True, most=60, freed=0.25)
 BESIDE, TURNS = replace(AS_GIVEN, begin=0.75, most=40), 3  # the same from beside a core, and how often
 REPEATED, NOISE = 6, 1.03  # times both signs are sampled, and the deviation over the pixels' noise for less
 SETTLED = 0.02  # share of activations, up to which changed ones are not worth another round
