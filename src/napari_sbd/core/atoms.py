@@ -239,7 +239,7 @@ def fit_atoms(
 class Tether:
     """What holds atoms near where they began, (n, 2): a normal law of some width, in the unit of the misfit.
 
-    As weak as the noise is.
+    Its pull is in proportion to the power of the noise: where there is none, it holds nothing.
     """
 
     begin: Real

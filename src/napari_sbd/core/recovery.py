@@ -55,8 +55,8 @@ class Recovery:
         As asked for: they give this result again, or that from which `solved_again` goes on. The window that
         was used is `window`.
     kernels : array (types, slices, k1, k2)
-        Each of unit Frobenius norm over all slices, freed of the noise that least squares leave in it. With a
-        symmetry, one for each orientation of each type; `shapes` has one for each type.
+        Each of unit Frobenius norm over all slices; of a finished recovery without the noise that least
+        squares leave. With a symmetry, one for each orientation of each type; `shapes` has one for each type.
     extended_activations : array (types, n1 + k1 - 1, n2 + k2 - 1)
         The model's own maps, one for each kernel, in the image's unit, with atoms outside the frame.
     peaks : tuple of Peaks

@@ -284,7 +284,10 @@ class Search:
         return self.best_polished() if self.polished else latest.iterate
 
     def agreeing(self, accepted: Iterate | None = None) -> int:
-        """How many starts found the kernel that was chosen in the end, or one of those accepted at last."""
+        """How many starts found the kernel that was chosen in the end, or one of those accepted at last.
+
+        Those that were given up count by what they had come to.
+        """
         if not self.found:
             return 0
         chosen = self.best_polished() if self.polished else min(self.found, key=lambda it: it.objective)

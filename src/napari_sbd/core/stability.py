@@ -38,6 +38,8 @@ def kernel_errors(
     squares fit the kernels anew to the maps, which stay. What differs from defect to defect, be it noise,
     another type mixed in or a distorted image, shows as spread.
 
+    Where noise was taken off the kernels, only what that left of the spread counts, see `shrunk`.
+
     That amplitudes fit noise, too, is corrected for. On simulated fields of 16 and more defects the errors
     are 0.8 to 1.3 times the actual ones.
 

@@ -226,7 +226,7 @@ def untangle(objective: Objective, best: Iterate, levels: Levels, penalty: Penal
 
     Where next to nothing is left there are no defects on wrong pixels, and no kernel is blurred.
     """
-    if not tangled(best) or all_explained(objective, best, BLURRED):
+    if not _misplaced(objective, best):
         return best
     return (yield from untangled(objective, best, penalty.at(_asked(objective, best, levels))))
 
@@ -238,7 +238,7 @@ def draw_again(
 
     Not where `untangle` has nothing to do.
     """
-    if not tangled(best) or all_explained(objective, best, BLURRED):
+    if not _misplaced(objective, best):
         return best
     here = penalty.at(_asked(objective, best, levels))
     return (yield from drawn_again(objective, best, here, seed, roughly))
@@ -249,9 +249,14 @@ def place(objective: Objective, best: Iterate, levels: Levels, penalty: Penalty,
 
     Not where `untangle` has nothing to do.
     """
-    if len(best.kernels) > 1 or not tangled(best) or all_explained(objective, best, BLURRED):
+    if len(best.kernels) > 1 or not _misplaced(objective, best):
         return best
     return (yield from placed(objective, best, penalty.at(_asked(objective, best, levels)), seed))
+
+
+def _misplaced(objective: Objective, best: Iterate) -> bool:
+    """Whether close defects may be on wrong pixels: not where next to nothing is left."""
+    return tangled(best) and not all_explained(objective, best, BLURRED)
 
 
 def _asked(objective: Objective, best: Iterate, levels: Levels) -> float:
