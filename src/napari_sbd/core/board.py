@@ -147,6 +147,7 @@ class Board:
         self._shown: Real = np.zeros(self._norms.shape, found.kernels.dtype)
         wide, narrow = 4 * REACH + 1, 2 * REACH + 1
         table = np.pad(correlations(found.kernels), ((0, 0), (0, 0), (wide, wide), (wide, wide)))
+        self.correlations = table
         self._tables = sliding_window_view(table, (wide, wide), axis=(2, 3))
         self._narrow = sliding_window_view(table, (narrow, narrow), axis=(2, 3))
         self._data = objective.correlation(found.kernels)
@@ -293,19 +294,12 @@ class Board:
         self.replace(np.empty(0, np.intp), kinds, places, sizes)
 
     def tidy(self) -> None:
-        """Leave out defects of size zero; several at one place are one."""
-        there = self.sizes != 0
-        self.state = (self.kinds[there], self.rows[there], self.cols[there], self.sizes[there])
-        self._merge()
-
-    def _merge(self) -> None:
-        """Defects of one kind at one place are one."""
-        flat = np.ravel_multi_index((self.kinds, self.rows, self.cols), self.shape)
+        """Leave out defects of size zero; several at one place are one; in the order of kinds and places."""
+        there = np.flatnonzero(self.sizes)
+        flat = np.ravel_multi_index((self.kinds[there], self.rows[there], self.cols[there]), self.shape)
         once, where = np.unique(flat, return_inverse=True)
-        if len(once) < len(flat):
-            dtype = self.sizes.dtype
-            self.sizes = np.bincount(where, self.sizes, len(once)).astype(dtype)
-            self.kinds, self.rows, self.cols = np.unravel_index(once, self.shape)
+        self.sizes = np.bincount(where, self.sizes[there], len(once)).astype(self.sizes.dtype)
+        self.kinds, self.rows, self.cols = np.unravel_index(once, self.shape)
 
 
 def apart(centres: Index, order: Index, groups: Groups, distance: int) -> Index:

@@ -1,4 +1,4 @@
-"""Likelihood: log weights of one defect, or of two, at the places around centres, and draws by them.
+"""Likelihood: log weights of one defect, or of two, at places around centres, and draws by random numbers.
 
 Amplitudes are normal about what is typical, and integrated out. Where atoms are seen whole, all but their
 reach depends on lags alone and is computed once per lag: few passes over all pairs of places are left.
@@ -17,6 +17,7 @@ from napari_sbd.core.board import AROUND, BETWEEN, REACH, Spot, Views
 Real = NDArray[np.floating]
 Index = NDArray[np.intp]
 
+UNLIKELY, LEAST_LIKELY = -8.0, -1e6  # log weights, below which nothing is born, and of staying where one is
 ALIKE = 1e-6  # share of the product of two precisions, which their determinant is at least
 LEAST_SEEN = 0.1  # of an atom's energy, for one that can be drawn
 WEAK = 0.3  # of the typical amplitude, which no nonnegative one falls below
@@ -101,11 +102,11 @@ class Pulls:
         """Amplitudes, one for each centre, those below the floor raised to it."""
         return amplitudes if self.floor is None else np.maximum(amplitudes, self.floor[:, 0])
 
-    def amplitudes(self, at: Index, rng: np.random.Generator) -> Real:
-        """Drawn for one defect at a place of each centre."""
+    def amplitudes(self, at: Index, normal: Real) -> Real:
+        """Of one defect at a place of each centre, by as many normal random numbers."""
         row = np.arange(len(at))
         a, b = self.precision[row, at], self.linear[row, at]
-        return self.above_floor(b / a + rng.standard_normal(len(at)) / np.sqrt(a))
+        return self.above_floor(b / a + normal / np.sqrt(a))
 
     def chosen(self, which: NDArray[np.bool_]) -> Pulls:
         """Those of some centres."""
@@ -135,8 +136,8 @@ class Twos:
             weights[which] = of(self.views.chosen(which), pulls, self.law.noise, options)
         return weights
 
-    def amplitudes(self, at: Index, rng: np.random.Generator) -> Real:
-        """Drawn for two defects at places (groups, 2)."""
+    def amplitudes(self, at: Index, normal: Real) -> Real:
+        """Of two defects at places (groups, 2), by normal random numbers (groups, 3)."""
         row, (i, j) = np.arange(len(at)), at.T
         (a1, b1), (a2, b2) = (
             (p.precision[row, n], p.linear[row, n]) for p, n in zip(self.pulls, (i, j), strict=True)
@@ -145,12 +146,12 @@ class Twos:
         cross = lags[row, BETWEEN[i, j]] * spots[0].roots[row, i] * spots[1].roots[row, j] / self.law.noise
         determinant = _determinant(a1 * a2, cross)
         first = (a2 * b1 - cross * b2) / determinant
-        first += np.sqrt(a2 / determinant) * rng.standard_normal(len(at))
+        first += np.sqrt(a2 / determinant) * normal[:, 0]
         first = self.pulls[0].above_floor(first)
-        wanted = (b2 - cross * first) / a2 + rng.standard_normal(len(at)) / np.sqrt(a2)
+        wanted = (b2 - cross * first) / a2 + normal[:, 1] / np.sqrt(a2)
         second = self.pulls[1].above_floor(wanted)
         # Once more for the partner of one at the floor, or both together miss what the image holds.
-        again = (b1 - cross * second) / a1 + rng.standard_normal(len(at)) / np.sqrt(a1)
+        again = (b1 - cross * second) / a1 + normal[:, 2] / np.sqrt(a1)
         first = np.where(second > wanted, self.pulls[0].above_floor(again), first)
         return np.column_stack([first, second])
 
@@ -241,29 +242,32 @@ def _once(views: Views) -> Real:
     return forbidden
 
 
-def drawn(weights: Real, rng: np.random.Generator) -> Index:
-    """One option of each row, by its log weight."""
-    return _picked(np.exp(weights - weights.max(1, keepdims=True)), rng)
+def drawn(weights: Real, uniform: Real) -> Index:
+    """One option of each row, by its log weight and a random number."""
+    return _picked(np.exp(weights - weights.max(1, keepdims=True)), uniform)
 
 
-def drawn_pair(weights: Real, rng: np.random.Generator) -> Index:
-    """Two places (groups, 2) by the log weight of both; overwrites the weights."""
+def drawn_pair(weights: Real, uniform: Real) -> Index:
+    """Two places (groups, 2) by the log weight of both and random numbers (groups, 2).
+
+    Overwrites the weights.
+    """
     weights -= weights.max((1, 2), keepdims=True)
     np.exp(weights, out=weights)
-    return _pair_in(weights, _picked(weights.sum(2), rng), rng)
+    first = _picked(weights.sum(2), uniform[:, 0])
+    return np.column_stack([first, _picked(weights[np.arange(len(first)), first], uniform[:, 1])])
 
 
-def drawn_number(
-    one: Real, two: Real, rng: np.random.Generator, options: Options = UNORDERED
-) -> tuple[Index, Index]:
+def drawn_number(one: Real, two: Real, uniform: Real, options: Options = UNORDERED) -> tuple[Index, Index]:
     """None, one or two defects of one kind around centres: their number, and places (centres, 2).
 
-    By the log weights of one at each place and of two (centres, options); these are overwritten.
+    By the log weights of one at each place and of two (centres, options), and random numbers; the second
+    weights are overwritten.
     """
     top = np.maximum(np.maximum(two.max(1), one.max(1)), 0)[:, None]
     two -= top
     np.exp(two, out=two)
-    choice = _picked(np.column_stack([np.exp(-top), np.exp(one - top), two]), rng) - 1
+    choice = _picked(np.column_stack([np.exp(-top), np.exp(one - top), two]), uniform) - 1
     places = one.shape[1]
     number = (choice >= 0).astype(int) + (choice >= places)
     pair = np.maximum(choice - places, 0)
@@ -272,12 +276,7 @@ def drawn_number(
     return number, at
 
 
-def _pair_in(chance: Real, first: Index, rng: np.random.Generator) -> Index:
-    """The first places, each with a second one drawn beside it."""
-    return np.column_stack([first, _picked(chance[np.arange(len(first)), first], rng)])
-
-
-def _picked(chance: Real, rng: np.random.Generator) -> Index:
+def _picked(chance: Real, uniform: Real) -> Index:
     """One option of each row, as likely as its share."""
     held = chance.cumsum(1)
-    return np.asarray((held < rng.random(len(held))[:, None] * held[:, -1:]).sum(1))
+    return np.asarray((held < uniform[:, None] * held[:, -1:]).sum(1))

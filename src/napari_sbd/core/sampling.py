@@ -15,18 +15,18 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sbd.core.board import MIDDLE, NONE, REACH, Board, Groups, Spot
+from napari_sbd.core.board import Board
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_fit import fit_kernels
-from napari_sbd.core.likelihood import UNORDERED, Law, Twos, drawn, drawn_number, drawn_pair
+from napari_sbd.core.likelihood import Law
 from napari_sbd.core.objective import Objective
 from napari_sbd.core.peaks import WEAKEST, typical_amplitude
 from napari_sbd.core.shrinkage import shrunk
 from napari_sbd.core.sphere import project
 from napari_sbd.core.subpixel import cores_on_pixels
+from napari_sbd.core.sweep import sweep
 
 Real = NDArray[np.floating]
-Index = NDArray[np.intp]
 
 LEAST = 11  # sweeps
 LOOKED_BACK, STILL = 9, 0.035  # sweeps over which kernels that move less than that stay
@@ -43,10 +43,6 @@ GROWING = 1.15  # of the smallest misfit, up to which that of a chain may come b
 SMALLEST_MISFIT = 1e-6  # of the image's energy, for noise-free images
 ROUGHLY = 3e-3  # accuracy of the kernels that are fitted to one map
 INERTIA, DRIFT = 0.6, 2.0  # of the kernels from sweep to sweep, and of their norms
-PARTNERS = 4  # px, within which two defects are drawn together
-CELL, TURNS = 5, 2  # px: groups that are moved at the same time lie in every other cell; so many of a cell
-TILE, STRIDE = 2 * REACH + 1, 3  # px: where their number is drawn, and in every which tile at a time
-UNLIKELY, LEAST_LIKELY = -8.0, -1e6  # log weights, below which nothing is born, and of staying where one is
 
 
 @dataclass(frozen=True)
@@ -178,7 +174,7 @@ class Chain:
         A type has no defect left there, or kernels and maps grow against each other.
         """
         board = Board(self.objective, self.found)
-        _Sweep(board, self._law(board), self.rng).run()
+        sweep(board, self._law(board), self.rng)
         maps = board.maps()
         if not maps.any(axis=(1, 2)).all():
             return False
@@ -231,130 +227,3 @@ class Chain:
 
 def _by_type(values: Real) -> Real:
     return np.asarray(values)[:, None, None, None]
-
-
-class _Sweep:
-    """Every defect drawn anew, first where it lies, then how many there are."""
-
-    def __init__(self, board: Board, law: Law, rng: np.random.Generator) -> None:
-        self.board, self.law, self.rng = board, law, rng
-
-    def run(self) -> None:
-        """Draw."""
-        groups = self._matched()
-        for batch in self._batches(groups):
-            self._move(groups.chosen(batch))
-            self.board.refresh()
-        self.board.tidy()
-        for kind in range(self.board.shape[0]):
-            corner = self.rng.integers(0, TILE, 2)
-            for row in range(STRIDE):
-                for col in range(STRIDE):
-                    if self._redraw(kind, corner + TILE * np.array([row, col])):
-                        self.board.refresh()
-        self.board.tidy()
-
-    def _matched(self) -> Groups:
-        """Defects paired at random with near ones, as far as there are any."""
-        close = self.board.close(PARTNERS)
-        free = np.ones(len(self.board), bool)
-        pairs = []
-        for number in self.rng.permutation(len(close)).tolist():
-            first, second = close.first[number], close.second[number]
-            if free[first] and free[second]:
-                free[first] = free[second] = False
-                pairs.append(number)
-        alone = np.flatnonzero(free)
-        return Groups(np.append(alone, close.first[pairs]), np.append(alone, close.second[pairs]))
-
-    def _batches(self, groups: Groups) -> list[Index]:
-        """Groups that are drawn at the same time: one in every other cell of a grid that lies at random.
-
-        A third one in a cell, and more, wait for the next sweep: they are few.
-        """
-        cells = (self.board.centres[groups.first] + self.rng.integers(0, 2 * CELL, 2)) // CELL
-        order = self.rng.permutation(len(groups))
-        flat = cells[order] @ [2**20, 1]
-        sort = np.argsort(flat, kind="stable")
-        begins = np.flatnonzero(np.append(True, np.diff(flat[sort]) != 0))
-        turn = np.arange(len(sort)) - np.repeat(begins, np.diff(np.append(begins, len(sort))))
-        colour = 4 * turn + (cells[order][sort] % 2) @ [2, 1]
-        return [order[sort[colour == one]] for one in np.unique(colour[turn < TURNS])]
-
-    def _move(self, groups: Groups) -> None:
-        """As many defects as there are, at other places."""
-        paired = groups.paired
-        alone = groups.first[~paired]
-        if len(alone):
-            self._move_one(alone)
-        if paired.any():
-            self._move_two(groups.chosen(paired))
-
-    def _move_one(self, numbers: Index) -> None:
-        board = self.board
-        spot = board.spot(board.kinds[numbers], board.centres[numbers], [numbers])
-        pulls = self.law.pulls(spot)
-        weights = pulls.alone
-        # Who has no place that is seen stays.
-        weights[:, MIDDLE] = np.maximum(weights[:, MIDDLE], LEAST_LIKELY)
-        at = drawn(weights, self.rng)
-        self._put(numbers, spot, at, pulls.amplitudes(at, self.rng))
-
-    def _move_two(self, groups: Groups) -> None:
-        twos = Twos(self.board.views(groups), self.law)
-        weights = twos.weights()
-        weights[:, MIDDLE, MIDDLE] = np.maximum(weights[:, MIDDLE, MIDDLE], LEAST_LIKELY)
-        at = drawn_pair(weights, self.rng)
-        sizes = twos.amplitudes(at, self.rng)
-        for n, numbers in enumerate((groups.first, groups.second)):
-            self._put(numbers, twos.views.spots[n], at[:, n], sizes[:, n])
-
-    def _put(self, numbers: Index, spot: Spot, at: Index, sizes: Real) -> None:
-        places = spot.places[np.arange(len(at)), at]
-        self.board.put(numbers, places, sizes)
-
-    def _redraw(self, kind: int, corner: Index) -> bool:
-        """None, one or two defects of a kind in each of the tiles in some distance from each other."""
-        centres, first, second = self._tiles(kind, corner)
-        if not len(centres):
-            return False
-        board, row = self.board, np.arange(len(centres))
-        twos = Twos(board.twice(kind, centres, (first, second)), self.law)
-        number, at = drawn_number(twos.pulls[0].alone, twos.weights(UNORDERED), self.rng)
-        sizes = twos.amplitudes(at, self.rng)
-        sizes[number == 1, 0] = twos.pulls[0].amplitudes(at[:, 0], self.rng)[number == 1]
-        gone = np.append(first, second)
-        board.sizes[gone[gone != NONE]] = 0
-        spot = twos.views.spots[0]
-        for n in range(2):
-            there = number > n
-            places, kinds = spot.places[row, at[:, n]][there], spot.kinds[there]
-            board.add(kinds, places, sizes[there, n])
-        return True
-
-    def _tiles(self, kind: int, corner: Index) -> tuple[Index, Index, Index]:
-        """Centres of tiles where defects are, at most two, or are likely; and those defects."""
-        board, step = self.board, TILE * STRIDE
-        sides = zip(corner, board.shape[1:], strict=True)
-        rows, cols = [np.arange(c + REACH, n - REACH, step) for c, n in sides]
-        centres = np.stack(np.meshgrid(rows, cols, indexing="ij"), -1).reshape(-1, 2)
-        first, second, number = self._owned(kind, corner, len(rows), len(cols))
-        chosen, empty = (number > 0) & (number <= 2), np.flatnonzero(number == 0)
-        spot = board.spot(np.full(len(empty), kind), centres[empty], [])
-        chosen[empty] = self.law.pulls(spot).alone.max(1, initial=UNLIKELY) > UNLIKELY
-        return centres[chosen], first[chosen], second[chosen]
-
-    def _owned(self, kind: int, corner: Index, rows: int, cols: int) -> tuple[Index, Index, Index]:
-        """Numbers of a first and a second defect in each tile, and how many there are."""
-        board, step = self.board, TILE * STRIDE
-        off = board.centres - corner
-        tile = off // step
-        here = (board.kinds == kind) & (board.sizes != 0) & (off >= 0).all(1) & (off % step < TILE).all(1)
-        here &= (tile < [rows, cols]).all(1)
-        numbers = np.flatnonzero(here)
-        flat = tile[numbers] @ [cols, 1]
-        count = np.bincount(flat, minlength=rows * cols)
-        first, second = np.full((2, rows * cols), NONE)
-        second[flat] = numbers
-        first[flat[::-1]] = numbers[::-1]
-        return first, np.where(count > 1, second, NONE), count

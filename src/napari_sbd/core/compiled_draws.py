@@ -1,0 +1,85 @@
+"""Draws in machine code: what `draws.py` does, by the loops of `draw_loops.py`."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sbd.core import draw_loops
+from napari_sbd.core.board import REACH, Board
+from napari_sbd.core.draws import Draws, Grid, Round
+from napari_sbd.core.likelihood import Law
+
+Real = NDArray[np.floating]
+
+LANES = 32  # numbers that a loop takes at a time
+
+
+class CompiledDraws(Draws):
+    """New places and amplitudes on a board, the same ones but for rounding.
+
+    Parameters
+    ----------
+    board : Board
+    law : Law
+        What is likely.
+    """
+
+    def __init__(self, board: Board, law: Law) -> None:
+        super().__init__(board, law)
+        typical, variance, odds = (v.astype(float) for v in (law.typical, law.variance, law.odds))
+        self._rule = draw_loops.Rule(typical, variance, odds, float(law.noise), bool(law.nonnegative))
+        self._scene = _scene(board)
+
+    def move(self, rounds: list[Round]) -> None:
+        """As many defects as there are, at other places: groups round by round."""
+        if rounds:
+            groups = np.concatenate([np.column_stack([r.groups.first, r.groups.second]) for r in rounds])
+            uniform, normal = (np.concatenate([getattr(r, n) for r in rounds]) for n in ("uniform", "normal"))
+            ends = np.cumsum([len(r.groups) for r in rounds])
+            draw_loops.move(self._scene, self._rule, self.board.state, groups, ends, uniform, normal)
+        self.board.tidy()
+
+    def redraw(self, kind: int, grid: Grid, uniform: Real, normal: Real) -> None:
+        """None, one or two defects of a kind in each tile, by random numbers (n,), and normal ones (n, 3)."""
+        rounds, maps = list(grid.rounds()), self.board.maps()
+        ends, order = np.cumsum([len(numbers) for numbers in rounds]), np.concatenate(rounds)
+        tiles, numbers = grid.centres(order), (uniform[order], normal[order])
+        draw_loops.redraw(self._scene, self._rule, maps, kind, tiles, ends, *numbers)
+        kinds, rows, cols = np.nonzero(maps)
+        self.board.state = kinds, rows, cols, maps[kinds, rows, cols]
+        if kind == self.board.shape[0] - 1:
+            self.board.refresh()
+
+
+def _scene(board: Board) -> draw_loops.Scene:
+    objective, kernels, table = board.objective, board.kernels, board.correlations
+    k1, k2 = kernels.shape[2:]
+    width, wide = _of_lanes(k2), _of_lanes(2 * k2 - 1)
+    middle = table.shape[2] // 2, table.shape[3] // 2
+    first, margin = middle[1] - k2 + 1, (max(k1 - 1, REACH), max(k2 - 1, REACH))
+    left = -objective.left(kernels, board.maps())
+    pixels = (0, 0), (k1 - 1, k1 - 1), (k2 - 1, width)
+    places = (0, 0), (margin[0], margin[0]), (margin[1], wide)
+    mask = objective.mask.astype(left.dtype)
+    return draw_loops.Scene(
+        shown=np.pad(board.shown, places),
+        roots=np.pad(np.sqrt(board.norms), places),
+        margin=margin,
+        table=np.pad(table, ((0, 0), (0, 0), (0, 0), (0, wide))),
+        middle=middle,
+        first=first,
+        wide=wide,
+        kernels=np.pad(kernels, ((0, 0), (0, 0), (0, 0), (0, width - k2))),
+        left=np.pad(left, pixels),
+        mask=np.pad(mask, pixels),
+        means=np.zeros(len(left)),
+        counts=mask.sum((1, 2), dtype=float),
+        sums=kernels.sum((2, 3), dtype=float),
+        shift=np.zeros(len(kernels)),
+    )
+
+
+def _of_lanes(columns: int) -> int:
+    """So many columns, or a few more, as a loop takes at a time."""
+    return -(-columns // LANES) * LANES

@@ -1,0 +1,634 @@
+"""Draw loops: in machine code (numba), what `draws.py` does with arrays of all places and pairs of places.
+
+The formulas, and why they are these, are those of `likelihood.py` and `board.py`. Here the image that is
+left and what kernels find in it follow each change, by atoms and by the kernels' correlations: no transforms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar, cast
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from napari_sbd.core.board import BETWEEN, MIDDLE, NONE, REACH, WHOLE
+from napari_sbd.core.likelihood import ALIKE, LEAST_LIKELY, LEAST_SEEN, UNLIKELY, WEAK
+
+Real = NDArray[np.floating]
+Number = float | np.floating
+Index = NDArray[np.intp]
+Pair = tuple[int, int]
+State = tuple[Index, Index, Index, Real]
+Function = TypeVar("Function", bound=Callable[..., object])
+
+SIDE, LAG_SIDE = 2 * REACH + 1, 4 * REACH + 1
+PLACES, LAGS = SIDE**2, LAG_SIDE**2
+OPTIONS = 1 + PLACES + PLACES * (PLACES - 1) // 2  # none, one, or two defects of a kind around a centre
+FOUND, ROOT, PRECISION, LINEAR, CONSTANT, EXCESS = range(6)  # rows of a spot (6, places)
+CROSS, INVERSE, LOGARITHM = range(3)  # of the precision of two: rows of a table by lag (3, lags)
+STAYS = -2  # in place of a place: the defects of a tile do
+NEVER = -1e30  # a log weight: infinities would rule out what makes the loops fast
+SLIGHT = -18.0  # log weight against the largest, which single precision loses
+UNCUT = 1 - 1e-6  # root of the visible share of an atom of which nothing is hidden
+
+
+def machine_code(function: Function) -> Function:
+    """The function compiled at its first call, and kept on disk where there is a place for that."""
+    try:
+        return _compiled(function, cache=True)
+    except RuntimeError:  # no folder can be written to
+        return _compiled(function, cache=False)
+
+
+def _compiled(function: Function, cache: bool) -> Function:
+    compile_ = njit(cache=cache, fastmath=True, error_model="numpy", nogil=True)
+    return cast(Function, compile_(function))
+
+
+class Scene(NamedTuple):
+    """What all loops see. Rows of arrays are padded such that loops over columns need not look for ends.
+
+    Attributes
+    ----------
+    shown : array (types, rows, cols)
+        What kernels find in what is left, less `shift`, with a margin; not kept up for atoms that are cut.
+    roots : array like it
+        Of the visible shares of atoms.
+    margin : tuple of int
+        Rows above and columns to the left of the first place of these two.
+    table : array (types, types, lags, lags)
+        The kernels' correlations, zero at the ends.
+    middle : tuple of int
+        Where lag 0 stands in it.
+    first, wide : int
+        Its first column that is not zero, and how many are read from there.
+    kernels : array (types, slices, k1, columns)
+    left : array (slices, rows, cols)
+        What is left of the image, with k - 1 pixels around it.
+    mask : array like it
+        1 where a pixel counts.
+    means : array (slices,)
+        Of what is left: the bias, which is taken off after each round.
+    counts : array (slices,)
+        Pixels that count.
+    sums : array (types, slices)
+        Of the kernels.
+    shift : array (types,)
+        What the biases take off all that is shown.
+    """
+
+    shown: Real
+    roots: Real
+    margin: Pair
+    table: Real
+    middle: Pair
+    first: int
+    wide: int
+    kernels: Real
+    left: Real
+    mask: Real
+    means: Real
+    counts: Real
+    sums: Real
+    shift: Real
+
+
+class Rule(NamedTuple):
+    """A `Law` for loops: arrays by type, and two numbers."""
+
+    typical: Real
+    variance: Real
+    odds: Real
+    noise: float
+    nonnegative: bool
+
+
+class Work(NamedTuple):
+    """Arrays that loops write to: two spots, weights, what lags tell, shares and numbers of options."""
+
+    one: Real
+    other: Real
+    alone: Real
+    both: Real
+    options: Real
+    by_lag: Real
+    shares: Real
+    kept: Index
+    floors: Real
+    columns: Real
+    own: Index
+
+
+@machine_code
+def work_for(scene: Scene) -> Work:
+    """Room for work."""
+    return Work(
+        np.empty((6, PLACES)),
+        np.empty((6, PLACES)),
+        np.empty(PLACES),
+        np.empty(PLACES**2),
+        np.empty(OPTIONS),
+        np.empty((3, LAGS)),
+        np.empty(PLACES**2),
+        np.empty(PLACES**2, np.intp),
+        np.empty(2),
+        np.empty(scene.kernels.shape[3], np.float32),
+        np.empty((2, 2), np.intp),
+    )
+
+
+@machine_code
+def look(spot: Real, scene: Scene, work: Work, kind: int, row: int, col: int) -> None:
+    """What is seen at the places around a centre."""
+    down, right = scene.margin
+    for place in range(PLACES):
+        r, c = row + place // SIDE - REACH, col + place % SIDE - REACH
+        root = scene.roots[kind, r + down, c + right]
+        spot[ROOT, place] = root
+        if root >= UNCUT:
+            spot[FOUND, place] = scene.shown[kind, r + down, c + right] - scene.shift[kind]
+        elif root > 0:
+            spot[FOUND, place] = found_in(work.columns, scene.kernels, scene.left, kind, r, c)
+        else:
+            spot[FOUND, place] = 0
+
+
+@machine_code
+def found_in(by_column: Real, kernels: Real, left: Real, kind: int, row: int, col: int) -> Number:
+    """What an atom finds in what is left of the image, pixel by pixel; by columns first, which is fast."""
+    width = len(by_column)
+    by_column[:] = 0
+    for n in range(len(left)):
+        for r in range(kernels.shape[2]):
+            atom, line = kernels[kind, n, r], left[n, row + r, col : col + width]
+            for m in range(width):
+                by_column[m] += atom[m] * line[m]
+    total = np.float32(0)
+    for m in range(width):
+        total += by_column[m]
+    return total
+
+
+@machine_code
+def leave_out(spot: Real, scene: Scene, kind: int, row: int, col: int, state: State, own: int) -> None:
+    """The same without a defect near there."""
+    kinds, rows, cols, sizes = state
+    leave_out_at(spot, scene, kind, row, col, kinds[own], rows[own], cols[own], sizes[own])
+
+
+@machine_code
+def leave_out_at(
+    spot: Real,
+    scene: Scene,
+    kind: int,
+    row: int,
+    col: int,
+    own_kind: int,
+    own_row: int,
+    own_col: int,
+    size: float,
+) -> None:
+    """The same by what it is."""
+    size = size * scene.roots[own_kind, own_row + scene.margin[0], own_col + scene.margin[1]]
+    top, begin = row - own_row + scene.middle[0] - REACH, col - own_col + scene.middle[1] - REACH
+    for place in range(PLACES):
+        lag = scene.table[kind, own_kind, top + place // SIDE, begin + place % SIDE]
+        spot[FOUND, place] += size * spot[ROOT, place] * lag
+
+
+@machine_code
+def change(scene: Scene, kind: int, row: int, col: int, size: Number) -> None:
+    """Add to a defect's size, or put one there, and show what that leaves."""
+    by = np.float32(size)
+    height, width = scene.kernels.shape[2:]
+    for n in range(len(scene.left)):
+        total = np.float32(0)
+        for r in range(height):
+            atom, line = scene.kernels[kind, n, r], scene.left[n, row + r, col : col + width]
+            seen = scene.mask[n, row + r, col : col + width]
+            for m in range(width):
+                less = by * atom[m] * seen[m]
+                line[m] -= less
+                total += less
+        scene.means[n] -= total / scene.counts[n]
+    first, wide = scene.first, scene.wide
+    begin = col + scene.margin[1] - scene.middle[1] + first
+    for other in range(len(scene.shown)):
+        for lag in range(1 - height, height):
+            lags = scene.table[other, kind, lag + scene.middle[0], first : first + wide]
+            line = scene.shown[other, row + lag + scene.margin[0], begin : begin + wide]
+            for m in range(wide):
+                line[m] -= by * lags[m]
+
+
+@machine_code
+def take_bias(scene: Scene) -> None:
+    """Take the mean off what is left."""
+    for n in range(len(scene.left)):
+        mean = np.float32(scene.means[n])
+        for r in range(scene.left.shape[1]):
+            line, seen = scene.left[n, r], scene.mask[n, r]
+            for c in range(len(line)):
+                line[c] -= mean * seen[c]
+        for kind in range(len(scene.shift)):
+            scene.shift[kind] += scene.means[n] * scene.sums[kind, n]
+        scene.means[n] = 0
+
+
+@machine_code
+def weigh(weights: Real, spot: Real, rule: Rule, kind: int) -> bool:
+    """Log weights of one defect at the places of a spot; True where all atoms there are seen whole."""
+    noise, nonnegative = rule.noise, rule.nonnegative
+    typical, variance = rule.typical[kind], rule.variance[kind]
+    constant = rule.odds[kind] - 0.5 * typical**2 / variance - 0.5 * np.log(variance)
+    whole = True
+    for place in range(PLACES):
+        found, root = spot[FOUND, place], spot[ROOT, place]
+        whole = whole and root >= WHOLE
+        sign = 1.0 if nonnegative or found >= 0 else -1.0
+        a = root * root / noise + 1 / variance
+        b = found / noise + sign * typical / variance
+        excess = b - a * WEAK * typical
+        below = min(excess, 0.0) if nonnegative else 0.0
+        spot[PRECISION, place], spot[LINEAR, place], spot[EXCESS, place] = a, b, excess
+        spot[CONSTANT, place] = constant if root * root > LEAST_SEEN else NEVER
+        weights[place] = spot[CONSTANT, place] - 0.5 * np.log(a) + 0.5 * (b * b - below * below) / a
+    return whole
+
+
+@machine_code
+def tabulate(
+    by_lag: Real, first: Real, second: Real, scene: Scene, kinds: Pair, lag: Pair, noise: float
+) -> None:
+    """What weights of two atoms that are seen whole have from their lag alone."""
+    top, left = lag[0] + scene.middle[0] - 2 * REACH, lag[1] + scene.middle[1] - 2 * REACH
+    product = first[PRECISION, 0] * second[PRECISION, 0]
+    for n in range(LAGS):
+        cross = scene.table[kinds[0], kinds[1], top + n // LAG_SIDE, left + n % LAG_SIDE] / noise
+        determinant = max(product - cross * cross, ALIKE * product)
+        by_lag[CROSS, n], by_lag[INVERSE, n] = cross, 1 / determinant
+        by_lag[LOGARITHM, n] = 0.5 * np.log(determinant)
+
+
+@machine_code
+def weigh_two(both: Real, first: Real, second: Real, work: Work, nonnegative: bool, once: bool) -> None:
+    """Log weights of defects at any two places around two centres where all atoms are seen whole.
+
+    Those of a place and one that comes not after it may be wrong if `once`.
+    """
+    by_lag, floors = work.by_lag, work.floors
+    a1, a2 = first[PRECISION, 0], second[PRECISION, 0]
+    for i in range(PLACES):
+        b1, e1, constant = first[LINEAR, i], first[EXCESS, i], first[CONSTANT, i]
+        for j in range(i + 1 if once else 0, PLACES):
+            lag = BETWEEN[i, j]
+            c, b2, e2 = by_lag[CROSS, lag], second[LINEAR, j], second[EXCESS, j]
+            gain = 0.5 * (b1 * b1 * a2 + b2 * b2 * a1) - c * b1 * b2
+            if nonnegative:
+                one = min(a2 * e1 - c * (b2 - c * floors[0]), 0.0)
+                two = min(a1 * e2 - c * (b1 - c * floors[1]), 0.0)
+                gain -= 0.5 * (one * one / a2 + two * two / a1)
+            weight = constant + second[CONSTANT, j] - by_lag[LOGARITHM, lag]
+            both[i * PLACES + j] = weight + gain * by_lag[INVERSE, lag]
+
+
+@machine_code
+def weigh_two_cut(both: Real, first: Real, second: Real, work: Work, nonnegative: bool) -> None:
+    """The same where frame or mask cut some."""
+    by_lag, floors = work.by_lag, work.floors
+    for i in range(PLACES):
+        a1, b1, e1, constant = first[PRECISION, i], first[LINEAR, i], first[EXCESS, i], first[CONSTANT, i]
+        for j in range(PLACES):
+            a2, b2, e2 = second[PRECISION, j], second[LINEAR, j], second[EXCESS, j]
+            c = by_lag[CROSS, BETWEEN[i, j]] * first[ROOT, i] * second[ROOT, j]
+            determinant = max(a1 * a2 - c * c, ALIKE * a1 * a2)
+            gain = 0.5 * (b1 * b1 * a2 + b2 * b2 * a1) - c * b1 * b2
+            if nonnegative:
+                one = min(a2 * e1 - c * (b2 - c * floors[0]), 0.0)
+                two = min(a1 * e2 - c * (b1 - c * floors[1]), 0.0)
+                gain -= 0.5 * (one * one / a2 + two * two / a1)
+            weight = constant + second[CONSTANT, j] - 0.5 * np.log(determinant)
+            both[i * PLACES + j] = weight + gain / determinant
+
+
+@machine_code
+def keep_apart(both: Real, lag: Pair) -> None:
+    """Two of a kind are not at one place."""
+    for i in range(PLACES):
+        r, c = lag[0] + i // SIDE, lag[1] + i % SIDE
+        if 0 <= r < SIDE and 0 <= c < SIDE:
+            both[i * PLACES + r * SIDE + c] = NEVER
+
+
+@machine_code
+def largest(weights: Real) -> float:
+    """Of some numbers; faster than NumPy's, which watches for what is none."""
+    top = weights[0]
+    for weight in weights:
+        top = max(top, weight)
+    return float(top)
+
+
+@machine_code
+def chances(work: Work, weights: Real) -> tuple[int, float]:
+    """Of options those that count, by their numbers in `kept` and their shares: how many, and their sum."""
+    shares, kept = work.shares, work.kept
+    top, count, total = largest(weights), 0, 0.0
+    for n in range(len(weights)):
+        kept[count] = n
+        count += weights[n] > top + SLIGHT
+    for n in range(count):
+        shares[n] = np.exp(weights[kept[n]] - top)
+        total += shares[n]
+    return count, total
+
+
+@machine_code
+def picked(weights: Real, work: Work, uniform: float) -> int:
+    """One option by its log weight."""
+    shares, kept = work.shares, work.kept
+    count, total = chances(work, weights)
+    left = uniform * total
+    for n in range(count):
+        left -= shares[n]
+        if left <= 0:
+            return int(kept[n])
+    return int(kept[count - 1])
+
+
+@machine_code
+def picked_pair(both: Real, work: Work, uniform: Real) -> Pair:
+    """Two places by the log weight of both: a first one, then another beside it."""
+    shares, kept = work.shares, work.kept
+    count, total = chances(work, both)
+    left, n = uniform[0] * total, 0
+    while True:
+        first, own, begin = kept[n] // PLACES, 0.0, n
+        while n < count and kept[n] // PLACES == first:
+            own += shares[n]
+            n += 1
+        left -= own
+        if left <= 0 or n == count:
+            break
+    left = uniform[1] * own
+    for m in range(begin, n):
+        left -= shares[m]
+        if left <= 0:
+            return first, kept[m] % PLACES
+    return first, kept[n - 1] % PLACES
+
+
+@machine_code
+def raised(size: float, floor: float, nonnegative: bool) -> float:
+    """An amplitude, at least the floor where it must not be negative."""
+    return max(size, floor) if nonnegative else size
+
+
+@machine_code
+def amplitude(spot: Real, place: int, floor: float, nonnegative: bool, normal: float) -> float:
+    """Of one defect at a place."""
+    a, b = spot[PRECISION, place], spot[LINEAR, place]
+    return raised(b / a + normal / np.sqrt(a), floor, nonnegative)
+
+
+@machine_code
+def two_amplitudes(
+    sizes: Real, first: Real, second: Real, places: Index, work: Work, nonnegative: bool, normal: Real
+) -> None:
+    """Of two defects at their places."""
+    i, j, by_lag, floors = places[0], places[1], work.by_lag, work.floors
+    a1, b1, a2, b2 = first[PRECISION, i], first[LINEAR, i], second[PRECISION, j], second[LINEAR, j]
+    c = by_lag[CROSS, BETWEEN[i, j]] * first[ROOT, i] * second[ROOT, j]
+    determinant = max(a1 * a2 - c * c, ALIKE * a1 * a2)
+    one = (a2 * b1 - c * b2) / determinant + np.sqrt(a2 / determinant) * normal[0]
+    one = raised(one, floors[0], nonnegative)
+    wanted = (b2 - c * one) / a2 + normal[1] / np.sqrt(a2)
+    two = raised(wanted, floors[1], nonnegative)
+    if two > wanted:
+        one = raised((b1 - c * two) / a1 + normal[2] / np.sqrt(a1), floors[0], nonnegative)
+    sizes[0], sizes[1] = one, two
+
+
+@machine_code
+def move(
+    scene: Scene, rule: Rule, state: State, groups: Index, ends: Index, uniform: Real, normal: Real
+) -> None:
+    """Draw places and sizes of groups anew, in rounds that end at some of them.
+
+    Of a group's two defects by their numbers (n, 2), twice the same where one is alone, by random numbers
+    (n, 2) and normal ones (n, 3); the state, kinds, rows, columns and sizes of all defects, is changed.
+    """
+    places, sizes = np.empty((len(groups), 2), np.intp), np.empty((len(groups), 2))
+    work, begin = work_for(scene), 0
+    for end in ends:
+        for n in range(begin, end):
+            if groups[n, 0] == groups[n, 1]:
+                draw_one(places[n], sizes[n], scene, rule, work, state, groups[n, 0], uniform[n], normal[n])
+            else:
+                draw_two(places[n], sizes[n], scene, rule, work, state, groups[n], uniform[n], normal[n])
+        for n in range(begin, end):
+            put(scene, state, groups[n, 0], places[n, 0], sizes[n, 0])
+            if groups[n, 0] != groups[n, 1]:
+                put(scene, state, groups[n, 1], places[n, 1], sizes[n, 1])
+        take_bias(scene)
+        begin = end
+
+
+@machine_code
+def draw_one(
+    places: Index,
+    sizes: Real,
+    scene: Scene,
+    rule: Rule,
+    work: Work,
+    state: State,
+    number: int,
+    uniform: Real,
+    normal: Real,
+) -> None:
+    """Where a defect is, of the places around it, and its size."""
+    kinds, rows, cols, _ = state
+    kind, row, col = kinds[number], rows[number], cols[number]
+    look(work.one, scene, work, kind, row, col)
+    leave_out(work.one, scene, kind, row, col, state, number)
+    weigh(work.alone, work.one, rule, kind)
+    work.alone[MIDDLE] = max(work.alone[MIDDLE], LEAST_LIKELY)
+    places[0] = picked(work.alone, work, uniform[0])
+    floor = WEAK * rule.typical[kind]
+    sizes[0] = amplitude(work.one, places[0], floor, rule.nonnegative, normal[0])
+
+
+@machine_code
+def draw_two(
+    places: Index,
+    sizes: Real,
+    scene: Scene,
+    rule: Rule,
+    work: Work,
+    state: State,
+    group: Index,
+    uniform: Real,
+    normal: Real,
+) -> None:
+    """Where the two of a group are, and their sizes."""
+    kinds, rows, cols, _ = state
+    first, second = group[0], group[1]
+    whole = True
+    for m in range(2):
+        spot, number = (work.one, first) if m == 0 else (work.other, second)
+        kind, row, col = kinds[number], rows[number], cols[number]
+        look(spot, scene, work, kind, row, col)
+        leave_out(spot, scene, kind, row, col, state, first)
+        leave_out(spot, scene, kind, row, col, state, second)
+        whole = weigh(work.alone, spot, rule, kind) and whole
+        work.floors[m] = WEAK * rule.typical[kind]
+    lag = rows[first] - rows[second], cols[first] - cols[second]
+    tabulate(work.by_lag, work.one, work.other, scene, (kinds[first], kinds[second]), lag, rule.noise)
+    if whole:
+        weigh_two(work.both, work.one, work.other, work, rule.nonnegative, False)
+    else:
+        weigh_two_cut(work.both, work.one, work.other, work, rule.nonnegative)
+    if kinds[first] == kinds[second]:
+        keep_apart(work.both, lag)
+    here = MIDDLE * PLACES + MIDDLE
+    work.both[here] = max(work.both[here], LEAST_LIKELY)
+    places[0], places[1] = picked_pair(work.both, work, uniform)
+    two_amplitudes(sizes, work.one, work.other, places, work, rule.nonnegative, normal)
+
+
+@machine_code
+def put(scene: Scene, state: State, number: int, place: int, size: float) -> None:
+    """Move a defect to one of the places around it, with another size."""
+    kinds, rows, cols, sizes = state
+    kind, row, col, new = kinds[number], rows[number], cols[number], np.float32(size)
+    if place == MIDDLE:
+        change(scene, kind, row, col, new - sizes[number])
+    else:
+        change(scene, kind, row, col, -sizes[number])
+        rows[number], cols[number] = row + place // SIDE - REACH, col + place % SIDE - REACH
+        change(scene, kind, rows[number], cols[number], new)
+    sizes[number] = new
+
+
+@machine_code
+def redraw(
+    scene: Scene, rule: Rule, maps: Real, kind: int, tiles: Index, ends: Index, uniform: Real, normal: Real
+) -> None:
+    """Draw how many defects of a kind are in tiles, by their middles (n, 2), in rounds; changes the maps.
+
+    By random numbers (n,) and normal ones (n, 3).
+    """
+    places, sizes = np.empty((len(tiles), 2), np.intp), np.empty((len(tiles), 2))
+    work, begin = work_for(scene), 0
+    work.floors[:] = WEAK * rule.typical[kind]
+    tabulated = False
+    for end in ends:
+        for n in range(begin, end):
+            args = maps, kind, tiles[n, 0], tiles[n, 1]
+            tabulated = draw_number(
+                places[n], sizes[n], scene, rule, work, args, tabulated, uniform[n], normal[n]
+            )
+        for n in range(begin, end):
+            if places[n, 0] != STAYS:
+                fill(scene, maps, kind, tiles[n], places[n], sizes[n])
+        take_bias(scene)
+        begin = end
+
+
+@machine_code
+def draw_number(
+    places: Index,
+    sizes: Real,
+    scene: Scene,
+    rule: Rule,
+    work: Work,
+    tile: tuple[Real, int, int, int],
+    tabulated: bool,
+    uniform: float,
+    normal: Real,
+) -> bool:
+    """Where none, one or two defects are in a tile, and their sizes.
+
+    The tile is maps, kind, row and column of its middle. Returns whether what lags tell of whole atoms is
+    `tabulated`, for the next tile.
+    """
+    maps, kind, row, col = tile
+    places[:] = NONE
+    number = defects_in(work.own, maps, kind, row, col)
+    if number > 2:
+        places[0] = STAYS
+        return tabulated
+    spot = work.one
+    look(spot, scene, work, kind, row, col)
+    for m in range(number):
+        r, c = work.own[m, 0], work.own[m, 1]
+        leave_out_at(spot, scene, kind, row, col, kind, r, c, maps[kind, r, c])
+    whole = weigh(work.alone, spot, rule, kind)
+    if number == 0 and largest(work.alone) <= UNLIKELY:
+        return tabulated
+    if not (whole and tabulated):
+        tabulate(work.by_lag, spot, spot, scene, (kind, kind), (0, 0), rule.noise)
+    if whole:
+        weigh_two(work.both, spot, spot, work, rule.nonnegative, True)
+    else:
+        weigh_two_cut(work.both, spot, spot, work, rule.nonnegative)
+    list_options(work.options, work.alone, work.both)
+    choice = picked(work.options, work, uniform)
+    if choice > PLACES:
+        places[0], places[1] = pair_of(choice - 1 - PLACES)
+        two_amplitudes(sizes, spot, spot, places, work, rule.nonnegative, normal)
+    elif choice > 0:
+        places[0] = choice - 1
+        sizes[0] = amplitude(spot, choice - 1, work.floors[0], rule.nonnegative, normal[0])
+    return whole
+
+
+@machine_code
+def defects_in(own: Index, maps: Real, kind: int, row: int, col: int) -> int:
+    """How many defects of a kind there are around a centre, and the places of two of them."""
+    number = 0
+    for place in range(PLACES):
+        r, c = row + place // SIDE - REACH, col + place % SIDE - REACH
+        if maps[kind, r, c] != 0:
+            if number < 2:
+                own[number, 0], own[number, 1] = r, c
+            number += 1
+    return number
+
+
+@machine_code
+def list_options(options: Real, alone: Real, both: Real) -> None:
+    """Log weights of none, of one, and of two defects, an earlier and a later place."""
+    options[0] = 0
+    options[1 : 1 + PLACES] = alone
+    begin = 1 + PLACES
+    for i in range(PLACES):
+        end = begin + PLACES - 1 - i
+        options[begin:end] = both[i * PLACES + i + 1 : (i + 1) * PLACES]
+        begin = end
+
+
+@machine_code
+def pair_of(number: int) -> Pair:
+    """The two places that stand at a number in the list of all pairs, the earlier one first."""
+    first = 0
+    while number >= PLACES - 1 - first:
+        number -= PLACES - 1 - first
+        first += 1
+    return first, first + 1 + number
+
+
+@machine_code
+def fill(scene: Scene, maps: Real, kind: int, middle: Index, places: Index, sizes: Real) -> None:
+    """Put defects into a tile, at most two, instead of those that are there."""
+    for place in range(PLACES):
+        row, col = middle[0] + place // SIDE - REACH, middle[1] + place % SIDE - REACH
+        before, size = maps[kind, row, col], np.float32(0)
+        for m in range(2):
+            if places[m] == place:
+                size = np.float32(sizes[m])
+        if size != before:
+            change(scene, kind, row, col, size - before)
+            maps[kind, row, col] = size

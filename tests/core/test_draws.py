@@ -1,0 +1,136 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from napari_sbd.core import sweep as sweeps
+from napari_sbd.core.board import Board
+from napari_sbd.core.compiled import compiled_draws
+from napari_sbd.core.descent import Iterate
+from napari_sbd.core.draws import Draws, Grid
+from napari_sbd.core.likelihood import LEAST_SEEN, Law
+from napari_sbd.core.objective import Objective
+from napari_sbd.core.recover import recover
+from napari_sbd.core.sphere import project
+from napari_sbd.core.sweep import sweep
+from napari_sbd.simulate import ldos_kernel, random_field
+from napari_sbd.simulate.fields import convolved
+
+SIZE, NOISE, AMPLITUDE = (60, 65), 0.3, 4.0
+
+needs_numba = pytest.mark.skipif(compiled_draws() is None, reason="numba is not installed, or switched off")
+
+
+def board(types=1, slices=1, hidden=None, signed=False, window=(11, 9), size=SIZE):
+    """A crowd, half of its defects on wrong pixels, and what is likely there."""
+    rng = np.random.default_rng(0)
+    rough = rng.standard_normal((types, slices, *window)).cumsum(-1).cumsum(-2)
+    kernels = project(rough).astype(np.float32)
+    places = tuple(n + k - 1 for n, k in zip(size, window, strict=True))
+    maps = np.where(rng.random((types, *places)) < 0.03 / types, AMPLITUDE, 0).astype(np.float32)
+    if signed:
+        maps *= rng.choice([-1, 1], maps.shape)
+    image = np.stack([convolved(maps, kernels[:, n]) for n in range(slices)]) + 3
+    image += rng.normal(0, NOISE, image.shape)
+    mask = np.ones(image.shape, bool)
+    if hidden == "patch":
+        mask[:, 20:35, 10:30] = False
+    if hidden == "pixels":
+        mask &= rng.random(size) > 0.1
+    moved = np.where(rng.random(maps.shape) < 0.5, np.roll(maps, 1, 1), maps)
+    objective = Objective(image.astype(np.float32), mask, window)
+    law = Law(NOISE, np.full(types, AMPLITUDE), np.full(types, 0.4), np.full(types, -3.0), not signed)
+    return Board(objective, Iterate(kernels, moved, np.inf)), law
+
+
+@needs_numba
+@pytest.mark.parametrize(
+    "scene",
+    [
+        {},
+        {"types": 2},
+        {"slices": 3},
+        {"hidden": "patch"},
+        {"hidden": "pixels"},
+        {"signed": True},
+        {"types": 2, "slices": 2, "hidden": "patch", "signed": True},
+        {"window": (3, 3)},
+        {"window": (2, 5)},
+        {"size": (700, 30)},
+    ],
+    ids=str,
+)
+def test_machine_code_draws_what_numpy_draws(monkeypatch, scene):
+    drawn = []
+    for draws in (Draws, compiled_draws()):
+        monkeypatch.setattr(sweeps, "compiled_draws", lambda draws=draws: draws)
+        crowd, law = board(**scene)
+        before = crowd.maps()
+        sweep(crowd, law, np.random.default_rng(1))
+        drawn.append((crowd.maps(), crowd.shown.copy(), crowd.misfit))
+    (plain, shown, misfit), (ours, ours_shown, ours_misfit) = drawn
+    assert np.count_nonzero((plain != 0) != (before != 0)) > 20
+    np.testing.assert_array_equal(ours != 0, plain != 0)
+    # Of what is hidden the amplitude is chance, and its sign rounding.
+    seen = crowd.norms > LEAST_SEEN
+    np.testing.assert_allclose(ours[seen], plain[seen], atol=1e-3 * AMPLITUDE)
+    np.testing.assert_allclose(ours_shown, shown, atol=1e-2)
+    assert ours_misfit == pytest.approx(misfit, rel=1e-3)
+
+
+@needs_numba
+def test_crowds_are_recovered_alike_with_and_without_machine_code(monkeypatch):
+    kernel = ldos_kernel(13)
+    crowd = random_field(kernel, (96, 96), 0.03, snr_db=10, seed=0)
+    with_it = recover(crowd.image, kernel_size=13)
+    monkeypatch.setattr(sweeps, "compiled_draws", lambda: None)
+    without = recover(crowd.image, kernel_size=13)
+    assert np.vdot(with_it.kernels[0], without.kernels[0]) > 0.998
+    assert len(with_it.defects) == pytest.approx(len(without.defects), rel=0.1)
+
+
+def test_every_place_is_in_one_tile_but_for_the_rim():
+    grid = Grid.of((34, 41), np.array([2, 4]))
+    places = np.stack(np.indices((34, 41)), -1).reshape(-1, 2)
+    numbers = grid.number(places)
+    inside = numbers >= 0
+    assert np.bincount(numbers[inside]).tolist() == [Grid.TILE**2] * len(grid)
+    off = np.abs(places[inside] - grid.centres(numbers[inside]))
+    assert off.max() == Grid.TILE // 2
+    assert not ((places[~inside] >= 2 + Grid.TILE) & (places[~inside] < 34 - Grid.TILE)).all(1).any()
+
+
+def test_tiles_that_are_drawn_together_are_apart():
+    grid = Grid.of((60, 60), np.array([0, 3]))
+    rounds = list(grid.rounds())
+    assert sorted(np.concatenate(rounds)) == list(range(len(grid)))
+    for numbers in rounds:
+        centres = grid.centres(numbers)
+        apart = np.abs(centres[:, None] - centres).max(-1)
+        assert apart[~np.eye(len(numbers), dtype=bool)].min() == Grid.STRIDE * Grid.TILE
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "import sys; sys.modules['numba'] = None",
+        "import os; os.environ['NUMBA_DISABLE_JIT'] = '1'",
+        "import sys, types; sys.modules['numba'] = types.ModuleType('numba')",
+    ],
+    ids=["not installed", "switched off", "broken"],
+)
+def test_without_numba_places_are_drawn_by_numpy(before):
+    code = f"{before}; from napari_sbd.core.compiled import compiled_draws; print(compiled_draws())"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "None"
+
+
+def test_numba_waits_until_a_crowd_is_sampled():
+    code = (
+        "import sys, napari_sbd; from napari_sbd.simulate import ldos_kernel, random_field; "
+        "field = random_field(ldos_kernel(13), (96, 96), 2e-3, snr_db=20, seed=0); "
+        "napari_sbd.recover(field.image, kernel_size=13); print('numba' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
