@@ -206,9 +206,9 @@ class Objective:
     def _slope_of(self, look: Look) -> Real:
         """The same of a look, which keeps it."""
         if look.slope is None:
-            model, spectra = self.convolution, look.spectra
-            spectra = model.kernel_spectra(look.kernels) if spectra is None else spectra
-            look.slope, look.spectra = model.correlate_kernels(spectra, look.canvas), None
+            model, known = self.convolution, look.spectra
+            turned = model.turned_spectra(look.kernels) if known is None else np.conj(known)
+            look.slope, look.spectra = model.correlate_turned(turned, model.map_spectra(look.canvas)), None
         return look.slope
 
     def _rest(self, kernels: Real, active: Active | None) -> Real:
@@ -361,7 +361,7 @@ class Objective:
             model = self.convolution
             while len(self._known) >= KEPT:
                 self._known.pop(next(iter(self._known)))
-            self._known[key] = model.correlate_spectra(model.kernel_spectra(kernels), self._data_spectra)
+            self._known[key] = model.correlate_turned(model.turned_spectra(kernels), self._data_spectra)
         return self._known[key]
 
     @cached_property
