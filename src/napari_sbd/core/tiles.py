@@ -171,9 +171,10 @@ def paint(canvas: Real, kernels: Real, active: Active) -> None:
     """Add what maps show to a canvas (slices, rows + k1 - 1 or more, cols + k2 - 1 or more)."""
     k1, k2 = kernels.shape[2:]
     places = zip(active.rows.tolist(), active.cols.tolist(), strict=True)
-    atoms = active.values[:, None, None, None] * kernels[active.kinds]
-    for (row, col), atom in zip(places, atoms, strict=True):
-        canvas[:, row : row + k1, col : col + k2] += atom
+    shapes = kernels if len(kernels) == 1 else kernels[active.kinds]
+    for (row, col), atom in zip(places, active.values[:, None, None, None] * shapes, strict=True):
+        here = canvas[:, row : row + k1, col : col + k2]
+        np.add(here, atom, here)  # unlike +=, which assigns the sum to the place once more
 
 
 def _side(length: int, margin: int, largest: int) -> int:
