@@ -26,7 +26,11 @@ def robust_std(values: Real) -> float:
     >>> round(robust_std(np.append(np.random.default_rng(0).standard_normal(9999), 1e6)), 1)
     1.0
     """
-    return NORMAL * median(np.abs(values - median(values))) if values.size else 0.0
+    if not values.size:
+        return 0.0
+    flat = values.ravel()
+    apart = flat - median(flat)
+    return NORMAL * _middle(np.abs(apart, out=apart))
 
 
 def median(values: Real) -> float:
@@ -39,11 +43,15 @@ def median(values: Real) -> float:
     >>> median(np.array([3.0, 1.0, 2.0])), median(np.array([4.0, 1.0, 2.0, 9.0]))
     (2.0, 3.0)
     """
-    flat = values.ravel()
+    return _middle(values.flatten())
+
+
+def _middle(flat: Real) -> float:
+    """The median of an array whose order does not matter: it is changed."""
     half = len(flat) // 2
-    parted = np.partition(flat, half)
-    upper = float(parted[half])
-    return upper if len(flat) % 2 else (float(parted[:half].max()) + upper) / 2
+    flat.partition(half)
+    upper = float(flat[half])
+    return upper if len(flat) % 2 else (float(flat[:half].max()) + upper) / 2
 
 
 def sampled(values: Real, mask: NDArray[np.bool_] | None = None) -> Real:
