@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
@@ -73,7 +75,7 @@ def sampled(values: Real, mask: NDArray[np.bool_] | None = None) -> Real:
 
 def some_rows(shape: tuple[int, ...]) -> NDArray[np.intp] | None:
     """Rows that hold about `ENOUGH` values; None where the array has no more than that."""
-    size = int(np.prod(shape))
+    size = prod(shape)
     if size <= ENOUGH:
         return None
     count = max(1, shape[-2] * ENOUGH // size)
@@ -102,10 +104,14 @@ def white_noise(data: Real, mask: NDArray[np.bool_]) -> float:
     above = slice(None, -1) if rows is None else rows
     below = slice(1, None) if rows is None else rows + 1
     upper, lower = data[:, above], data[:, below]
-    detail = (upper[..., :-1] - lower[..., :-1] - upper[..., 1:] + lower[..., 1:]) / 2
-    pairs = mask[:, above] & mask[:, below]
-    whole = pairs[..., :-1] & pairs[..., 1:]
-    return robust_std(detail if whole.all() else detail[whole]) or robust_std(sampled(data, mask))
+    detail = upper[..., :-1] - lower[..., :-1]
+    detail -= upper[..., 1:]
+    detail += lower[..., 1:]
+    detail /= 2
+    if not mask.all():
+        pairs = mask[:, above] & mask[:, below]
+        detail = detail[pairs[..., :-1] & pairs[..., 1:]]
+    return robust_std(detail) or robust_std(sampled(data, mask))
 
 
 def noise_floor(data: Real, mask: NDArray[np.bool_]) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import replace
 from functools import cache
 from importlib import metadata
+from math import prod
 
 import numpy as np
 import pandas as pd
@@ -106,9 +107,11 @@ class Run:
 
     def _of_every_other(self) -> Run | None:
         """The recovery of every other pixel, where defects crowd in an image on too fine a grid."""
-        options, region = halved(self.parameters), self.first.domain.region
         plain = self.starts is NO_STARTS and self.parameters.symmetry == "none"
-        if options is None or not (plain and self.parameters.refinements and self.first.domain.whitened):
+        if not (plain and self.parameters.refinements and self.first.domain.whitened):
+            return None
+        options, region = halved(self.parameters), self.first.domain.region
+        if options is None:
             return None
         if not too_fine(region.seen(self.raw.data), region.seen(self.seen.mask)):
             return None
@@ -186,7 +189,7 @@ class Run:
         if self._there and self.every_other is not None:
             self.every_other.note(snapshot)
             return
-        self.progress.advance(float(np.prod(snapshot.iterate.maps.shape[1:])))
+        self.progress.advance(float(prod(snapshot.iterate.maps.shape[1:])))
         lam = snapshot.lam / self.first.largest
         row = (self.progress.elapsed, snapshot.stage, snapshot.start, lam, snapshot.iterate.objective)
         self.history.append(row)

@@ -32,22 +32,33 @@ def taper(shape: tuple[int, int]) -> Real:
 
 def salience(data: Real, mask: NDArray[np.bool_], shape: tuple[int, int]) -> Real:
     """Tapered energy around each pixel (rows, cols) above the quiet background; zero where masked."""
-    whole = bool(mask.all())
-    energy = np.square(data, dtype=float)
-    # Of one slice the sum is the slice; passes over all pixels cost as much as the smoothing.
-    energy = energy[0] if whole and len(energy) == 1 else energy.sum(0, where=mask)
-    if max(energy.shape) <= SMALL:
-        down, right = (_smoothing(n, k) for n, k in zip(energy.shape, shape, strict=True))
-        energy = (down @ energy.astype(np.float32) @ right.T).astype(float)
-    else:
-        for axis in range(2):
-            energy = ndimage.convolve1d(energy, _weights(shape[axis]), axis=axis, mode="reflect")
+    if mask.all():
+        smooth = _smoothed_energy(data, shape)
+        energy = smooth.astype(float)
+        energy -= _quiet(smooth.ravel())
+        return np.asarray(np.maximum(energy, 0, out=energy))
     seen = mask.any(0)
-    energy -= _quiet(energy.ravel() if whole else energy[seen])
+    energy = _smoothed_energy(data, shape, mask).astype(float)
+    energy -= _quiet(energy[seen])
     np.maximum(energy, 0, out=energy)
-    if not whole:
-        energy[~seen] = 0
+    energy[~seen] = 0
     return energy
+
+
+def _smoothed_energy(data: Real, shape: tuple[int, int], mask: NDArray[np.bool_] | None = None) -> Real:
+    """Energy around each pixel (rows, cols); of small images in single precision."""
+    small = max(data.shape[1:]) <= SMALL
+    if mask is None and len(data) == 1:
+        # Of one slice the sum is the slice; passes over all pixels cost as much as the smoothing.
+        energy = np.square(data[0], dtype=data.dtype if small else float)
+    else:
+        energy = np.square(data, dtype=float).sum(0, where=True if mask is None else mask)
+    if small:
+        down, right = (_smoothing(n, k) for n, k in zip(energy.shape, shape, strict=True))
+        return np.asarray(down @ energy.astype(np.float32, copy=False) @ right.T)
+    for axis in range(2):
+        energy = ndimage.convolve1d(energy, _weights(shape[axis]), axis=axis, mode="reflect")
+    return np.asarray(energy)
 
 
 def _quiet(energy: Real) -> float:
