@@ -50,10 +50,10 @@ def minimise_on_sphere(
     >>> bool(np.allclose(np.cross(G @ a - 1, a), 0, atol=1e-3))
     True
     """
-    size = float(np.linalg.norm(linear))
+    size = _length(linear)
     basis, images = np.empty((2, most, linear.size), linear.dtype)
     matrix, pull = np.empty((most, most)), np.empty(most)
-    fresh = begin / float(np.linalg.norm(begin))
+    fresh = begin / _length(begin)
     for small in range(1, most + 1):
         last = small - 1
         basis[last], images[last] = fresh, product(fresh)
@@ -66,12 +66,17 @@ def minimise_on_sphere(
         # What is left of the gradient in the subspace is rounding.
         slope = image - linear + linear.dtype.type(multiplier) * found
         slope -= (held @ slope) @ held
-        steep = float(np.linalg.norm(slope))
+        steep = _length(slope)
         if steep <= tolerance * size:
             break
         fresh = slope / steep
     value = 0.5 * float(np.vdot(found, image)) - float(np.vdot(found, linear))
-    return found / float(np.linalg.norm(found)), value
+    return found / _length(found), value
+
+
+def _length(flat: Real) -> float:
+    """The norm of a vector, without what NumPy's looks at before it comes to that."""
+    return float(np.sqrt(flat @ flat))
 
 
 def _on_small_sphere(matrix: Real, pull: Real, size: float) -> tuple[Real, float]:
