@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -221,7 +222,7 @@ class Objective:
             return self.centred
         if self._look is None or not self._look.is_of(kernels, active):
             model = self.convolution
-            few = len(active.values) * int(np.prod(model.kernel_shape)) <= int(np.prod(model.canvas_shape))
+            few = len(active.values) * prod(model.kernel_shape) <= prod(model.canvas_shape)
             spectra = None if few else model.kernel_spectra(kernels)
             canvas = self._canvas_of_rest(kernels, active, spectra)
             self._look = Look(kernels, active, canvas, model.frame(canvas), spectra)
@@ -247,7 +248,7 @@ class Objective:
         canvas = np.zeros((len(self.data), *map(max, shape, model.canvas_shape)), self.data.dtype)
         rest = model.frame(canvas)
         rest[:] = self.centred
-        paint(canvas, kernels, replace(active, values=-active.values))
+        paint(canvas, kernels, active, -1)
         self._without_mean(rest, out=rest)
         (first, second), (last, end) = (k1 - 1, k2 - 1), model.map_shape
         for outside in (canvas[:, :first], canvas[:, last:], canvas[:, :, :second], canvas[:, :, end:]):
@@ -368,15 +369,20 @@ class Objective:
     def _data_spectra(self) -> Complex:
         return self.convolution.map_spectra(self.convolution.to_canvas(self.centred))
 
-    def filtered(self, kernels: Real) -> Real:
+    def filtered(self, kernels: Real, every: int = 1) -> Real:
         """Correlation of the kernels with the data less its mean, (types, places): at the frame's pixels.
 
-        Only where a pixel counts; of a large image in some tiles only, which is enough for its statistics.
+        Only where a pixel counts, there at one place in `every` few; of a large image in some tiles only,
+        which is enough for its statistics.
         """
-        if self.in_one_piece:
-            framed = self.convolution.on_frame(self.correlation(kernels))
-            return framed.reshape(len(kernels), -1) if self._tiled.whole else framed[:, self.mask.any(0)]
-        return self._tiled.filtered(kernels)
+        if not self.in_one_piece:
+            return self._tiled.filtered(kernels)[:, ::every]
+        framed = self.convolution.on_frame(self.correlation(kernels))
+        if not self._tiled.whole:
+            return framed[:, self.mask.any(0)][:, ::every]
+        # In so many rows at a time those places lie one below the other: nothing else is copied.
+        parts = (framed[:, row::every, -row * framed.shape[2] % every :: every] for row in range(every))
+        return np.concatenate([part.reshape(len(kernels), -1) for part in parts], axis=1)
 
 
 def misfit(residual: Real) -> float:
