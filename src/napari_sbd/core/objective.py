@@ -290,6 +290,8 @@ class Objective:
 
     def visible_share(self, kernels: Real) -> Real:
         """Share of an atom's energy that falls on pixels which count, for each place of the extended maps."""
+        if self.in_one_piece:
+            return next(self.visible_shares(kernels))
         share = np.empty((len(kernels), *self.convolution.map_shape), kernels.dtype)
         for tile, part in zip(self.map_tiles(kernels), self.visible_shares(kernels), strict=True):
             share[:, tile.rows, tile.cols] = part

@@ -239,7 +239,9 @@ class KernelQuadratic:
         else:
             spectra = np.einsum("kluv,lsuv->ksuv", self._spectra, spectra)
         image = model.transform.back(spectra)
-        return image - self._unseen(kernels) - self._of_means(kernels)
+        image -= self._unseen(kernels)
+        image -= self._of_means(kernels)
+        return image
 
     def _unseen(self, kernels: Real) -> Real:
         if not self._number:
@@ -267,21 +269,33 @@ class KernelQuadratic:
         Exact to a tolerance (see `minimise_on_sphere`, whose own is fine enough) for one type, one type after
         the other for several.
         """
-        best, value = kernels.copy(), np.inf
+        tolerance = max(tolerance, TOLERANCE)
+        if len(kernels) == 1:
+            return self._minimised_alone(kernels, tolerance)
+        best = kernels.copy()
         for kind in range(len(kernels)):
-            alone = np.zeros_like(best)
+            alone, others = np.zeros_like(best), best.copy()
+            others[kind] = 0
+            linear = self.linear[kind].ravel() - self.product(others)[kind].ravel()
 
             def product(flat: Real, kind: int = kind, alone: Real = alone) -> Real:
                 alone[kind] = flat.reshape(alone.shape[1:])
                 return np.asarray(self.product(alone)[kind].ravel())
 
-            linear = self.linear[kind].ravel()
-            if len(kernels) > 1:
-                others = best.copy()
-                others[kind] = 0
-                linear = linear - self.product(others)[kind].ravel()
             if np.any(linear):
-                begin = best[kind].ravel()
-                flat, value = minimise_on_sphere(product, linear, begin, max(tolerance, TOLERANCE))
+                flat, _ = minimise_on_sphere(product, linear, best[kind].ravel(), tolerance)
                 best[kind] = flat.reshape(best.shape[1:])
-        return best, value if len(kernels) == 1 and np.isfinite(value) else self.value(best)
+        return best, self.value(best)
+
+    def _minimised_alone(self, kernels: Real, tolerance: float) -> tuple[Real, float]:
+        """The same of one type."""
+        linear = self.linear.ravel()
+        if not linear.any():
+            return kernels.copy(), self.value(kernels)
+
+        def product(flat: Real) -> Real:
+            return self.product(flat.reshape(kernels.shape)).ravel()
+
+        flat, value = minimise_on_sphere(product, linear, kernels.ravel(), tolerance)
+        best = flat.reshape(kernels.shape)
+        return best, value if np.isfinite(value) else self.value(best)
