@@ -55,7 +55,7 @@ def _newton(matrix: Real, reach: Real, price: Real, begin: Real, nonnegative: bo
     slack = 1e-4 * price
     for _ in range(NEWTON_STEPS):
         active = np.flatnonzero(sign)
-        found = np.zeros_like(reach)
+        found = np.zeros(len(reach), reach.dtype)
         if len(active):
             # All of a matrix is copied ten times faster than chosen rows and columns of it.
             every = len(active) == len(found)

@@ -121,7 +121,7 @@ def places_of(maps: Real | NDArray[np.bool_]) -> tuple[Index, Index, Index]:
     # Of truth values, which is many times faster.
     flat = np.flatnonzero(maps if maps.dtype == bool else maps != 0)
     if len(maps) == 1:
-        return np.zeros_like(flat), *np.divmod(flat, maps.shape[2])
+        return np.zeros(len(flat), np.intp), *np.divmod(flat, maps.shape[2])
     kinds, places = np.divmod(flat, maps[0].size)
     return kinds, *np.divmod(places, maps.shape[2])
 
