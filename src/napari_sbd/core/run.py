@@ -40,7 +40,7 @@ from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.peaks import Peaks
 from napari_sbd.core.progress import Progress
 from napari_sbd.core.recovery import Recovery, Status
-from napari_sbd.core.revisit import amplitude_noise, in_image_unit, upright
+from napari_sbd.core.revisit import Revisit, amplitude_noise, in_image_unit, revisited, upright
 from napari_sbd.core.single import Single
 from napari_sbd.core.sites import Sites
 from napari_sbd.core.start import NO_STARTS, Starts
@@ -215,13 +215,15 @@ class Run:
         best = upright(best, ties)
         kernels, maps, norms = in_image_unit(best, self.scales)
         peaks = self._peaks(best, norms, refine=status == "finished")
-        left = self.raw.left(best.kernels, best.maps)
-        levels = amplitude_noise(self.raw, left, best.kernels, norms)
-        left *= self.scales.astype(left.dtype)[:, None, None]
-        noise = robust_std(sampled(left, self.seen.mask))
-        quality, bias = self._quality(left, noise), self._bias(kernels, maps)
-        del left
+        bias = self._bias(kernels, maps)
         kernels, maps = self._in_given_window(kernels, maps)
+        past = revisited(self.raw, self.scales, kernels, maps)
+        left, levels = self._left(
+            past if past.objective.in_one_piece else Revisit(self.raw, best, self.scales, norms)
+        )
+        noise = robust_std(sampled(left, self.seen.mask))
+        quality = self._quality(left, noise)
+        del left
         recovery = Recovery(
             self.seen,
             self.parameters,
@@ -240,9 +242,21 @@ class Run:
             own_windows=() if ties is None else ties.windows,
             sampled=self.first.domain.sampled,
         )
-        recovery.remember(self.raw, self.scales)
+        recovery.remember(past)
         self.raw.device.release()
         return recovery
+
+    def _left(self, seen: Revisit) -> tuple[Real, tuple[float, ...]]:
+        """What the result leaves, in the image's unit, and the noise that an amplitude of each type meets.
+
+        In one piece as the table of defects will see it, which needs no other look at the image then.
+        """
+        objective, found = seen.objective, seen.found
+        left = objective.left(found.kernels, found.maps)
+        left.flags.writeable = not objective.in_one_piece
+        levels = amplitude_noise(objective, left, found.kernels, seen.norms)
+        scales = self.scales.astype(left.dtype)[:, None, None]
+        return np.multiply(left, scales, out=left if left.flags.writeable else None), levels
 
     def _settle(self) -> None:
         """Take what every other pixel has shown until now, unless all of them have shown better."""
