@@ -107,6 +107,10 @@ class Objective:
         self._rest_seen: Objective | None = None
         self._looked: tuple[Objective, Look] | None = None
 
+    def __reduce__(self) -> tuple[type[Objective], tuple[Real, NDArray[np.bool_], tuple[int, int], Device]]:
+        """Another process finds out for itself what is only kept here to be at hand."""
+        return Objective, (self.data, self.mask, self.convolution.kernel_shape, self.device)
+
     @cached_property
     def _weight(self) -> Real:
         return self.convolution.to_canvas(self.mask.astype(self.data.dtype))
@@ -272,6 +276,11 @@ class Objective:
     def places(self) -> int:
         """Number of pixels that count in some slice."""
         return int(self.mask[0].size if self._tiled.whole else self.mask.any(0).sum())
+
+    @cached_property
+    def counted(self) -> float:
+        """How much counts in all slices: pixels, or what they weigh."""
+        return float(self.mask.size if self._tiled.whole else self.mask.sum())
 
     @cached_property
     def deviation(self) -> float:
