@@ -67,6 +67,7 @@ def sampled(values: Real, mask: NDArray[np.bool_] | None = None) -> Real:
     (262144, 81)
     """
     rows = some_rows(values.shape)
+    mask = None if mask is None or mask.all() else mask
     if rows is None:
         return values.ravel() if mask is None else values[mask]
     chosen = values[..., rows, :]
