@@ -87,15 +87,18 @@ def _on_small_sphere(matrix: Real, pull: Real, size: float) -> tuple[Real, float
     roots, vectors, _ = lapack.dsyev(matrix)
     pull = pull @ vectors
     # Of so few numbers, lists are faster than arrays.
-    levels, squares = roots.tolist(), np.square(pull).tolist()
+    pairs = list(zip(roots.tolist(), np.square(pull).tolist(), strict=True))
     least = 1e-12 * size
-    shift = max(max(q**0.5, least) - level for q, level in zip(squares, levels, strict=True))
-    shift = max(shift, least - levels[0])
+    shift = max(max(q**0.5, least) - level for level, q in pairs)
+    shift = max(shift, least - pairs[0][0])
     for _ in range(MOST_SECULAR):
-        inverses = [1 / (level + shift) for level in levels]
-        terms = [q * v * v for q, v in zip(squares, inverses, strict=True)]
-        square = sum(terms)
+        square = steep = 0.0
+        for level, q in pairs:
+            inverse = 1 / (level + shift)
+            term = q * inverse * inverse
+            square += term
+            steep += term * inverse
         if abs(square - 1) < SECULAR:
             break
-        shift += (square**0.5 - 1) * square / sum(t * v for t, v in zip(terms, inverses, strict=True))
+        shift += (square**0.5 - 1) * square / steep
     return np.asarray(vectors @ (pull / (roots + shift))), shift
