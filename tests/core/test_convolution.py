@@ -57,6 +57,18 @@ def test_both_adjoints_pass_the_dot_test(rng, case, masked):
     assert np.vdot(to_kernels, kernels) == pytest.approx(forward, rel=1e-10)
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_turned_kernels_have_conjugate_spectra_and_correlate_as_kernels_do(rng, case):
+    model, kernels, _ = drawn(rng, case)
+    canvas = model.to_canvas(rng.standard_normal((case[3], *case[0])))
+    spectra, turned = model.kernel_spectra(kernels), model.turned_spectra(kernels)
+    np.testing.assert_allclose(turned, np.conj(spectra), atol=1e-12)
+    expected = model.correlate_kernels(spectra, canvas)
+    np.testing.assert_allclose(
+        model.correlate_turned(turned, model.map_spectra(canvas)), expected, atol=1e-12
+    )
+
+
 def test_single_precision_stays_single(rng):
     model, kernels, maps = drawn(rng, CASES[1])
     assert seen(model, kernels.astype(np.float32), maps.astype(np.float32)).dtype == np.float32

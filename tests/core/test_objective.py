@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 
@@ -118,3 +120,21 @@ def test_another_window_sees_the_same_data(rng):
     padded = np.pad(kernels, [(0, 0), (0, 0), (2, 2), (2, 2)]), np.pad(maps, [(0, 0), (2, 2), (2, 2)])
     assert larger.convolution.kernel_shape == (9, 9)
     assert larger.value(*padded, FREE) == pytest.approx(objective.value(kernels, maps, FREE))
+
+
+@pytest.mark.parametrize("holes", [0.0, 0.2])
+@pytest.mark.parametrize("every", [2, 3, 4])
+def test_one_place_in_so_many_of_a_filtered_image(rng, every, holes):
+    objective, kernels, _ = drawn(rng, CASES[2], holes)
+    thinned, all_ = objective.filtered(kernels, every), objective.filtered(kernels)
+    np.testing.assert_array_equal(np.sort(thinned, axis=1), np.sort(all_[:, ::every], axis=1))
+
+
+def test_a_pickled_objective_is_the_same_without_what_was_kept_at_hand(rng):
+    objective, kernels, maps = drawn(rng, CASES[1])
+    plain = len(pickle.dumps(objective))
+    value = objective.value(kernels, maps, FREE)
+    objective.correlation(kernels)
+    again = pickle.loads(pickle.dumps(objective))
+    assert len(pickle.dumps(objective)) == plain
+    assert again.value(kernels, maps, FREE) == value

@@ -215,19 +215,25 @@ class _Alternation:
 
     def _above(self, tile: Tile, around: Tile, slope: Real, active: Sites) -> tuple[Sites, Real]:
         """The candidates in one tile, from the correlation in it and its halo, and their excess over λ."""
-        penalty = self.penalty
+        penalty, weights = self.penalty, self.penalty.weights
         size = slope if penalty.nonnegative else np.abs(slope)
-        price: Real | float = penalty.lam
-        if penalty.weights is not None:
-            price = penalty.lam * penalty.weights[:, around.rows, around.cols]
-        above = size > price * (1 + SLACK)
+        limit: Real | float = penalty.lam
+        if weights is not None:
+            weights = weights[:, around.rows, around.cols]
+            limit = penalty.lam * weights
+        limit *= 1 + SLACK
+        above = size > limit
+
+        def over(*at: NDArray[np.intp]) -> Real:
+            return np.asarray(size[at] - (penalty.lam if weights is None else penalty.lam * weights[at]))
+
         here = active.within(around)
         above[here.kinds, here.rows - around.rows.start, here.cols - around.cols.start] = False
-        over = size - price
         best = largest_of_neighbours(above, over)
         found = Sites(best.kinds, best.rows + around.rows.start, best.cols + around.cols.start)
         inside = found.inside(tile)
-        return found.chosen(inside), best.chosen(inside).read(over)
+        best = best.chosen(inside)
+        return found.chosen(inside), over(best.kinds, best.rows, best.cols)
 
 
 def _to_come(last: float, now: float) -> float:

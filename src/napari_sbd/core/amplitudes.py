@@ -55,11 +55,12 @@ def _newton(matrix: Real, reach: Real, price: Real, begin: Real, nonnegative: bo
     slack = 1e-4 * price
     for _ in range(NEWTON_STEPS):
         active = np.flatnonzero(sign)
-        found = np.zeros_like(reach)
+        found = np.zeros(len(reach), reach.dtype)
         if len(active):
             # All of a matrix is copied ten times faster than chosen rows and columns of it.
-            block = matrix.copy() if len(active) == len(found) else matrix[np.ix_(active, active)]
-            block[np.arange(len(active)), np.arange(len(active))] += RIDGE
+            every = len(active) == len(found)
+            block = matrix.copy() if every else matrix.take(active, 0).take(active, 1)
+            block.reshape(-1)[:: len(active) + 1] += RIDGE
             right = reach[active] - price[active] * sign[active]
             solved = solved_positive(block, right)
             if solved is None:

@@ -213,7 +213,7 @@ def fit_atoms(
     tether = Tether(atoms.centres, room)
     for _ in range(NEWTON_STEPS):
         value, trial = _slope(objective, kernels, basis, here)
-        tether = tether.knowing(2 * value / objective.mask.sum())
+        tether = tether.knowing(2 * value / objective.counted)
         value, trial = value + tether.cost(here), trial + tether.slope(here)
         if value <= best:
             best, atoms, slope, damping = value, here, trial, damping / faster

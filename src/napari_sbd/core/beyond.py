@@ -31,7 +31,7 @@ def stand_apart(objective: Objective, found: Iterate) -> bool:
     """
     if not objective.in_one_piece:
         return False
-    sites, (k1, k2) = Sites.of(found.maps), objective.convolution.kernel_shape
+    sites, (k1, k2) = found.sites, objective.convolution.kernel_shape
     if len(sites) < FEWEST or len(sites) * k1 * k2 > APART * objective.data[0].size:
         return False
     sizes = np.abs(sites.read(found.maps))
@@ -53,7 +53,7 @@ def seen_beyond(objective: Objective, found: Iterate) -> Real | None:
     """
     if not stand_apart(objective, found):
         return None
-    sites, window = Sites.of(found.maps), objective.convolution.kernel_shape
+    sites, window = found.sites, objective.convolution.kernel_shape
     margin = window[0] // 2, window[1] // 2
     kernels, views = padded(found.kernels, margin), left_around(objective, found, margin)
     for kind, kernel in enumerate(kernels):

@@ -71,15 +71,26 @@ class Convolution:
         """Fourier transform of kernels (types, slices, k1, k2)."""
         return spectra_of_small(kernels, self.canvas_shape)
 
+    def turned_spectra(self, kernels: Real) -> Complex:
+        """The conjugate of that: the transform of kernels turned by 180°, by which data are correlated."""
+        rows = np.conj(fft.rfft(kernels, self.canvas_shape[1], axis=-1))
+        spectra: Complex = fft.ifft(rows, self.canvas_shape[0], axis=-2, norm="forward", overwrite_x=True)
+        return spectra
+
     def map_spectra(self, maps: Real) -> Complex:
-        """Fourier transform of extended maps (types, n1 + k1 - 1, n2 + k2 - 1)."""
+        """Fourier transform of extended maps (types, n1 + k1 - 1, n2 + k2 - 1), or of canvases."""
         return self._spectra(maps)
 
     def _spectra(self, arrays: Real) -> Complex:
         return np.asarray(fft.rfft2(arrays, self.canvas_shape))
 
     def _inverse(self, spectra: Complex) -> Real:
-        return np.asarray(fft.irfft2(spectra, self.canvas_shape, overwrite_x=True))
+        """Inverse transform; the spectra are overwritten."""
+        # As `irfft2` does it, but columns in place: a copy of them is as dear as their transform.
+        columns = fft.ifft(spectra, axis=-2, norm="forward", overwrite_x=True)
+        image: Real = fft.irfft(columns, self.canvas_shape[1], norm="forward")
+        image *= image.dtype.type(1 / (self.canvas_shape[0] * self.canvas_shape[1]))
+        return image
 
     def predict(self, kernel_spectra: Complex, map_spectra: Complex) -> Real:
         """`Σ_k a_{k,s} ∗ x_k` on the canvas, (slices, rows, cols); right inside the frame only."""
@@ -88,13 +99,12 @@ class Convolution:
 
     def correlate_kernels(self, kernel_spectra: Complex, residual: Real) -> Real:
         """Adjoint with respect to the maps: residual canvas (slices, …) to extended maps (types, …)."""
-        return self.correlate_spectra(kernel_spectra, self._spectra(residual))
+        return self.correlate_turned(np.conj(kernel_spectra), self.map_spectra(residual))
 
-    def correlate_spectra(self, kernel_spectra: Complex, residual_spectra: Complex) -> Real:
-        """The same from the residual's Fourier transform."""
-        spectra = np.conj(kernel_spectra)
-        spectra *= residual_spectra
-        total = spectra[:, 0] if spectra.shape[1] == 1 else spectra.sum(1)
+    def correlate_turned(self, turned_spectra: Complex, residual_spectra: Complex) -> Real:
+        """The same from the residual's transform and that of turned kernels, which is overwritten."""
+        turned_spectra *= residual_spectra
+        total = turned_spectra[:, 0] if turned_spectra.shape[1] == 1 else turned_spectra.sum(1)
         return self._inverse(total)[..., : self.map_shape[0], : self.map_shape[1]]
 
     def correlate_maps(self, map_spectra: Complex, residual: Real) -> Real:

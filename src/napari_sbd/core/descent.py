@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_sbd.core.convolution import largest_gain
 from napari_sbd.core.objective import Objective, Penalty, misfit
+from napari_sbd.core.sites import Sites
 from napari_sbd.core.sphere import norms, retract, tangent
 
 Real = NDArray[np.floating]
@@ -29,6 +31,11 @@ class Iterate:
     kernels: Real
     maps: Real
     objective: float
+
+    @cached_property
+    def sites(self) -> Sites:
+        """Where the maps are not zero; many ask for that."""
+        return Sites.of(self.maps)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
@@ -26,7 +28,11 @@ def robust_std(values: Real) -> float:
     >>> round(robust_std(np.append(np.random.default_rng(0).standard_normal(9999), 1e6)), 1)
     1.0
     """
-    return NORMAL * median(np.abs(values - median(values))) if values.size else 0.0
+    if not values.size:
+        return 0.0
+    flat = values.ravel()
+    apart = flat - median(flat)
+    return NORMAL * _middle(np.abs(apart, out=apart))
 
 
 def median(values: Real) -> float:
@@ -39,11 +45,15 @@ def median(values: Real) -> float:
     >>> median(np.array([3.0, 1.0, 2.0])), median(np.array([4.0, 1.0, 2.0, 9.0]))
     (2.0, 3.0)
     """
-    flat = values.ravel()
+    return _middle(values.flatten())
+
+
+def _middle(flat: Real) -> float:
+    """The median of an array whose order does not matter: it is changed."""
     half = len(flat) // 2
-    parted = np.partition(flat, half)
-    upper = float(parted[half])
-    return upper if len(flat) % 2 else (float(parted[:half].max()) + upper) / 2
+    flat.partition(half)
+    upper = float(flat[half])
+    return upper if len(flat) % 2 else (float(flat[:half].max()) + upper) / 2
 
 
 def sampled(values: Real, mask: NDArray[np.bool_] | None = None) -> Real:
@@ -57,6 +67,7 @@ def sampled(values: Real, mask: NDArray[np.bool_] | None = None) -> Real:
     (262144, 81)
     """
     rows = some_rows(values.shape)
+    mask = None if mask is None or mask.all() else mask
     if rows is None:
         return values.ravel() if mask is None else values[mask]
     chosen = values[..., rows, :]
@@ -65,7 +76,7 @@ def sampled(values: Real, mask: NDArray[np.bool_] | None = None) -> Real:
 
 def some_rows(shape: tuple[int, ...]) -> NDArray[np.intp] | None:
     """Rows that hold about `ENOUGH` values; None where the array has no more than that."""
-    size = int(np.prod(shape))
+    size = prod(shape)
     if size <= ENOUGH:
         return None
     count = max(1, shape[-2] * ENOUGH // size)
@@ -94,10 +105,14 @@ def white_noise(data: Real, mask: NDArray[np.bool_]) -> float:
     above = slice(None, -1) if rows is None else rows
     below = slice(1, None) if rows is None else rows + 1
     upper, lower = data[:, above], data[:, below]
-    detail = (upper[..., :-1] - lower[..., :-1] - upper[..., 1:] + lower[..., 1:]) / 2
-    pairs = mask[:, above] & mask[:, below]
-    whole = pairs[..., :-1] & pairs[..., 1:]
-    return robust_std(detail if whole.all() else detail[whole]) or robust_std(sampled(data, mask))
+    detail = upper[..., :-1] - lower[..., :-1]
+    detail -= upper[..., 1:]
+    detail += lower[..., 1:]
+    detail /= 2
+    if not mask.all():
+        pairs = mask[:, above] & mask[:, below]
+        detail = detail[pairs[..., :-1] & pairs[..., 1:]]
+    return robust_std(detail) or robust_std(sampled(data, mask))
 
 
 def noise_floor(data: Real, mask: NDArray[np.bool_]) -> float:

@@ -38,7 +38,10 @@ def normalised(seen: Observation) -> Normalised:
     data = np.empty(seen.data.shape, np.float32)
     for values, inside, image, (middle, scale) in zip(seen.data, seen.mask, data, levels, strict=True):
         for rows in bands(seen.shape):
-            image[rows] = (values[rows] - middle) / scale / deviation
+            part = values[rows] - middle
+            part /= scale
+            part /= deviation
+            image[rows] = part
             if not inside[rows].all():
                 image[rows][~inside[rows]] = 0
     return Normalised(data, np.array([scale for _, scale in levels]) * deviation)
@@ -68,7 +71,8 @@ def _deviation(seen: Observation, levels: list[tuple[float, float]]) -> float:
     count, total, squares = 0, 0.0, 0.0
     for values, inside, (middle, scale) in zip(seen.data, seen.mask, levels, strict=True):
         for rows in bands(seen.shape):
-            part = (_inside(values, inside, rows) - middle) / scale
+            part = _inside(values, inside, rows) - middle
+            part /= scale
             count += part.size
             total += float(part.sum(dtype=float))
             squares += float(np.vdot(part, part))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -106,6 +107,10 @@ class Objective:
         self._rest_seen: Objective | None = None
         self._looked: tuple[Objective, Look] | None = None
 
+    def __reduce__(self) -> tuple[type[Objective], tuple[Real, NDArray[np.bool_], tuple[int, int], Device]]:
+        """Another process finds out for itself what is only kept here to be at hand."""
+        return Objective, (self.data, self.mask, self.convolution.kernel_shape, self.device)
+
     @cached_property
     def _weight(self) -> Real:
         return self.convolution.to_canvas(self.mask.astype(self.data.dtype))
@@ -206,9 +211,9 @@ class Objective:
     def _slope_of(self, look: Look) -> Real:
         """The same of a look, which keeps it."""
         if look.slope is None:
-            model, spectra = self.convolution, look.spectra
-            spectra = model.kernel_spectra(look.kernels) if spectra is None else spectra
-            look.slope, look.spectra = model.correlate_kernels(spectra, look.canvas), None
+            model, known = self.convolution, look.spectra
+            turned = model.turned_spectra(look.kernels) if known is None else np.conj(known)
+            look.slope, look.spectra = model.correlate_turned(turned, model.map_spectra(look.canvas)), None
         return look.slope
 
     def _rest(self, kernels: Real, active: Active | None) -> Real:
@@ -221,7 +226,7 @@ class Objective:
             return self.centred
         if self._look is None or not self._look.is_of(kernels, active):
             model = self.convolution
-            few = len(active.values) * int(np.prod(model.kernel_shape)) <= int(np.prod(model.canvas_shape))
+            few = len(active.values) * prod(model.kernel_shape) <= prod(model.canvas_shape)
             spectra = None if few else model.kernel_spectra(kernels)
             canvas = self._canvas_of_rest(kernels, active, spectra)
             self._look = Look(kernels, active, canvas, model.frame(canvas), spectra)
@@ -247,7 +252,7 @@ class Objective:
         canvas = np.zeros((len(self.data), *map(max, shape, model.canvas_shape)), self.data.dtype)
         rest = model.frame(canvas)
         rest[:] = self.centred
-        paint(canvas, kernels, replace(active, values=-active.values))
+        paint(canvas, kernels, active, -1)
         self._without_mean(rest, out=rest)
         (first, second), (last, end) = (k1 - 1, k2 - 1), model.map_shape
         for outside in (canvas[:, :first], canvas[:, last:], canvas[:, :, :second], canvas[:, :, end:]):
@@ -273,6 +278,11 @@ class Objective:
         return int(self.mask[0].size if self._tiled.whole else self.mask.any(0).sum())
 
     @cached_property
+    def counted(self) -> float:
+        """How much counts in all slices: pixels, or what they weigh."""
+        return float(self.mask.size if self._tiled.whole else self.mask.sum())
+
+    @cached_property
     def deviation(self) -> float:
         """Of the data that count, robustly."""
         return robust_std(sampled(self.data, None if self._tiled.whole else self.mask))
@@ -289,6 +299,8 @@ class Objective:
 
     def visible_share(self, kernels: Real) -> Real:
         """Share of an atom's energy that falls on pixels which count, for each place of the extended maps."""
+        if self.in_one_piece:
+            return next(self.visible_shares(kernels))
         share = np.empty((len(kernels), *self.convolution.map_shape), kernels.dtype)
         for tile, part in zip(self.map_tiles(kernels), self.visible_shares(kernels), strict=True):
             share[:, tile.rows, tile.cols] = part
@@ -361,22 +373,27 @@ class Objective:
             model = self.convolution
             while len(self._known) >= KEPT:
                 self._known.pop(next(iter(self._known)))
-            self._known[key] = model.correlate_spectra(model.kernel_spectra(kernels), self._data_spectra)
+            self._known[key] = model.correlate_turned(model.turned_spectra(kernels), self._data_spectra)
         return self._known[key]
 
     @cached_property
     def _data_spectra(self) -> Complex:
         return self.convolution.map_spectra(self.convolution.to_canvas(self.centred))
 
-    def filtered(self, kernels: Real) -> Real:
+    def filtered(self, kernels: Real, every: int = 1) -> Real:
         """Correlation of the kernels with the data less its mean, (types, places): at the frame's pixels.
 
-        Only where a pixel counts; of a large image in some tiles only, which is enough for its statistics.
+        Only where a pixel counts, there at one place in `every` few; of a large image in some tiles only,
+        which is enough for its statistics.
         """
-        if self.in_one_piece:
-            framed = self.convolution.on_frame(self.correlation(kernels))
-            return framed.reshape(len(kernels), -1) if self._tiled.whole else framed[:, self.mask.any(0)]
-        return self._tiled.filtered(kernels)
+        if not self.in_one_piece:
+            return self._tiled.filtered(kernels)[:, ::every]
+        framed = self.convolution.on_frame(self.correlation(kernels))
+        if not self._tiled.whole:
+            return framed[:, self.mask.any(0)][:, ::every]
+        # In so many rows at a time those places lie one below the other: nothing else is copied.
+        parts = (framed[:, row::every, -row * framed.shape[2] % every :: every] for row in range(every))
+        return np.concatenate([part.reshape(len(kernels), -1) for part in parts], axis=1)
 
 
 def misfit(residual: Real) -> float:

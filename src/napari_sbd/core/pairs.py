@@ -42,8 +42,10 @@ def overlapping(sites: Sites, window: tuple[int, int]) -> Pairs:
     if len(sites) <= FEW:
         down = sites.rows[:, None] - sites.rows
         right = sites.cols[:, None] - sites.cols
-        near = (np.abs(down) < k1) & (np.abs(right) < k2)
-        second, counts = np.nonzero(near)[1], np.count_nonzero(near, axis=1)
+        near = np.flatnonzero((np.abs(down) < k1) & (np.abs(right) < k2))
+        ends = np.arange(len(sites) + 1) * len(sites)
+        counts = np.diff(np.searchsorted(near, ends))
+        second = near - np.repeat(ends[:-1], counts)
     else:
         second, counts = _in_cells(sites, window)
     # Numbered like this, the difference of two places is their lag.

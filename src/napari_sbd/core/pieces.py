@@ -28,7 +28,7 @@ def come_together(objective: Objective, found: Iterate, penalty: Penalty) -> boo
     penalty : Penalty
         Without weights.
     """
-    sites = Sites.of(found.maps)
+    sites = found.sites
     close = _close(objective.model_of(sites, len(found.kernels)))
     if not len(close):
         return False

@@ -17,12 +17,11 @@ from napari_sbd.core.alone import standing_alone
 from napari_sbd.core.amplitude_errors import NEIGHBOURS
 from napari_sbd.core.defects import candidate_table, chosen_rows
 from napari_sbd.core.device import device_or_host
-from napari_sbd.core.objective import Objective
 from napari_sbd.core.observation import Observation
 from napari_sbd.core.oriented_table import COLUMNS, oriented_table
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.peaks import FEWEST_ALIKE, WEAKEST, Peaks, typical_amplitude
-from napari_sbd.core.revisit import Revisit, revisit, revisited
+from napari_sbd.core.revisit import Revisit, revisit
 from napari_sbd.core.stability import RESAMPLES, kernel_errors
 from napari_sbd.core.symmetry import Orientation, Ties, by_type
 from napari_sbd.core.threshold import Filtered, Threshold, filtered, snr_for
@@ -349,9 +348,9 @@ class Recovery:
         levels = np.broadcast_to(self.amplitude_noise or self.noise, len(self.kernels))
         return tuple(np.maximum(levels, np.finfo(float).tiny).tolist())
 
-    def remember(self, raw: Objective, scales: Real) -> None:
+    def remember(self, past: Revisit) -> None:
         """Keep the image as it was normalised, which otherwise is done again when it is asked for."""
-        vars(self)["_past"] = revisited(raw, scales, self.kernels, self.extended_activations)
+        vars(self)["_past"] = past
 
     @cached_property
     def _past(self) -> Revisit:

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import replace
 from functools import cache
 from importlib import metadata
+from math import prod
 
 import numpy as np
 import pandas as pd
@@ -39,7 +40,7 @@ from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.peaks import Peaks
 from napari_sbd.core.progress import Progress
 from napari_sbd.core.recovery import Recovery, Status
-from napari_sbd.core.revisit import amplitude_noise, in_image_unit, upright
+from napari_sbd.core.revisit import Revisit, amplitude_noise, in_image_unit, revisited, upright
 from napari_sbd.core.single import Single
 from napari_sbd.core.sites import Sites
 from napari_sbd.core.start import NO_STARTS, Starts
@@ -106,9 +107,11 @@ class Run:
 
     def _of_every_other(self) -> Run | None:
         """The recovery of every other pixel, where defects crowd in an image on too fine a grid."""
-        options, region = halved(self.parameters), self.first.domain.region
         plain = self.starts is NO_STARTS and self.parameters.symmetry == "none"
-        if options is None or not (plain and self.parameters.refinements and self.first.domain.whitened):
+        if not (plain and self.parameters.refinements and self.first.domain.whitened):
+            return None
+        options, region = halved(self.parameters), self.first.domain.region
+        if options is None:
             return None
         if not too_fine(region.seen(self.raw.data), region.seen(self.seen.mask)):
             return None
@@ -186,7 +189,7 @@ class Run:
         if self._there and self.every_other is not None:
             self.every_other.note(snapshot)
             return
-        self.progress.advance(float(np.prod(snapshot.iterate.maps.shape[1:])))
+        self.progress.advance(float(prod(snapshot.iterate.maps.shape[1:])))
         lam = snapshot.lam / self.first.largest
         row = (self.progress.elapsed, snapshot.stage, snapshot.start, lam, snapshot.iterate.objective)
         self.history.append(row)
@@ -212,13 +215,15 @@ class Run:
         best = upright(best, ties)
         kernels, maps, norms = in_image_unit(best, self.scales)
         peaks = self._peaks(best, norms, refine=status == "finished")
-        left = self.raw.left(best.kernels, best.maps)
-        levels = amplitude_noise(self.raw, left, best.kernels, norms)
-        left *= self.scales.astype(left.dtype)[:, None, None]
-        noise = robust_std(sampled(left, self.seen.mask))
-        quality, bias = self._quality(left, noise), self._bias(kernels, maps)
-        del left
+        bias = self._bias(kernels, maps)
         kernels, maps = self._in_given_window(kernels, maps)
+        past = revisited(self.raw, self.scales, kernels, maps)
+        left, levels = self._left(
+            past if past.objective.in_one_piece else Revisit(self.raw, best, self.scales, norms)
+        )
+        noise = robust_std(sampled(left, self.seen.mask))
+        quality = self._quality(left, noise)
+        del left
         recovery = Recovery(
             self.seen,
             self.parameters,
@@ -237,9 +242,21 @@ class Run:
             own_windows=() if ties is None else ties.windows,
             sampled=self.first.domain.sampled,
         )
-        recovery.remember(self.raw, self.scales)
+        recovery.remember(past)
         self.raw.device.release()
         return recovery
+
+    def _left(self, seen: Revisit) -> tuple[Real, tuple[float, ...]]:
+        """What the result leaves, in the image's unit, and the noise that an amplitude of each type meets.
+
+        In one piece as the table of defects will see it, which needs no other look at the image then.
+        """
+        objective, found = seen.objective, seen.found
+        left = objective.left(found.kernels, found.maps)
+        left.flags.writeable = not objective.in_one_piece
+        levels = amplitude_noise(objective, left, found.kernels, seen.norms)
+        scales = self.scales.astype(left.dtype)[:, None, None]
+        return np.multiply(left, scales, out=left if left.flags.writeable else None), levels
 
     def _settle(self) -> None:
         """Take what every other pixel has shown until now, unless all of them have shown better."""

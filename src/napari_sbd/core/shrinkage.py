@@ -108,7 +108,7 @@ def without_noise(objective: Objective, found: Iterate, ties: Ties | None = None
         kernels, norms = ties.spread(shapes), _norms(shapes)[ties.types]
     if not norms.all():
         return found
-    sites = Sites.of(found.maps)
+    sites = found.sites
     values = sites.read(found.maps) * norms.astype(found.maps.dtype)[sites.kinds]
     return replace(found, kernels=project(kernels), maps=sites.write(values, found.maps))
 

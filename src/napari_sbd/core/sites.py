@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy import sparse
 
-from napari_sbd.core.tiles import Tile
+from napari_sbd.core.tiles import Tile, places_of
 
 Real = NDArray[np.floating]
 Index = NDArray[np.intp]
@@ -32,9 +32,7 @@ class Sites:
     @classmethod
     def of(cls, maps: Real | NDArray[np.bool_]) -> Sites:
         """The support of maps."""
-        flat = np.flatnonzero(maps != 0)  # of truth values, which is many times faster
-        kinds, places = np.divmod(flat, maps[0].size)
-        return cls(kinds, *np.divmod(places, maps.shape[2]))
+        return cls(*places_of(maps))
 
     @classmethod
     def none(cls) -> Sites:
@@ -90,22 +88,18 @@ class Sites:
         return maps
 
 
-def largest_of_neighbours(above: NDArray[np.bool_], excess: Real) -> Sites:
-    """Places (types, rows, cols) that are above and exceed all eight neighbours."""
+def largest_of_neighbours(above: NDArray[np.bool_], excess: Callable[[Index, Index, Index], Real]) -> Sites:
+    """Places (types, rows, cols) that are above and whose excess is that of no neighbour of eight or more.
+
+    `excess` gives it for types, rows and columns.
+    """
     here = Sites.of(above)
-    flat, (_, height, width) = excess.reshape(-1), excess.shape
     down, right = (
-        (np.maximum(at - 1, 0), at, np.minimum(at + 1, n - 1))
-        for at, n in ((here.rows, height), (here.cols, width))
+        np.stack([np.maximum(at - 1, 0), at, np.minimum(at + 1, n - 1)])
+        for at, n in ((here.rows, above.shape[1]), (here.cols, above.shape[2]))
     )
-    first = here.kinds * (height * width)
-    own = flat.take(first + here.rows * width + here.cols)
-    best = np.ones(len(own), bool)
-    for row in down:
-        line = first + row * width
-        for col in right:
-            best &= own >= flat.take(line + col)
-    return here.chosen(best)
+    around = excess(here.kinds, down[:, None], right)
+    return here.chosen((around[1, 1] >= around).all((0, 1)))
 
 
 class Field:
@@ -190,8 +184,14 @@ class Field:
         top, left = np.maximum(k1 - 1 - sites.rows, 0), np.maximum(k2 - 1 - sites.cols, 0)
         bottom = np.minimum(rows - k1 + 1 - sites.rows, k1)
         right = np.minimum(cols - k2 + 1 - sites.cols, k2)
-        below = sums[sites.kinds, :, bottom, right] - sums[sites.kinds, :, bottom, left]
-        above = sums[sites.kinds, :, top, right] - sums[sites.kinds, :, top, left]
+        flat = sums.reshape(*kernels.shape[:2], -1)
+        top, bottom = top * (k2 + 1), bottom * (k2 + 1)
+        if flat.shape[:2] == (1, 1):
+            table = flat[0, 0]
+            below = table.take(bottom + right) - table.take(bottom + left)
+            return np.asarray(below - (table.take(top + right) - table.take(top + left)))[:, None]
+        below = flat[sites.kinds, :, bottom + right] - flat[sites.kinds, :, bottom + left]
+        above = flat[sites.kinds, :, top + right] - flat[sites.kinds, :, top + left]
         return np.asarray(below - above)
 
     @cached_property
@@ -205,21 +205,23 @@ class Field:
         numbers = np.flatnonzero(self.cut(sites))
         # Where all slices have one mask, what is hidden in one tells it of all.
         outside = self.outside[:1] if self._alike else self.outside
-        (k1, k2), (slices, rows, cols) = self.window, outside.shape
-        here = self._views_outside[: len(outside), sites.rows[numbers], sites.cols[numbers]]
-        here = here.transpose(1, 0, 2, 3).reshape(len(numbers), slices * k1 * k2)
-        at = np.repeat(np.arange(len(numbers)), np.count_nonzero(here, axis=1))
-        places = np.flatnonzero(here) - at * here.shape[1]
-        corners = sites.rows[numbers] * cols + sites.cols[numbers]
-        within = np.add.outer(np.arange(k1) * cols, np.arange(k2))
-        steps = np.add.outer(np.arange(slices) * rows * cols, within).ravel()
-        pixels, size = self._numbered(corners[at] + steps[places])
+        (k1, k2), (slices, _, cols) = self.window, outside.shape
+        rows_, cols_ = sites.rows[numbers], sites.cols[numbers]
+        if slices == 1:
+            here = self._views_outside[0, rows_, cols_]
+        else:
+            here = self._views_outside[:slices, rows_, cols_].swapaxes(0, 1)
+        steps, found = _steps(outside.shape, self.window), np.flatnonzero(here)
+        bounds = np.searchsorted(found, np.arange(len(numbers) + 1) * len(steps))
+        at = np.repeat(np.arange(len(numbers)), np.diff(bounds))
+        places = found - at * len(steps)
+        pixels, size = self._numbered((rows_ * cols + cols_).take(at) + steps.take(places))
         number = np.arange(len(self.target) // slices)
         if len(number) > 1:
             at = np.repeat(at, len(number))
             pixels = np.add.outer(pixels, number * size).ravel()
             places = np.add.outer(places, number * k1 * k2).ravel()
-        return Hidden(numbers, at, pixels, places, size * len(number), places // (k1 * k2))
+        return Hidden(numbers, at, pixels, places, size * len(number), k1 * k2)
 
     def _numbered(self, pixels: Index) -> tuple[Index, int]:
         """Numbers for pixels (of one slice or all), and how many there are.
@@ -263,6 +265,14 @@ class Field:
         return not self.holes or bool((self.outside == self.outside[0]).all())
 
 
+@lru_cache(maxsize=8)
+def _steps(shape: tuple[int, int, int], window: tuple[int, int]) -> Index:
+    """Where a patch's pixels stand behind its corner in a flat field (slices, rows, cols)."""
+    (slices, rows, cols), (k1, k2) = shape, window
+    within = np.add.outer(np.arange(k1) * cols, np.arange(k2))
+    return np.asarray(np.add.outer(np.arange(slices) * rows * cols, within).ravel())
+
+
 class Patches:
     """Patches of a field at sites, (slices, sites, k1 · k2), held as far as memory allows.
 
@@ -293,12 +303,25 @@ class Patches:
 
 
 @dataclass(frozen=True)
+class Shared:
+    """Entries of hidden pixels: numbers of those shared by several sites, and of those of one site `alone`.
+
+    `pixels` numbers the shared pixels consecutively, `size` is how many there are.
+    """
+
+    entries: Index
+    alone: Index
+    pixels: Index
+    size: int
+
+
+@dataclass(frozen=True)
 class Hidden:
     """Pixels of sites' patches that do not count, one entry each.
 
     `numbers` are the sites that have any, and an entry says which of these it belongs to (`at`), which pixel
-    of the field (`pixels`: counted among the `size` that are hidden of any site), which of the kernel
-    (`places`, flat over slices, rows and columns), and in which slice.
+    of the field (`pixels`: counted among the `size` that are hidden of any site) and which of the kernel
+    (`places`, flat over slices, rows and columns, with `area` in each slice).
     """
 
     numbers: Index
@@ -306,20 +329,24 @@ class Hidden:
     pixels: Index
     places: Index
     size: int
-    slices: Index
+    area: int
 
     @cached_property
-    def shared(self) -> tuple[NDArray[np.bool_] | None, Index, int]:
-        """Entries whose pixel is hidden of several sites, consecutive numbers of these pixels, how many.
+    def slices(self) -> Index:
+        """The slice of each entry."""
+        return self.places // self.area
 
-        All entries (None) where there are so many that most are.
-        """
+    @cached_property
+    def shared(self) -> Shared | None:
+        """Entries whose pixel is hidden of several sites; None where there are so many that most are."""
         if len(self.at) > MANY:
-            return None, self.pixels.astype(np.int32), self.size
+            return None
         several = np.bincount(self.pixels, minlength=self.size) > 1
         numbers = np.cumsum(several)
-        entries = several[self.pixels]
-        return entries, numbers[self.pixels[entries]] - 1, int(numbers[-1]) if self.size else 0
+        here = several[self.pixels]
+        entries = np.flatnonzero(here)
+        pixels = numbers.take(self.pixels.take(entries)) - 1
+        return Shared(entries, np.flatnonzero(~here), pixels, int(numbers[-1]) if self.size else 0)
 
     @cached_property
     def _bounds(self) -> Index:
@@ -343,8 +370,12 @@ class Hidden:
     def painted(self, kernels: Real, kinds: Index) -> Real:
         """What of each atom is hidden, (numbers, pixels): for few ones."""
         painted = np.zeros((len(self.numbers), self.size), kernels.dtype)
-        painted[self.at, self.pixels] = kernels.take(self.labels(kinds, kernels))
+        painted.reshape(-1)[self._painted_at] = kernels.take(self.labels(kinds, kernels))
         return painted
+
+    @cached_property
+    def _painted_at(self) -> Index:
+        return self.at * self.size + self.pixels
 
     def atoms(self, kernels: Real, kinds: Index) -> sparse.csr_matrix:
         """Matrix (numbers, pixels) of what of each atom is hidden."""

@@ -60,7 +60,7 @@ def crowding(objective: Objective, patches: list[Real], nonnegative: bool) -> fl
     """Level of the matched filter's noise as its median output suggests, over λ_max; median over patches."""
     extreme, ratios = _extreme(objective), []
     for patch in patches:
-        level = extreme * robust_std(objective.filtered(patch)[:, ::THINNED])
+        level = extreme * robust_std(objective.filtered(patch, THINNED))
         ratios.append(level / _largest(objective.correlation(patch), nonnegative))
     return float(np.median(ratios))
 
@@ -141,7 +141,7 @@ def matched_noise(objective: Objective, residual: Real, kernel: Real) -> float:
     That of a pixel where noise is white, more where it is correlated: what the matched filter makes of it.
     """
     rest = objective.of_residual(residual)
-    filtered = robust_std(rest.filtered(kernel[None])[0, ::THINNED])
+    filtered = robust_std(rest.filtered(kernel[None], THINNED))
     return max(filtered, rest.deviation)
 
 

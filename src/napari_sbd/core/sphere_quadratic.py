@@ -50,10 +50,10 @@ def minimise_on_sphere(
     >>> bool(np.allclose(np.cross(G @ a - 1, a), 0, atol=1e-3))
     True
     """
-    size = float(np.linalg.norm(linear))
+    size = _length(linear)
     basis, images = np.empty((2, most, linear.size), linear.dtype)
     matrix, pull = np.empty((most, most)), np.empty(most)
-    fresh = begin / float(np.linalg.norm(begin))
+    fresh = begin / _length(begin)
     for small in range(1, most + 1):
         last = small - 1
         basis[last], images[last] = fresh, product(fresh)
@@ -66,12 +66,17 @@ def minimise_on_sphere(
         # What is left of the gradient in the subspace is rounding.
         slope = image - linear + linear.dtype.type(multiplier) * found
         slope -= (held @ slope) @ held
-        steep = float(np.linalg.norm(slope))
+        steep = _length(slope)
         if steep <= tolerance * size:
             break
         fresh = slope / steep
     value = 0.5 * float(np.vdot(found, image)) - float(np.vdot(found, linear))
-    return found / float(np.linalg.norm(found)), value
+    return found / _length(found), value
+
+
+def _length(flat: Real) -> float:
+    """The norm of a vector, without what NumPy's looks at before it comes to that."""
+    return float(np.sqrt(flat @ flat))
 
 
 def _on_small_sphere(matrix: Real, pull: Real, size: float) -> tuple[Real, float]:
@@ -82,15 +87,18 @@ def _on_small_sphere(matrix: Real, pull: Real, size: float) -> tuple[Real, float
     roots, vectors, _ = lapack.dsyev(matrix)
     pull = pull @ vectors
     # Of so few numbers, lists are faster than arrays.
-    levels, squares = roots.tolist(), np.square(pull).tolist()
+    pairs = list(zip(roots.tolist(), np.square(pull).tolist(), strict=True))
     least = 1e-12 * size
-    shift = max(max(q**0.5, least) - level for q, level in zip(squares, levels, strict=True))
-    shift = max(shift, least - levels[0])
+    shift = max(max(q**0.5, least) - level for level, q in pairs)
+    shift = max(shift, least - pairs[0][0])
     for _ in range(MOST_SECULAR):
-        inverses = [1 / (level + shift) for level in levels]
-        terms = [q * v * v for q, v in zip(squares, inverses, strict=True)]
-        square = sum(terms)
+        square = steep = 0.0
+        for level, q in pairs:
+            inverse = 1 / (level + shift)
+            term = q * inverse * inverse
+            square += term
+            steep += term * inverse
         if abs(square - 1) < SECULAR:
             break
-        shift += (square**0.5 - 1) * square / sum(t * v for t, v in zip(terms, inverses, strict=True))
+        shift += (square**0.5 - 1) * square / steep
     return np.asarray(vectors @ (pull / (roots + shift))), shift

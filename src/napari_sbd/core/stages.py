@@ -304,7 +304,7 @@ def _stays(before: Iterate, after: Iterate) -> bool:
 
 def _same_weights(before: Iterate, after: Iterate, penalty: Penalty) -> bool:
     """Whether another round's weights differ so little that no amplitude would change."""
-    sites = Sites.of(after.maps)
+    sites = after.sites
     weights = [_lightened(it.maps, sites, penalty) for it in (before, after)]
     moves = penalty.lam * np.abs(weights[1] - weights[0])
     return bool((moves <= UNMOVED * np.abs(sites.read(after.maps))).all())
@@ -332,7 +332,7 @@ def reweighting(objective: Objective, best: Iterate, penalty: Penalty) -> Penalt
     unseen = weights <= SMALLEST_SHARE
     np.sqrt(weights, out=weights)
     weights[unseen] = FORBIDDEN
-    sites = Sites.of(best.maps)
+    sites = best.sites
     weights[sites.kinds, sites.rows, sites.cols] *= _lightened(best.maps, sites, penalty)
     return replace(penalty, weights=weights)
 

@@ -21,6 +21,7 @@ Real = NDArray[np.floating]
 
 QUIET_PERCENTILE = 20
 SMALL = 1024  # px, of a side up to which a product with a matrix smooths
+PIECE = 64  # rows of such a matrix that are taken together
 BLOCKS = 8  # of a window's side, in which the energy of a large image is summed
 
 
@@ -32,22 +33,42 @@ def taper(shape: tuple[int, int]) -> Real:
 
 def salience(data: Real, mask: NDArray[np.bool_], shape: tuple[int, int]) -> Real:
     """Tapered energy around each pixel (rows, cols) above the quiet background; zero where masked."""
-    whole = bool(mask.all())
-    energy = np.square(data, dtype=float)
-    # Of one slice the sum is the slice; passes over all pixels cost as much as the smoothing.
-    energy = energy[0] if whole and len(energy) == 1 else energy.sum(0, where=mask)
-    if max(energy.shape) <= SMALL:
-        down, right = (_smoothing(n, k) for n, k in zip(energy.shape, shape, strict=True))
-        energy = (down @ energy.astype(np.float32) @ right.T).astype(float)
-    else:
-        for axis in range(2):
-            energy = ndimage.convolve1d(energy, _weights(shape[axis]), axis=axis, mode="reflect")
+    if mask.all():
+        smooth = _smoothed_energy(data, shape)
+        energy = smooth.astype(float)
+        energy -= _quiet(smooth.ravel())
+        return np.asarray(np.maximum(energy, 0, out=energy))
     seen = mask.any(0)
-    energy -= _quiet(energy.ravel() if whole else energy[seen])
+    energy = _smoothed_energy(data, shape, mask).astype(float)
+    energy -= _quiet(energy[seen])
     np.maximum(energy, 0, out=energy)
-    if not whole:
-        energy[~seen] = 0
+    energy[~seen] = 0
     return energy
+
+
+def _smoothed_energy(data: Real, shape: tuple[int, int], mask: NDArray[np.bool_] | None = None) -> Real:
+    """Energy around each pixel (rows, cols); of small images in single precision."""
+    small = max(data.shape[1:]) <= SMALL
+    if mask is None and len(data) == 1:
+        # Of one slice the sum is the slice; passes over all pixels cost as much as the smoothing.
+        energy = np.square(data[0], dtype=data.dtype if small else float)
+    else:
+        energy = np.square(data, dtype=float).sum(0, where=True if mask is None else mask)
+    if small:
+        return _smoothed(energy.astype(np.float32, copy=False), shape)
+    for axis in range(2):
+        energy = ndimage.convolve1d(energy, _weights(shape[axis]), axis=axis, mode="reflect")
+    return np.asarray(energy)
+
+
+def _smoothed(energy: Real, window: tuple[int, int]) -> Real:
+    """Weighted means over windows, by products with band matrices, of which only the band is gone through."""
+    half, smooth = np.empty_like(energy), np.empty_like(energy)
+    for some, near, weights in _pieces(energy.shape[0], window[0]):
+        np.matmul(weights, energy[near], out=half[some])
+    for some, near, weights in _pieces(energy.shape[1], window[1]):
+        smooth[:, some] = half[:, near] @ weights.T
+    return smooth
 
 
 def _quiet(energy: Real) -> float:
@@ -65,9 +86,17 @@ def _weights(window: int) -> Real:
 
 
 @lru_cache(maxsize=8)
-def _smoothing(size: int, window: int) -> Real:
-    """The matrix (size, size) that smooths along an axis: for small images faster than a convolution."""
-    return ndimage.convolve1d(np.eye(size, dtype=np.float32), _weights(window), axis=0, mode="reflect")
+def _pieces(size: int, window: int) -> list[tuple[slice, slice, Real]]:
+    """The matrix that smooths along an axis, for small images faster than a convolution, in pieces.
+
+    Each has some of its rows, and the columns in which these are not zero.
+    """
+    matrix = ndimage.convolve1d(np.eye(size, dtype=np.float32), _weights(window), axis=0, mode="reflect")
+    pieces, reach = [], window // 2 + 1
+    for first in range(0, size, PIECE):
+        some, near = slice(first, first + PIECE), slice(max(first - reach, 0), first + PIECE + reach)
+        pieces.append((some, near, np.ascontiguousarray(matrix[some, near])))
+    return pieces
 
 
 def coarse_energy(data: Real, mask: NDArray[np.bool_], shape: tuple[int, int]) -> tuple[Real, int]:

@@ -15,7 +15,6 @@ from napari_sbd.core.beyond import left_around, patches, stand_apart
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.objective import Objective
-from napari_sbd.core.sites import Sites
 from napari_sbd.core.sphere import norms, project
 from napari_sbd.core.window import shift
 
@@ -103,7 +102,7 @@ def _lie_on_pixels(objective: Objective, found: Iterate) -> bool:
     """
     if not stand_apart(objective, found):
         return False
-    sites = Sites.of(found.maps)
+    sites = found.sites
     places, sizes = np.column_stack([sites.rows, sites.cols]), np.abs(sites.read(found.maps))
     next_ = spatial.KDTree(places).query(places, [2], p=np.inf, distance_upper_bound=ALONE)[0]
     alone, views = np.isinf(np.asarray(next_)[:, 0]), left_around(objective, found, (0, 0))

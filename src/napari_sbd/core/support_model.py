@@ -86,8 +86,8 @@ class SupportModel:
         shape = (len(self.sites),) * 2
         if len(self.sites) <= DENSE:
             full = np.zeros(shape, kernels.dtype)
-            full[pairs.first, pairs.second] = values
-            full[np.ix_(hidden.numbers, hidden.numbers)] -= hidden.products(kernels, kinds)
+            full.reshape(-1)[self._pair_places] = values
+            full[self._cut_pairs] -= hidden.products(kernels, kinds)
             full -= means @ means.T
             return Gram(full, None)
         if self._border is not None:
@@ -98,6 +98,16 @@ class SupportModel:
         thin = sparse.csr_matrix((values, pairs.second, pairs.bounds), shape=shape)
         lost = sparse.csr_matrix((unseen, hidden.pixels, self._starts), shape=(len(kinds), hidden.size))
         return Gram((thin - lost @ lost.T.tocsr()).tocsr(), means, self.leading)
+
+    @cached_property
+    def _pair_places(self) -> NDArray[np.intp]:
+        """Where each pair stands in a full matrix, flat."""
+        return self.pairs.first * len(self.sites) + self.pairs.second
+
+    @cached_property
+    def _cut_pairs(self) -> tuple[NDArray[np.intp], ...]:
+        """Where pairs of sites stand in it of which something is hidden."""
+        return np.ix_(self.hidden.numbers, self.hidden.numbers)
 
     @cached_property
     def _border(self) -> BorderPairs | None:
@@ -172,17 +182,20 @@ class KernelQuadratic:
             for kind, x in enumerate(own):
                 self.linear[kind, number] += (x[some] @ patches).reshape(model.shape[2:])
         self._spectra = self._lag_spectra(amplitudes)
-        weights = amplitudes[model.hidden.numbers].take(model.hidden.at)
+        shared, weights = model.hidden.shared, amplitudes[model.hidden.numbers].take(model.hidden.at)
         labels = model.hidden.labels(kinds, self.linear)
         seen = np.reshape([x.sum(dtype=float) for x in own], (-1, 1, 1, 1))
         lost = np.bincount(labels, weights, self.linear.size)
         self._seen = (seen - lost.reshape(model.shape)).astype(amplitudes.dtype)
         # Pixels that are hidden of one site alone act on the kernel's own pixel only.
-        several, self._pixels, self._number = model.hidden.shared
         alone: Real = np.zeros(self.linear.size)
-        if several is not None:
-            alone = alone + np.bincount(labels[~several], np.square(weights[~several]), self.linear.size)
-            labels, weights = labels[several], weights[several]
+        if shared is None:
+            self._pixels, self._number = model.hidden.pixels, model.hidden.size
+        else:
+            self._pixels, self._number = shared.pixels, shared.size
+            squares = np.square(weights.take(shared.alone))
+            alone += np.bincount(labels.take(shared.alone), squares, self.linear.size)
+            labels, weights = labels.take(shared.entries), weights.take(shared.entries)
         self._alone = alone.reshape(model.shape).astype(amplitudes.dtype)
         self._labels, self._weights = labels, weights
         self._painting = self._as_matrix() if len(labels) > MATRIX else None
@@ -199,7 +212,9 @@ class KernelQuadratic:
         if types == 1 and len(pairs.lag) > max(MANY_PAIRS, CROWDED * places):
             return fft.rfft2(self._lags_by_transform(amplitudes)[None, None])
         size = model._size[0] * model._size[1]
-        pick = (kinds[pairs.second] * types + kinds[pairs.first]) * size + model.circular_lags
+        pick = model.circular_lags
+        if types > 1:
+            pick = (kinds[pairs.second] * types + kinds[pairs.first]) * size + pick
         table = np.bincount(pick, amplitudes[pairs.first] * amplitudes[pairs.second], types * types * size)
         return np.asarray(fft.rfft2(table.reshape(types, types, *model._size).astype(amplitudes.dtype)))
 
@@ -224,7 +239,9 @@ class KernelQuadratic:
         else:
             spectra = np.einsum("kluv,lsuv->ksuv", self._spectra, spectra)
         image = model.transform.back(spectra)
-        return image - self._unseen(kernels) - self._of_means(kernels)
+        image -= self._unseen(kernels)
+        image -= self._of_means(kernels)
+        return image
 
     def _unseen(self, kernels: Real) -> Real:
         if not self._number:
@@ -252,21 +269,33 @@ class KernelQuadratic:
         Exact to a tolerance (see `minimise_on_sphere`, whose own is fine enough) for one type, one type after
         the other for several.
         """
-        best, value = kernels.copy(), np.inf
+        tolerance = max(tolerance, TOLERANCE)
+        if len(kernels) == 1:
+            return self._minimised_alone(kernels, tolerance)
+        best = kernels.copy()
         for kind in range(len(kernels)):
-            alone = np.zeros_like(best)
+            alone, others = np.zeros_like(best), best.copy()
+            others[kind] = 0
+            linear = self.linear[kind].ravel() - self.product(others)[kind].ravel()
 
             def product(flat: Real, kind: int = kind, alone: Real = alone) -> Real:
                 alone[kind] = flat.reshape(alone.shape[1:])
                 return np.asarray(self.product(alone)[kind].ravel())
 
-            linear = self.linear[kind].ravel()
-            if len(kernels) > 1:
-                others = best.copy()
-                others[kind] = 0
-                linear = linear - self.product(others)[kind].ravel()
             if np.any(linear):
-                begin = best[kind].ravel()
-                flat, value = minimise_on_sphere(product, linear, begin, max(tolerance, TOLERANCE))
+                flat, _ = minimise_on_sphere(product, linear, best[kind].ravel(), tolerance)
                 best[kind] = flat.reshape(best.shape[1:])
-        return best, value if len(kernels) == 1 and np.isfinite(value) else self.value(best)
+        return best, self.value(best)
+
+    def _minimised_alone(self, kernels: Real, tolerance: float) -> tuple[Real, float]:
+        """The same of one type."""
+        linear = self.linear.ravel()
+        if not linear.any():
+            return kernels.copy(), self.value(kernels)
+
+        def product(flat: Real) -> Real:
+            return self.product(flat.reshape(kernels.shape)).ravel()
+
+        flat, value = minimise_on_sphere(product, linear, kernels.ravel(), tolerance)
+        best = flat.reshape(kernels.shape)
+        return best, value if np.isfinite(value) else self.value(best)

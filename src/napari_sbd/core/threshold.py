@@ -226,10 +226,15 @@ class _Sample:
 
     def field(self) -> NoiseMaxima:
         """How often noise of this kind reaches a height."""
-        variance = robust_std(np.concatenate(self.values)) ** 2 if self.values else 0.0
-        steps = [robust_std(np.concatenate(steps)) ** 2 if steps else 0.0 for steps in self.steps]
+        variance = _joint_std(self.values) ** 2
+        steps = [_joint_std(steps) ** 2 for steps in self.steps]
         roughness = float(np.sqrt(steps[0] * steps[1])) / variance if variance > 0 else 0.0
         return NoiseMaxima(self.places, roughness, self.both_signs)
+
+
+def _joint_std(parts: list[Real]) -> float:
+    """Robust deviation of all parts together; a single one is not copied."""
+    return robust_std(parts[0] if len(parts) == 1 else np.concatenate(parts)) if parts else 0.0
 
 
 @dataclass(frozen=True)
@@ -260,7 +265,7 @@ def _summits(tile: Tile, around: Tile, snr: Real, both_signs: bool, share: Real,
     """The maxima in a tile."""
     heights = np.abs(snr) if both_signs else snr
     best = heights.max(0)[None]
-    sites = largest_of_neighbours(best >= LOWEST_SNR, best)
+    sites = largest_of_neighbours(best >= LOWEST_SNR, lambda *at: best[at])
     corner = np.array(around.corner)
     inside = Sites(sites.kinds, sites.rows + corner[0], sites.cols + corner[1]).within(tile)
     places = np.column_stack([inside.rows, inside.cols])

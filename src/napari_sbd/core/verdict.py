@@ -87,7 +87,7 @@ def worth(
     white : bool
         Whether noise counts as white, whatever its colour.
     """
-    count = int(objective.mask.sum())
+    count = int(objective.counted)
     rest = residual_of(objective, after)
     old, new = _misfit(objective, before), misfit(rest)
     price = PIXEL_PRICE * kernels * after.kernels[0].size
@@ -108,7 +108,7 @@ def description(
     The same prices as in `worth`, of a kernel's pixels only for the window that it fills; `power` is that of
     the noise that an amplitude meets, see `colour`.
     """
-    count = int(objective.mask.sum())
+    count = int(objective.counted)
     rest = residual_of(objective, found)
     share = 1.0 if types is None else types / len(found.kernels)
     price = PIXEL_PRICE * share * _filled(objective, found, rest) + 3 * np.log(count) * power * defects
@@ -250,7 +250,7 @@ def only_misplaced(objective: Objective, found: Iterate) -> bool:
 def _noise(objective: Objective, found: Iterate) -> float:
     """The misfit that is noise, as neighbouring pixels tell it."""
     pixel_noise = objective.of_residual(residual_of(objective, found)).pixel_noise
-    return float(0.5 * int(objective.mask.sum()) * pixel_noise**2)
+    return float(0.5 * int(objective.counted) * pixel_noise**2)
 
 
 def _energies(

@@ -46,15 +46,16 @@ def recentre(kernels: Real, maps: Real, shape: Pair) -> tuple[Real, Real, bool]:
 
     Returns the moved kernels and maps, and whether anything moved.
     """
-    kernels, maps, moved = kernels.copy(), maps.copy(), False
+    kernels, moved = kernels.copy(), False
     middle = [(n - k) // 2 for n, k in zip(kernels.shape[-2:], shape, strict=True)]
     for number, kernel in enumerate(kernels):
         corner = richest_window(np.square(kernel, dtype=float).sum(0), shape)
         move = (middle[0] - corner[0], middle[1] - corner[1])
         if any(move):
+            if not moved:
+                maps, moved = maps.copy(), True
             kernels[number] = shift(kernel, move)
             maps[number] = shift(maps[number], (-move[0], -move[1]))
-            moved = True
     return project(kernels), maps, moved
 
 
