@@ -59,7 +59,7 @@ def _scene(board: Board) -> draw_loops.Scene:
     middle = table.shape[2] // 2, table.shape[3] // 2
     first, margin = middle[1] - k2 + 1, (max(k1 - 1, REACH), max(k2 - 1, REACH))
     left = -objective.left(kernels, board.maps())
-    pixels = (0, 0), (k1 - 1, k1 - 1), (k2 - 1, width)
+    pixels = (0, 0), (k1 - 1 + REACH,) * 2, (k2 - 1 + REACH, width + REACH)
     places = (0, 0), (margin[0], margin[0]), (margin[1], wide)
     mask = objective.mask.astype(left.dtype)
     return draw_loops.Scene(

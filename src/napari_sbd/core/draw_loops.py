@@ -26,11 +26,13 @@ Function = TypeVar("Function", bound=Callable[..., object])
 SIDE, LAG_SIDE = 2 * REACH + 1, 4 * REACH + 1
 PLACES, LAGS = SIDE**2, LAG_SIDE**2
 OPTIONS = 1 + PLACES + PLACES * (PLACES - 1) // 2  # none, one, or two defects of a kind around a centre
-FOUND, ROOT, PRECISION, LINEAR, CONSTANT, EXCESS = range(6)  # rows of a spot (6, places)
+# Rows of a spot (7, places).
+FOUND, ROOT, PRECISION, LINEAR, CONSTANT, EXCESS, LOGGED = range(7)
 CROSS, INVERSE, LOGARITHM = range(3)  # of the precision of two: rows of a table by lag (3, lags)
 STAYS = -2  # in place of a place: the defects of a tile do
 NEVER = -1e30  # a log weight: infinities would rule out what makes the loops fast
 SLIGHT = -18.0  # log weight against the largest, which single precision loses
+CROSSED = 7.0  # what the logarithm of a pair's cross term is at most: -½ log `ALIKE`
 UNCUT = 1 - 1e-6  # root of the visible share of an atom of which nothing is hidden
 
 
@@ -66,7 +68,7 @@ class Scene(NamedTuple):
         Its first column that is not zero, and how many are read from there.
     kernels : array (types, slices, k1, columns)
     left : array (slices, rows, cols)
-        What is left of the image, with k - 1 pixels around it.
+        What is left of the image, with k - 1 pixels around it, and `REACH` more.
     mask : array like it
         1 where a pixel counts.
     means : array (slices,)
@@ -125,8 +127,8 @@ class Work(NamedTuple):
 def work_for(scene: Scene) -> Work:
     """Room for work."""
     return Work(
-        np.empty((6, PLACES)),
-        np.empty((6, PLACES)),
+        np.empty((7, PLACES)),
+        np.empty((7, PLACES)),
         np.empty(PLACES),
         np.empty(PLACES**2),
         np.empty(OPTIONS),
@@ -134,7 +136,7 @@ def work_for(scene: Scene) -> Work:
         np.empty(PLACES**2),
         np.empty(PLACES**2, np.intp),
         np.empty(2),
-        np.empty(scene.kernels.shape[3], np.float32),
+        np.empty((SIDE, scene.kernels.shape[3]), np.float32),
         np.empty((2, 2), np.intp),
     )
 
@@ -143,32 +145,38 @@ def work_for(scene: Scene) -> Work:
 def look(spot: Real, scene: Scene, work: Work, kind: int, row: int, col: int) -> None:
     """What is seen at the places around a centre."""
     down, right = scene.margin
-    for place in range(PLACES):
-        r, c = row + place // SIDE - REACH, col + place % SIDE - REACH
-        root = scene.roots[kind, r + down, c + right]
-        spot[ROOT, place] = root
-        if root >= UNCUT:
-            spot[FOUND, place] = scene.shown[kind, r + down, c + right] - scene.shift[kind]
-        elif root > 0:
-            spot[FOUND, place] = found_in(work.columns, scene.kernels, scene.left, kind, r, c)
-        else:
-            spot[FOUND, place] = 0
+    for r in range(SIDE):
+        cut = False
+        for c in range(SIDE):
+            place = r * SIDE + c
+            at = row + r - REACH + down, col + c - REACH + right
+            root = scene.roots[kind, at[0], at[1]]
+            spot[ROOT, place] = root
+            cut = cut or root < UNCUT
+            spot[FOUND, place] = scene.shown[kind, at[0], at[1]] - scene.shift[kind]
+        if cut:
+            look_along(spot, scene, work.columns, kind, r, row + r - REACH, col - REACH)
 
 
 @machine_code
-def found_in(by_column: Real, kernels: Real, left: Real, kind: int, row: int, col: int) -> Number:
-    """What an atom finds in what is left of the image, pixel by pixel; by columns first, which is fast."""
-    width = len(by_column)
-    by_column[:] = 0
-    for n in range(len(left)):
-        for r in range(kernels.shape[2]):
-            atom, line = kernels[kind, n, r], left[n, row + r, col : col + width]
-            for m in range(width):
-                by_column[m] += atom[m] * line[m]
-    total = np.float32(0)
-    for m in range(width):
-        total += by_column[m]
-    return total
+def look_along(spot: Real, scene: Scene, columns: Real, kind: int, number: int, row: int, col: int) -> None:
+    """What atoms of one row of a spot find in what is left of the image, pixel by pixel.
+
+    By the atoms' columns first, which is fast.
+    """
+    columns[:] = 0
+    width = columns.shape[1]
+    for n in range(len(scene.left)):
+        for r in range(scene.kernels.shape[2]):
+            atom, line = scene.kernels[kind, n, r], scene.left[n, row + r + REACH, col + REACH :]
+            for c in range(SIDE):
+                sums, pixels = columns[c], line[c : c + width]
+                for m in range(width):
+                    sums[m] += atom[m] * pixels[m]
+    for c in range(SIDE):
+        place = number * SIDE + c
+        if spot[ROOT, place] < UNCUT:
+            spot[FOUND, place] = columns[c].sum() if spot[ROOT, place] > 0 else 0.0
 
 
 @machine_code
@@ -206,8 +214,9 @@ def change(scene: Scene, kind: int, row: int, col: int, size: Number) -> None:
     for n in range(len(scene.left)):
         total = np.float32(0)
         for r in range(height):
-            atom, line = scene.kernels[kind, n, r], scene.left[n, row + r, col : col + width]
-            seen = scene.mask[n, row + r, col : col + width]
+            at, end = row + r + REACH, col + REACH + width
+            atom, line = scene.kernels[kind, n, r], scene.left[n, at, col + REACH : end]
+            seen = scene.mask[n, at, col + REACH : end]
             for m in range(width):
                 less = by * atom[m] * seen[m]
                 line[m] -= less
@@ -254,7 +263,8 @@ def weigh(weights: Real, spot: Real, rule: Rule, kind: int) -> bool:
         below = min(excess, 0.0) if nonnegative else 0.0
         spot[PRECISION, place], spot[LINEAR, place], spot[EXCESS, place] = a, b, excess
         spot[CONSTANT, place] = constant if root * root > LEAST_SEEN else NEVER
-        weights[place] = spot[CONSTANT, place] - 0.5 * np.log(a) + 0.5 * (b * b - below * below) / a
+        spot[LOGGED, place] = spot[CONSTANT, place] - 0.5 * np.log(a)
+        weights[place] = spot[LOGGED, place] + 0.5 * (b * b - below * below) / a
     return whole
 
 
@@ -295,22 +305,32 @@ def weigh_two(both: Real, first: Real, second: Real, work: Work, nonnegative: bo
 
 
 @machine_code
-def weigh_two_cut(both: Real, first: Real, second: Real, work: Work, nonnegative: bool) -> None:
-    """The same where frame or mask cut some."""
+def weigh_two_cut(both: Real, first: Real, second: Real, work: Work, nonnegative: bool, once: bool) -> None:
+    """The same where frame or mask cut some.
+
+    The logarithm that a pair's own cross term takes is left out, at most `CROSSED`, where it changes nothing.
+    """
     by_lag, floors = work.by_lag, work.floors
+    both[:] = NEVER
     for i in range(PLACES):
-        a1, b1, e1, constant = first[PRECISION, i], first[LINEAR, i], first[EXCESS, i], first[CONSTANT, i]
-        for j in range(PLACES):
+        a1, b1, e1, constant = first[PRECISION, i], first[LINEAR, i], first[EXCESS, i], first[LOGGED, i]
+        for j in range(i + 1 if once else 0, PLACES):
             a2, b2, e2 = second[PRECISION, j], second[LINEAR, j], second[EXCESS, j]
             c = by_lag[CROSS, BETWEEN[i, j]] * first[ROOT, i] * second[ROOT, j]
-            determinant = max(a1 * a2 - c * c, ALIKE * a1 * a2)
             gain = 0.5 * (b1 * b1 * a2 + b2 * b2 * a1) - c * b1 * b2
             if nonnegative:
                 one = min(a2 * e1 - c * (b2 - c * floors[0]), 0.0)
                 two = min(a1 * e2 - c * (b1 - c * floors[1]), 0.0)
                 gain -= 0.5 * (one * one / a2 + two * two / a1)
-            weight = constant + second[CONSTANT, j] - 0.5 * np.log(determinant)
-            both[i * PLACES + j] = weight + gain / determinant
+            determinant = max(a1 * a2 - c * c, ALIKE * a1 * a2)
+            both[i * PLACES + j] = constant + second[LOGGED, j] + gain / determinant
+    least = largest(both) + SLIGHT - CROSSED
+    for n in range(PLACES**2):
+        if both[n] > least:
+            i, j = n // PLACES, n % PLACES
+            product = first[PRECISION, i] * second[PRECISION, j]
+            c = by_lag[CROSS, BETWEEN[i, j]] * first[ROOT, i] * second[ROOT, j]
+            both[n] -= 0.5 * np.log(max(1 - c * c / product, ALIKE))
 
 
 @machine_code
@@ -489,7 +509,7 @@ def draw_two(
     if whole:
         weigh_two(work.both, work.one, work.other, work, rule.nonnegative, False)
     else:
-        weigh_two_cut(work.both, work.one, work.other, work, rule.nonnegative)
+        weigh_two_cut(work.both, work.one, work.other, work, rule.nonnegative, False)
     if kinds[first] == kinds[second]:
         keep_apart(work.both, lag)
     here = MIDDLE * PLACES + MIDDLE
@@ -573,7 +593,7 @@ def draw_number(
     if whole:
         weigh_two(work.both, spot, spot, work, rule.nonnegative, True)
     else:
-        weigh_two_cut(work.both, spot, spot, work, rule.nonnegative)
+        weigh_two_cut(work.both, spot, spot, work, rule.nonnegative, True)
     list_options(work.options, work.alone, work.both)
     choice = picked(work.options, work, uniform)
     if choice > PLACES:

@@ -213,14 +213,14 @@ class Run:
         best = self.found()
         ties = self.sought.ties_of(best)
         best = upright(best, ties)
+        # Of a large image before there are maps in its unit, whose pages would add to what this takes.
+        found = peaks_of(self.raw, best, self.first.domain.sampled, refine=status == "finished")
         kernels, maps, norms = in_image_unit(best, self.scales)
-        peaks = self._peaks(best, norms, refine=status == "finished")
+        peaks = tuple(Peaks(p.centres, p.amplitudes * norm) for p, norm in zip(found, norms, strict=True))
         bias = self._bias(kernels, maps)
         kernels, maps = self._in_given_window(kernels, maps)
-        past = revisited(self.raw, self.scales, kernels, maps)
-        left, levels = self._left(
-            past if past.objective.in_one_piece else Revisit(self.raw, best, self.scales, norms)
-        )
+        past = revisited(self.raw, self.scales, kernels, maps) if self.raw.in_one_piece else None
+        left, levels = self._left(past or Revisit(self.raw, best, self.scales, norms))
         noise = robust_std(sampled(left, self.seen.mask))
         quality = self._quality(left, noise)
         del left
@@ -242,7 +242,8 @@ class Run:
             own_windows=() if ties is None else ties.windows,
             sampled=self.first.domain.sampled,
         )
-        recovery.remember(past)
+        # Of a large image only now: its pages and what was left would be there at the same time.
+        recovery.remember(past or revisited(self.raw, self.scales, kernels, maps))
         self.raw.device.release()
         return recovery
 
@@ -294,11 +295,6 @@ class Run:
             for v, m, count in zip(self.seen.data, self.seen.mask, field.count, strict=True)
         ]
         return np.where(self.seen.mask.any((1, 2)), np.asarray(means) - shown, 0.0)
-
-    def _peaks(self, best: Iterate, norms: Real, refine: bool) -> tuple[Peaks, ...]:
-        """Candidates for defects in the image's unit; Σ x ≥ 0 as for the maps."""
-        peaks = peaks_of(self.raw, best, self.first.domain.sampled, refine)
-        return tuple(Peaks(p.centres, p.amplitudes * norm) for p, norm in zip(peaks, norms, strict=True))
 
     def _explained(self, best: Iterate) -> bool:
         """Whether sampling on all pixels left next to nothing: in a great crowd its defects are dear."""
