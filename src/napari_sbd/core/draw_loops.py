@@ -26,8 +26,8 @@ Function = TypeVar("Function", bound=Callable[..., object])
 SIDE, LAG_SIDE = 2 * REACH + 1, 4 * REACH + 1
 PLACES, LAGS = SIDE**2, LAG_SIDE**2
 OPTIONS = 1 + PLACES + PLACES * (PLACES - 1) // 2  # none, one, or two defects of a kind around a centre
-# Rows of a spot (7, places).
-FOUND, ROOT, PRECISION, LINEAR, CONSTANT, EXCESS, LOGGED = range(7)
+# Rows of a spot (8, places).
+FOUND, ROOT, PRECISION, LINEAR, CONSTANT, EXCESS, LOGGED, SPREAD = range(8)
 CROSS, INVERSE, LOGARITHM = range(3)  # of the precision of two: rows of a table by lag (3, lags)
 STAYS = -2  # in place of a place: the defects of a tile do
 NEVER = -1e30  # a log weight: infinities would rule out what makes the loops fast
@@ -127,8 +127,8 @@ class Work(NamedTuple):
 def work_for(scene: Scene) -> Work:
     """Room for work."""
     return Work(
-        np.empty((7, PLACES)),
-        np.empty((7, PLACES)),
+        np.empty((8, PLACES)),
+        np.empty((8, PLACES)),
         np.empty(PLACES),
         np.empty(PLACES**2),
         np.empty(OPTIONS),
@@ -263,45 +263,67 @@ def weigh(weights: Real, spot: Real, rule: Rule, kind: int) -> bool:
         below = min(excess, 0.0) if nonnegative else 0.0
         spot[PRECISION, place], spot[LINEAR, place], spot[EXCESS, place] = a, b, excess
         spot[CONSTANT, place] = constant if root * root > LEAST_SEEN else NEVER
+        spot[SPREAD, place] = 1 / a
         spot[LOGGED, place] = spot[CONSTANT, place] - 0.5 * np.log(a)
         weights[place] = spot[LOGGED, place] + 0.5 * (b * b - below * below) / a
     return whole
 
 
 @machine_code
-def tabulate(
-    by_lag: Real, first: Real, second: Real, scene: Scene, kinds: Pair, lag: Pair, noise: float
-) -> None:
-    """What weights of two atoms that are seen whole have from their lag alone."""
+def cross_terms(by_lag: Real, scene: Scene, kinds: Pair, lag: Pair, noise: float) -> None:
+    """By lag the cross term of the precision of two atoms, were they seen whole."""
     top, left = lag[0] + scene.middle[0] - 2 * REACH, lag[1] + scene.middle[1] - 2 * REACH
-    product = first[PRECISION, 0] * second[PRECISION, 0]
-    for n in range(LAGS):
-        cross = scene.table[kinds[0], kinds[1], top + n // LAG_SIDE, left + n % LAG_SIDE] / noise
-        determinant = max(product - cross * cross, ALIKE * product)
-        by_lag[CROSS, n], by_lag[INVERSE, n] = cross, 1 / determinant
-        by_lag[LOGARITHM, n] = 0.5 * np.log(determinant)
+    for r in range(LAG_SIDE):
+        for c in range(LAG_SIDE):
+            by_lag[CROSS, r * LAG_SIDE + c] = scene.table[kinds[0], kinds[1], top + r, left + c] / noise
 
 
 @machine_code
-def weigh_two(both: Real, first: Real, second: Real, work: Work, nonnegative: bool, once: bool) -> None:
+def whole_precision(rule: Rule, kind: int) -> Number:
+    """Of the amplitude of an atom that is seen whole."""
+    return 1 / rule.noise + 1 / float(rule.variance[kind])
+
+
+@machine_code
+def tabulate(by_lag: Real, precisions: tuple[Number, Number]) -> None:
+    """What else weights of two atoms that are seen whole have from their lag alone."""
+    product = precisions[0] * precisions[1]
+    for n in range(LAGS):
+        determinant = max(product - by_lag[CROSS, n] ** 2, ALIKE * product)
+        by_lag[INVERSE, n], by_lag[LOGARITHM, n] = 1 / determinant, 0.5 * np.log(determinant)
+
+
+@machine_code
+def weigh_two(
+    both: Real,
+    first: Real,
+    second: Real,
+    precisions: tuple[Number, Number],
+    work: Work,
+    nonnegative: bool,
+    once: bool,
+) -> None:
     """Log weights of defects at any two places around two centres where all atoms are seen whole.
 
-    Those of a place and one that comes not after it may be wrong if `once`.
+    One after the other for each first place; with `once` only second places that come after it.
     """
-    by_lag, floors = work.by_lag, work.floors
-    a1, a2 = first[PRECISION, 0], second[PRECISION, 0]
+    by_lag, floors, (a1, a2) = work.by_lag, work.floors, precisions
+    per1, per2 = 0.5 / a1, 0.5 / a2
+    n = 0
     for i in range(PLACES):
         b1, e1, constant = first[LINEAR, i], first[EXCESS, i], first[CONSTANT, i]
-        for j in range(i + 1 if once else 0, PLACES):
+        begin = i + 1 if once else 0
+        for j in range(begin, PLACES):
             lag = BETWEEN[i, j]
             c, b2, e2 = by_lag[CROSS, lag], second[LINEAR, j], second[EXCESS, j]
             gain = 0.5 * (b1 * b1 * a2 + b2 * b2 * a1) - c * b1 * b2
             if nonnegative:
                 one = min(a2 * e1 - c * (b2 - c * floors[0]), 0.0)
                 two = min(a1 * e2 - c * (b1 - c * floors[1]), 0.0)
-                gain -= 0.5 * (one * one / a2 + two * two / a1)
+                gain -= one * one * per2 + two * two * per1
             weight = constant + second[CONSTANT, j] - by_lag[LOGARITHM, lag]
-            both[i * PLACES + j] = weight + gain * by_lag[INVERSE, lag]
+            both[n + j - begin] = weight + gain * by_lag[INVERSE, lag]
+        n += PLACES - begin
 
 
 @machine_code
@@ -310,27 +332,29 @@ def weigh_two_cut(both: Real, first: Real, second: Real, work: Work, nonnegative
 
     The logarithm that a pair's own cross term takes is left out, at most `CROSSED`, where it changes nothing.
     """
-    by_lag, floors = work.by_lag, work.floors
-    both[:] = NEVER
+    by_lag, floors, shares = work.by_lag, work.floors, work.shares
+    n = 0
     for i in range(PLACES):
         a1, b1, e1, constant = first[PRECISION, i], first[LINEAR, i], first[EXCESS, i], first[LOGGED, i]
-        for j in range(i + 1 if once else 0, PLACES):
-            a2, b2, e2 = second[PRECISION, j], second[LINEAR, j], second[EXCESS, j]
-            c = by_lag[CROSS, BETWEEN[i, j]] * first[ROOT, i] * second[ROOT, j]
+        root, per1 = first[ROOT, i], 1 / first[PRECISION, i]
+        begin = i + 1 if once else 0
+        for j in range(begin, PLACES):
+            a2, b2, e2, per2 = second[PRECISION, j], second[LINEAR, j], second[EXCESS, j], second[SPREAD, j]
+            c = by_lag[CROSS, BETWEEN[i, j]] * root * second[ROOT, j]
             gain = 0.5 * (b1 * b1 * a2 + b2 * b2 * a1) - c * b1 * b2
             if nonnegative:
                 one = min(a2 * e1 - c * (b2 - c * floors[0]), 0.0)
                 two = min(a1 * e2 - c * (b1 - c * floors[1]), 0.0)
-                gain -= 0.5 * (one * one / a2 + two * two / a1)
-            determinant = max(a1 * a2 - c * c, ALIKE * a1 * a2)
-            both[i * PLACES + j] = constant + second[LOGGED, j] + gain / determinant
+                gain -= 0.5 * (one * one * per2 + two * two * per1)
+            per = per1 * per2
+            apart = max(1 - c * c * per, ALIKE)
+            shares[n + j - begin] = apart
+            both[n + j - begin] = constant + second[LOGGED, j] + gain * per / apart
+        n += PLACES - begin
     least = largest(both) + SLIGHT - CROSSED
-    for n in range(PLACES**2):
-        if both[n] > least:
-            i, j = n // PLACES, n % PLACES
-            product = first[PRECISION, i] * second[PRECISION, j]
-            c = by_lag[CROSS, BETWEEN[i, j]] * first[ROOT, i] * second[ROOT, j]
-            both[n] -= 0.5 * np.log(max(1 - c * c / product, ALIKE))
+    for m in range(n):
+        if both[m] > least:
+            both[m] -= 0.5 * np.log(shares[m])
 
 
 @machine_code
@@ -505,9 +529,11 @@ def draw_two(
         whole = weigh(work.alone, spot, rule, kind) and whole
         work.floors[m] = WEAK * rule.typical[kind]
     lag = rows[first] - rows[second], cols[first] - cols[second]
-    tabulate(work.by_lag, work.one, work.other, scene, (kinds[first], kinds[second]), lag, rule.noise)
+    cross_terms(work.by_lag, scene, (kinds[first], kinds[second]), lag, rule.noise)
     if whole:
-        weigh_two(work.both, work.one, work.other, work, rule.nonnegative, False)
+        precisions = whole_precision(rule, kinds[first]), whole_precision(rule, kinds[second])
+        tabulate(work.by_lag, precisions)
+        weigh_two(work.both, work.one, work.other, precisions, work, rule.nonnegative, False)
     else:
         weigh_two_cut(work.both, work.one, work.other, work, rule.nonnegative, False)
     if kinds[first] == kinds[second]:
@@ -543,13 +569,13 @@ def redraw(
     places, sizes = np.empty((len(tiles), 2), np.intp), np.empty((len(tiles), 2))
     work, begin = work_for(scene), 0
     work.floors[:] = WEAK * rule.typical[kind]
-    tabulated = False
+    precision = whole_precision(rule, kind)
+    cross_terms(work.by_lag, scene, (kind, kind), (0, 0), rule.noise)
+    tabulate(work.by_lag, (precision, precision))
     for end in ends:
         for n in range(begin, end):
-            args = maps, kind, tiles[n, 0], tiles[n, 1]
-            tabulated = draw_number(
-                places[n], sizes[n], scene, rule, work, args, tabulated, uniform[n], normal[n]
-            )
+            tile = maps, kind, tiles[n, 0], tiles[n, 1]
+            draw_number(places[n], sizes[n], scene, rule, work, tile, uniform[n], normal[n])
         for n in range(begin, end):
             if places[n, 0] != STAYS:
                 fill(scene, maps, kind, tiles[n], places[n], sizes[n])
@@ -565,21 +591,16 @@ def draw_number(
     rule: Rule,
     work: Work,
     tile: tuple[Real, int, int, int],
-    tabulated: bool,
     uniform: float,
     normal: Real,
-) -> bool:
-    """Where none, one or two defects are in a tile, and their sizes.
-
-    The tile is maps, kind, row and column of its middle. Returns whether what lags tell of whole atoms is
-    `tabulated`, for the next tile.
-    """
+) -> None:
+    """Where none, one or two defects are in a tile: maps, kind, row and column of its middle; their sizes."""
     maps, kind, row, col = tile
     places[:] = NONE
     number = defects_in(work.own, maps, kind, row, col)
     if number > 2:
         places[0] = STAYS
-        return tabulated
+        return
     spot = work.one
     look(spot, scene, work, kind, row, col)
     for m in range(number):
@@ -587,14 +608,15 @@ def draw_number(
         leave_out_at(spot, scene, kind, row, col, kind, r, c, maps[kind, r, c])
     whole = weigh(work.alone, spot, rule, kind)
     if number == 0 and largest(work.alone) <= UNLIKELY:
-        return tabulated
-    if not (whole and tabulated):
-        tabulate(work.by_lag, spot, spot, scene, (kind, kind), (0, 0), rule.noise)
+        return
+    options = work.options
+    options[0], pairs = 0, options[1 + PLACES :]
+    options[1 : 1 + PLACES] = work.alone
     if whole:
-        weigh_two(work.both, spot, spot, work, rule.nonnegative, True)
+        precision = whole_precision(rule, kind)
+        weigh_two(pairs, spot, spot, (precision, precision), work, rule.nonnegative, True)
     else:
-        weigh_two_cut(work.both, spot, spot, work, rule.nonnegative, True)
-    list_options(work.options, work.alone, work.both)
+        weigh_two_cut(pairs, spot, spot, work, rule.nonnegative, True)
     choice = picked(work.options, work, uniform)
     if choice > PLACES:
         places[0], places[1] = pair_of(choice - 1 - PLACES)
@@ -602,7 +624,6 @@ def draw_number(
     elif choice > 0:
         places[0] = choice - 1
         sizes[0] = amplitude(spot, choice - 1, work.floors[0], rule.nonnegative, normal[0])
-    return whole
 
 
 @machine_code
@@ -616,18 +637,6 @@ def defects_in(own: Index, maps: Real, kind: int, row: int, col: int) -> int:
                 own[number, 0], own[number, 1] = r, c
             number += 1
     return number
-
-
-@machine_code
-def list_options(options: Real, alone: Real, both: Real) -> None:
-    """Log weights of none, of one, and of two defects, an earlier and a later place."""
-    options[0] = 0
-    options[1 : 1 + PLACES] = alone
-    begin = 1 + PLACES
-    for i in range(PLACES):
-        end = begin + PLACES - 1 - i
-        options[begin:end] = both[i * PLACES + i + 1 : (i + 1) * PLACES]
-        begin = end
 
 
 @machine_code
