@@ -190,8 +190,8 @@ class Board:
         """Take what is left of the image anew."""
         inside, objective, model = self.shown, self.objective, self.objective.convolution
         if objective.in_one_piece:
-            residual, _ = objective.residual(self._spectra, model.map_spectra(self.maps()))
-            np.negative(model.correlate_kernels(self._spectra, residual), out=inside)
+            self._rest, _ = objective.residual(self._spectra, model.map_spectra(self.maps()))
+            np.negative(model.correlate_kernels(self._spectra, self._rest), out=inside)
             return
         for tile, _, slope in objective.slopes(self.kernels, self.maps()):
             inside[:, tile.rows, tile.cols] = slope
@@ -199,6 +199,12 @@ class Board:
     @cached_property
     def _spectra(self) -> Complex:
         return self.objective.convolution.kernel_spectra(self.kernels)
+
+    def left(self) -> Real:
+        """What was left of the image (slices, rows, cols) when it was last taken anew."""
+        if self.objective.in_one_piece:
+            return -self.objective.convolution.frame(self._rest)
+        return -self.objective.left(self.kernels, self.maps())
 
     @property
     def misfit(self) -> float:

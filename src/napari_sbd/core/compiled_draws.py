@@ -18,6 +18,8 @@ LANES = 32  # numbers that a loop takes at a time
 class CompiledDraws(Draws):
     """New places and amplitudes on a board, the same ones but for rounding.
 
+    What the board shows is not kept up: that it is anew once the kernels have changed.
+
     Parameters
     ----------
     board : Board
@@ -48,8 +50,12 @@ class CompiledDraws(Draws):
         draw_loops.redraw(self._scene, self._rule, maps, kind, tiles, ends, *numbers)
         kinds, rows, cols = np.nonzero(maps)
         self.board.state = kinds, rows, cols, maps[kinds, rows, cols]
-        if kind == self.board.shape[0] - 1:
-            self.board.refresh()
+
+    @property
+    def misfit(self) -> float:
+        """Half the sum of squares of what the defects leave of the image."""
+        left = self._scene.left.ravel()
+        return 0.5 * float(np.vdot(left, left))
 
 
 def _scene(board: Board) -> draw_loops.Scene:
@@ -58,7 +64,7 @@ def _scene(board: Board) -> draw_loops.Scene:
     width, wide = _of_lanes(k2), _of_lanes(2 * k2 - 1)
     middle = table.shape[2] // 2, table.shape[3] // 2
     first, margin = middle[1] - k2 + 1, (max(k1 - 1, REACH), max(k2 - 1, REACH))
-    left = -objective.left(kernels, board.maps())
+    left = board.left()
     pixels = (0, 0), (k1 - 1 + REACH,) * 2, (k2 - 1 + REACH, width + REACH)
     places = (0, 0), (margin[0], margin[0]), (margin[1], wide)
     mask = objective.mask.astype(left.dtype)

@@ -124,6 +124,11 @@ class Draws:
                 self.board.refresh()
         self.board.tidy()
 
+    @property
+    def misfit(self) -> float:
+        """Half the sum of squares of what the defects leave of the image."""
+        return self.board.misfit
+
     def _move_one(self, one: Round) -> None:
         board, numbers = self.board, one.groups.first
         spot = board.spot(board.kinds[numbers], board.centres[numbers], [numbers])

@@ -174,7 +174,7 @@ class Chain:
         A type has no defect left there, or kernels and maps grow against each other.
         """
         board = Board(self.objective, self.found)
-        sweep(board, self._law(board), self.rng)
+        misfit = sweep(board, self._law(board), self.rng)
         maps = board.maps()
         if not maps.any(axis=(1, 2)).all():
             return False
@@ -182,9 +182,9 @@ class Chain:
         own = np.array([sizes_.std() for sizes_ in sizes]) / self.typical
         drift = np.array([sizes_.mean() for sizes_ in sizes]) / self.typical
         self.spread = np.clip((1 - SLOWLY) * self.spread + SLOWLY * own, NARROWEST, WIDEST)
-        self.found = Iterate(self.found.kernels, maps, board.misfit)
+        self.found = Iterate(self.found.kernels, maps, misfit)
         if not self.heat.held:
-            ahead = self._ahead(maps, drift, self._noise(board))
+            ahead = self._ahead(maps, drift, self._noise(misfit))
             self.found = replace(self.found, kernels=self._turned(ahead))
         self.least = min(self.least, self.found.objective)
         return self.found.objective <= GROWING * self.least
@@ -197,9 +197,9 @@ class Chain:
         kernels = shrunk(fitted.kernels, self.heat.freed * noise / power[:, None, None, None])
         return np.asarray(kernels * _by_type(self.typical * scale * drift**DRIFT))
 
-    def _noise(self, board: Board) -> float:
+    def _noise(self, misfit: float) -> float:
         """Power of what is left, per pixel."""
-        left = max(2 * board.misfit, SMALLEST_MISFIT * 2 * self.objective.field.energy)
+        left = max(2 * misfit, SMALLEST_MISFIT * 2 * self.objective.field.energy)
         return left / float(self.objective.mask.sum())
 
     def _turned(self, ahead: Real) -> Real:
@@ -214,7 +214,7 @@ class Chain:
     def _law(self, board: Board) -> Law:
         """From what the image holds beyond noise: that many defects of typical amplitude."""
         energy, typical = 2 * self.objective.field.energy, self.typical
-        noise = self._noise(board)
+        noise = self._noise(board.misfit)
         left = noise * float(self.objective.mask.sum())
         explained = max(energy - left, 1e-3 * left)
         power = np.array([np.square(board.sizes[board.kinds == kind]).sum() for kind in range(len(typical))])

@@ -20,8 +20,8 @@ PARTNERS = 4  # px, within which two defects are drawn together
 CELL, TURNS = 5, 2  # px: groups that are moved at the same time lie in every other cell; so many of a cell
 
 
-def sweep(board: Board, law: Law, rng: np.random.Generator) -> None:
-    """Draw all defects of a board once, in machine code where that is at hand.
+def sweep(board: Board, law: Law, rng: np.random.Generator) -> float:
+    """Draw all defects of a board once, in machine code where that is at hand; the misfit that this leaves.
 
     Parameters
     ----------
@@ -36,6 +36,7 @@ def sweep(board: Board, law: Law, rng: np.random.Generator) -> None:
         grid = Grid.of(board.shape[1:], rng.integers(0, Grid.TILE, 2))
         uniform, normal = rng.random(len(grid)), rng.standard_normal((len(grid), 3))
         draws.redraw(kind, grid, uniform, normal)
+    return draws.misfit
 
 
 def _rounds(board: Board, rng: np.random.Generator) -> list[Round]:
