@@ -80,7 +80,7 @@ def _scene(board: Board) -> draw_loops.Scene:
         left=np.pad(left, pixels),
         mask=np.pad(mask, pixels),
         means=np.zeros(len(left)),
-        counts=mask.sum((1, 2), dtype=float),
+        counts=np.maximum(mask.sum((1, 2), dtype=float), 1),
         sums=kernels.sum((2, 3), dtype=float),
         shift=np.zeros(len(kernels)),
     )

@@ -53,7 +53,7 @@ Real = NDArray[np.floating]
 
 WIDENINGS = 2  # of a window that is too small for what its defects compose
 WIDER = 1.5  # at least, from one window to the next
-PACKAGES = ("napari-sbd", "numpy", "scipy", "scikit-image", "napari")
+PACKAGES = ("napari-sbd", "numpy", "scipy", "numba", "scikit-image", "napari")
 
 
 class Run:
