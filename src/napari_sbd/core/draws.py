@@ -54,7 +54,7 @@ class Grid:
     shape: tuple[int, int]
 
     TILE: ClassVar[int] = 2 * REACH + 1  # px
-    STRIDE: ClassVar[int] = 2  # every which tile, along rows and columns, is drawn at the same time
+    STRIDE: ClassVar[int] = 3  # every which tile, along rows and columns, is drawn at the same time
 
     @classmethod
     def of(cls, shape: tuple[int, ...], corner: Index) -> Grid:
