@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from napari_sbd.core import sorted_types
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.objective import Objective, Penalty
@@ -146,3 +147,16 @@ def test_two_types_are_told_where_one_alone_composes_most_of_the_crowd():
     assert recovery.types == 2
     assert min(each_best(recovery.kernels, field.kernels[:, None])) > 0.995
     assert abs(len(recovery.defects) - len(field.positions)) <= 0.05 * len(field.positions)
+
+
+def test_a_grouping_that_leaves_a_type_empty_is_tried_again(crowd, monkeypatch):
+    real, asked = sorted_types.sort_by_looks, []
+
+    def unlucky(*args):
+        asked.append(args[-1])
+        return None if args[-1] == 0 else real(*args)
+
+    monkeypatch.setattr(sorted_types, "sort_by_looks", unlucky)
+    recovery = recover(crowd.image, kernel_size=WINDOW, seed=0)
+    assert {0, 1} <= {*asked}
+    assert recovery.types == 3

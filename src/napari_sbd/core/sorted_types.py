@@ -55,6 +55,7 @@ NOISY, HOPEFUL = 1.25, 1.4
 # Of what is left besides noise, with one type more, up to which that is sampled.
 PROMISING = 0.7
 TRIED = 3  # numbers of types, as a rule
+GROUPINGS = 3  # tries of sorting, where it leaves a type all but empty
 DRAWS, ROUNDS = 2, 3  # numbers of types that are sampled, and how often each, at most
 
 
@@ -273,7 +274,11 @@ def sorted_types(begun: _Begun, penalty: Penalty, types: int | None, seed: int) 
     defects = _strong(begin)
     found, least = [], np.inf
     for number in [types] if types is not None else range(2, MOST_TYPES + 1):
-        trial = sort_by_looks(seen, begin, defects, number, penalty.nonnegative, seed)
+        groupings = (
+            sort_by_looks(seen, begin, defects, number, penalty.nonnegative, seed + turn)
+            for turn in range(GROUPINGS)
+        )
+        trial = next((one for one in groupings if one is not None), None)
         if trial is None:
             break
         trial = yield from _polished(seen, trial, penalty, largest)
