@@ -10,7 +10,9 @@ Pair = tuple[int, int]
 SETTLED = 60e6  # bytes: the search in its region, tiles
 OF_A_PIXEL = 34.0  # bytes for each pixel of each slice: image, mask, what is worked with, what is left
 OF_A_PLACE = 6.0  # bytes for each place of each type's map
-CROWDED = 110.0  # bytes for each pixel of each slice more, where defects crowd and the whole is transformed
+# Where defects crowd: bytes more for each pixel of each slice, which are transformed as a whole, and for each
+# pixel once, pairs of sites and their patches; together 430 to 740 at θ 1e-2 and 3e-2.
+CROWDED, OF_PAIRS = 110.0, 600.0
 # The same on a graphics card: transforms of some slices, and what stays there of two images.
 SETTLED_THERE = 500e6  # bytes
 OF_A_PIXEL_THERE = 20.0  # bytes
@@ -40,8 +42,10 @@ def needed(slices: int, shape: Pair, types: int | None = None, crowded: bool = F
     731
     """
     pixels = shape[0] * shape[1]
-    each = OF_A_PIXEL + (CROWDED if crowded else 0)
-    return int(SETTLED + pixels * (slices * each + (types or TYPES) * OF_A_PLACE))
+    each, once = OF_A_PIXEL, (types or TYPES) * OF_A_PLACE
+    if crowded:
+        each, once = each + CROWDED, once + OF_PAIRS
+    return int(SETTLED + pixels * (slices * each + once))
 
 
 def available() -> int:
