@@ -215,6 +215,8 @@ def _write_page(measured: dict[str, Any]) -> None:
 def _seeds_told(measured: dict[str, Any]) -> list[str]:
     """How many seeds each row stands for."""
     seeds = sorted({row.get("seeds", 1) for group in GROUPS for row in measured.get(group, [])})
+    if not seeds:
+        return []
     if seeds == [1]:
         return ["Seed 0."]
     number = " to ".join(str(n) for n in sorted({seeds[0], seeds[-1]}))

@@ -383,6 +383,8 @@ def chances(work: Work, weights: Real) -> tuple[int, float]:
     for n in range(len(weights)):
         kept[count] = n
         count += weights[n] > top + SLIGHT
+    # Of weights that are no numbers none is kept: some option, rather than none that there is.
+    count = max(count, 1)
     for n in range(count):
         shares[n] = np.exp(weights[kept[n]] - top)
         total += shares[n]
