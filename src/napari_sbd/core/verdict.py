@@ -236,9 +236,9 @@ def all_explained(objective: Objective, found: Iterate, share: float) -> bool:
     return above < share * (objective.field.energy - left) and leaves_noise(objective, found)
 
 
-def little_left(objective: Objective, found: Iterate) -> bool:
+def little_left(objective: Objective, found: Iterate, share: float = LITTLE) -> bool:
     """Whether so little is left of a crowded image that it may be what misplaced defects leave."""
-    return misfit(residual_of(objective, found)) < LITTLE * objective.field.energy
+    return misfit(residual_of(objective, found)) < share * objective.field.energy
 
 
 def only_misplaced(objective: Objective, found: Iterate) -> bool:
