@@ -19,7 +19,7 @@ def image():
 @pytest.fixture(scope="session")
 def large_image():
     """Large enough that a test can act while its recovery runs."""
-    return np.tile(random_field(ldos_kernel(15), (192, 192), density=0.002, seed=2).image, (2, 2))
+    return np.tile(random_field(ldos_kernel(15), (192, 192), density=0.002, seed=2).image, (4, 4))
 
 
 @pytest.fixture
