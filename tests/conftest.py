@@ -1,5 +1,6 @@
 """How `pytest -n 2` shares out the tests: file by file, and all windows to one process."""
 
+import subprocess
 import sys
 
 import pytest
@@ -19,6 +20,17 @@ def pytest_xdist_make_scheduler(config, log):
             return "windows" if nodeid.startswith(WINDOWS) else nodeid.partition("::")[0]
 
     return ByFile(config, log)
+
+
+@pytest.fixture
+def printed_by():
+    """What a few lines of Python print in a process of their own."""
+
+    def run(code):
+        found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        return found.stdout.strip()
+
+    return run
 
 
 @pytest.fixture

@@ -1,6 +1,3 @@
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
@@ -121,17 +118,27 @@ def test_tiles_that_are_drawn_together_are_apart():
     ],
     ids=["not installed", "switched off", "broken"],
 )
-def test_without_numba_places_are_drawn_by_numpy(before):
+def test_without_numba_places_are_drawn_by_numpy(printed_by, before):
     code = f"{before}; from napari_sbd.core.compiled import compiled_draws; print(compiled_draws())"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "None"
+    assert printed_by(code) == "None"
 
 
-def test_numba_waits_until_a_crowd_is_sampled():
+def test_numba_waits_until_a_crowd_is_sampled(printed_by):
     code = (
         "import sys, napari_sbd; from napari_sbd.simulate import ldos_kernel, random_field; "
         "field = random_field(ldos_kernel(13), (96, 96), 2e-3, snr_db=20, seed=0); "
         "napari_sbd.recover(field.image, kernel_size=13); print('numba' in sys.modules)"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "False"
+    assert printed_by(code) == "False"
+
+
+@needs_numba
+def test_what_cannot_be_compiled_is_said_and_drawn_by_numpy(monkeypatch, caplog):
+    from napari_sbd.core import draw_loops
+
+    def failing(*args):
+        raise TypeError("no such thing")
+
+    monkeypatch.setattr(draw_loops, "redraw", failing)
+    assert compiled_draws.__wrapped__() is None
+    assert "places are drawn by NumPy: no such thing" in caplog.text

@@ -130,6 +130,8 @@ class Views:
 class Board:
     """Defects at pixels (kinds, rows, cols) with their sizes, for kernels that stay.
 
+    `correlations` are the kernels' with each other at all lags, zero at the ends.
+
     Parameters
     ----------
     objective : Objective
@@ -170,6 +172,11 @@ class Board:
     def shown(self) -> Real:
         """Correlation of the kernels with what is left of the image, for each place of the maps."""
         return self._shown[:, REACH:-REACH, REACH:-REACH]
+
+    @property
+    def roots(self) -> Real:
+        """Roots of `norms`."""
+        return self._roots[:, REACH:-REACH, REACH:-REACH]
 
     def maps(self) -> Real:
         """Extended maps."""

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 def compiled_draws() -> type[CompiledDraws] | None:
     """Draws in machine code; None where numba is not installed, does not work, or is switched off.
 
-    Compiled at their first use, and kept on disk for the next process. Switched off by numba's own
+    Compiled when this is first asked, and kept on disk for the next process. Switched off by numba's own
     `NUMBA_DISABLE_JIT=1`.
     """
     try:
@@ -24,7 +24,9 @@ def compiled_draws() -> type[CompiledDraws] | None:
 
         if getattr(numba.config, "DISABLE_JIT", False):
             return None
-        from napari_sbd.core.compiled_draws import CompiledDraws
+        from napari_sbd.core.compiled_draws import CompiledDraws, compile_now
+
+        compile_now()
     except ImportError:
         return None
     except Exception as error:  # whatever numba does not get on with here, NumPy does

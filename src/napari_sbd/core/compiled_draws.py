@@ -6,9 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sbd.core import draw_loops
-from napari_sbd.core.board import REACH, Board
+from napari_sbd.core.board import REACH, Board, Groups
+from napari_sbd.core.descent import Iterate
 from napari_sbd.core.draws import Draws, Grid, Round
 from napari_sbd.core.likelihood import Law
+from napari_sbd.core.objective import Objective
 
 Real = NDArray[np.floating]
 
@@ -18,13 +20,7 @@ LANES = 32  # numbers that a loop takes at a time
 class CompiledDraws(Draws):
     """New places and amplitudes on a board, the same ones but for rounding.
 
-    What the board shows is not kept up: that it is anew once the kernels have changed.
-
-    Parameters
-    ----------
-    board : Board
-    law : Law
-        What is likely.
+    What the board shows is not kept up: after sampling's next step its kernels are others.
     """
 
     def __init__(self, board: Board, law: Law) -> None:
@@ -58,6 +54,18 @@ class CompiledDraws(Draws):
         return 0.5 * float(np.vdot(left, left))
 
 
+def compile_now() -> None:
+    """Compile all loops, by an image of nothing: what numba does not get on with here shows at once."""
+    image, kernels = np.zeros((1, 8, 8), np.float32), np.ones((1, 1, 3, 3), np.float32)
+    objective = Objective(image, np.ones(image.shape, bool), (3, 3))
+    board = Board(objective, Iterate(kernels, np.zeros((1, 10, 10), np.float32), np.inf))
+    one, none = np.ones(1), np.empty(0, np.intp)
+    draws = CompiledDraws(board, Law(1.0, one, one, -one, nonnegative=True))
+    draws.move([Round(Groups(none, none), np.empty((0, 2)), np.empty((0, 3)))])
+    grid = Grid.of(board.shape[1:], np.zeros(2, np.intp))
+    draws.redraw(0, grid, np.zeros(len(grid)), np.zeros((len(grid), 3)))
+
+
 def _scene(board: Board) -> draw_loops.Scene:
     objective, kernels, table = board.objective, board.kernels, board.correlations
     k1, k2 = kernels.shape[2:]
@@ -70,7 +78,7 @@ def _scene(board: Board) -> draw_loops.Scene:
     mask = objective.mask.astype(left.dtype)
     return draw_loops.Scene(
         shown=np.pad(board.shown, places),
-        roots=np.pad(np.sqrt(board.norms), places),
+        roots=np.pad(board.roots, places),
         margin=margin,
         table=np.pad(table, ((0, 0), (0, 0), (0, 0), (0, wide))),
         middle=middle,

@@ -2,6 +2,9 @@
 
 The formulas, and why they are these, are those of `likelihood.py` and `board.py`. Here the image that is
 left and what kernels find in it follow each change, by atoms and by the kernels' correlations: no transforms.
+
+All loops stand in one file, for numba compiles them anew only when the file of the outermost has changed.
+After a change of a constant from elsewhere, remove `__pycache__`; `tests/core/test_draws.py` tells.
 """
 
 from __future__ import annotations
