@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sbd.core import stages
-from napari_sbd.core.descent import Iterate
+from napari_sbd.core.descent import Iterate, Schedule
 from napari_sbd.core.domain import Domain
 from napari_sbd.core.explained import Explained
 from napari_sbd.core.mirror_line import finer_line, mirror_line
@@ -127,11 +127,10 @@ class Search:
         """Stage II of the starts that are kept; with `rough` it ends once the field turns out to be dense."""
         assert self.levels is not None
         part = self.domain.part
-        refined = bool(self.parameters.refinements) and not self.domain.whitened and self.penalty.ties is None
-        alone = refined and len(self._order) == 1
+        ending = self._ending
         for number in self._order:
             begin, penalty = one_of_alike(self.found[number], self.penalty)
-            one = yield from stages.stage_two(part, begin, self.levels, penalty, number, rough, alone)
+            one = yield from stages.stage_two(part, begin, self.levels, penalty, number, rough, ending)
             one, penalty = one_of_alike(one, penalty)
             penalty = replace(penalty, ties=finer_line(part, one, penalty.at(self.levels.last)))
             self.polished.append(one)
@@ -139,6 +138,17 @@ class Search:
             progress.finish_phase()
             if rough and dense(self.polished[-1]):
                 return
+
+    @property
+    def _ending(self) -> Schedule | None:
+        """How stage II is polished: roughly, where nothing is compared with the one start that is refined.
+
+        On a whitened image not at all: then refinement polishes on the image as given.
+        """
+        refined = bool(self.parameters.refinements) and self.penalty.ties is None
+        if not refined or len(self._order) > 1:
+            return stages.POLISH
+        return None if self.domain.whitened else stages.ROUGH
 
     def _align_mirrors(self) -> Generator[Snapshot, None, None]:
         """Stage I once more where the group's mirror lines run otherwise than rows and columns."""

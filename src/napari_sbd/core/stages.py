@@ -74,13 +74,13 @@ def stage_two(
     penalty: Penalty,
     start: int,
     rough: bool = False,
-    alone: bool = False,
+    ending: Schedule | None = POLISH,
 ) -> Steps:
     """Lift the kernel of stage I, lower λ level by level with recentring, crop, and polish at the final λ.
 
     Where a level changes next to nothing, the next ones are farther apart; where defects do not crowd, the
     next is the last, unless that turns out to be too far. With `rough` it ends as soon as the field turns
-    out to be dense: there sampling does the rest. What is `alone` is polished roughly: it is not compared.
+    out to be dense: there sampling does the rest. `ending` is how it is polished, None if not at all.
     """
     window = objective.convolution.kernel_shape
     margin = (window[0] // 2, window[1] // 2)
@@ -114,10 +114,9 @@ def stage_two(
             stride = 2 * stride if turned < EASY and not moved else 1
         lam = max(lam * DECAY**stride, levels.last)
     begin = _cropped(here, window)
-    if rough and dense(begin):
+    if ending is None or (rough and dense(begin)):
         return begin
-    last = penalty.at(levels.last)
-    return (yield from polish(objective, begin, last, start, ROUGH if alone else POLISH))
+    return (yield from polish(objective, begin, penalty.at(levels.last), start, ending))
 
 
 def _overcrowded(found: Iterate) -> bool:
