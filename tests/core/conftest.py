@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 from scipy import fft
 
+from napari_sbd.core.board import Board
+from napari_sbd.core.descent import Iterate
+from napari_sbd.core.likelihood import Law
+from napari_sbd.core.objective import Objective
 from napari_sbd.core.recover import recover
+from napari_sbd.core.sphere import project
 from napari_sbd.simulate import ldos_kernel, random_field
+from napari_sbd.simulate.fields import convolved
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 
@@ -83,3 +89,45 @@ def recovery(field):
 def quick():
     """Settings of a recovery that is short rather than good."""
     return {"kernel_size": 11, "starts": 2, "kept": 1, "refinements": 0}
+
+
+def crowd_on_board(types=1, slices=1, hidden=None, signed=False, window=(11, 9), size=(60, 65)):
+    """A crowd, half of its defects on wrong pixels, and what is likely there."""
+    rng, noise, amplitude = np.random.default_rng(0), 0.3, 4.0
+    rough = rng.standard_normal((types, slices, *window)).cumsum(-1).cumsum(-2)
+    kernels = project(rough).astype(np.float32)
+    places = tuple(n + k - 1 for n, k in zip(size, window, strict=True))
+    maps = np.where(rng.random((types, *places)) < 0.03 / types, amplitude, 0).astype(np.float32)
+    if signed:
+        maps *= rng.choice([-1, 1], maps.shape)
+    image = np.stack([convolved(maps, kernels[:, n]) for n in range(slices)]) + 3
+    image += rng.normal(0, noise, image.shape)
+    mask = np.ones(image.shape, bool)
+    if hidden == "patch":
+        mask[:, 20:35, 10:30] = False
+    if hidden == "pixels":
+        mask &= rng.random(size) > 0.1
+    moved = np.where(rng.random(maps.shape) < 0.5, np.roll(maps, 1, 1), maps)
+    objective = Objective(image.astype(np.float32), mask, window)
+    law = Law(noise, np.full(types, amplitude), np.full(types, 0.4), np.full(types, -3.0), not signed)
+    return Board(objective, Iterate(kernels, moved, np.inf)), law
+
+
+@pytest.fixture(
+    params=[
+        {},
+        {"types": 2},
+        {"slices": 3},
+        {"hidden": "patch"},
+        {"hidden": "pixels"},
+        {"signed": True},
+        {"types": 2, "slices": 2, "hidden": "patch", "signed": True},
+        {"window": (3, 3)},
+        {"window": (2, 5)},
+        {"size": (700, 30)},
+    ],
+    ids=str,
+)
+def any_crowd(request):
+    """Makes a crowd on a board, and what is likely there: of all kinds that machine code knows."""
+    return lambda: crowd_on_board(**request.param)

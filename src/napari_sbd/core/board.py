@@ -155,6 +155,13 @@ class Board:
         self._data = objective.correlation(found.kernels)
         self.refresh()
 
+    @classmethod
+    def of_nothing(cls) -> Board:
+        """A small one without a defect, to try on it what works on boards."""
+        image, kernels = np.zeros((1, 8, 8), np.float32), np.ones((1, 1, 3, 3), np.float32)
+        objective = Objective(image, np.ones(image.shape, bool), (3, 3))
+        return cls(objective, Iterate(kernels, np.zeros((1, 10, 10), np.float32), np.inf))
+
     def __len__(self) -> int:
         return len(self.kinds)
 
@@ -177,6 +184,11 @@ class Board:
     def roots(self) -> Real:
         """Roots of `norms`."""
         return self._roots[:, REACH:-REACH, REACH:-REACH]
+
+    @property
+    def around(self) -> tuple[Real, Real]:
+        """`shown` and `roots`, `REACH` places more on each side."""
+        return self._shown, self._roots
 
     def maps(self) -> Real:
         """Extended maps."""

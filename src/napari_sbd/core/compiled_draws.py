@@ -7,10 +7,8 @@ from numpy.typing import NDArray
 
 from napari_sbd.core import draw_loops
 from napari_sbd.core.board import REACH, Board, Groups
-from napari_sbd.core.descent import Iterate
 from napari_sbd.core.draws import Draws, Grid, Round
 from napari_sbd.core.likelihood import Law
-from napari_sbd.core.objective import Objective
 
 Real = NDArray[np.floating]
 
@@ -55,11 +53,8 @@ class CompiledDraws(Draws):
 
 
 def compile_now() -> None:
-    """Compile all loops, by an image of nothing: what numba does not get on with here shows at once."""
-    image, kernels = np.zeros((1, 8, 8), np.float32), np.ones((1, 1, 3, 3), np.float32)
-    objective = Objective(image, np.ones(image.shape, bool), (3, 3))
-    board = Board(objective, Iterate(kernels, np.zeros((1, 10, 10), np.float32), np.inf))
-    one, none = np.ones(1), np.empty(0, np.intp)
+    """Compile all loops, on an empty board: what numba does not get on with here shows at once."""
+    board, one, none = Board.of_nothing(), np.ones(1), np.empty(0, np.intp)
     draws = CompiledDraws(board, Law(1.0, one, one, -one, nonnegative=True))
     draws.move([Round(Groups(none, none), np.empty((0, 2)), np.empty((0, 3)))])
     grid = Grid.of(board.shape[1:], np.zeros(2, np.intp))

@@ -9,22 +9,20 @@ After a change of a constant from elsewhere, remove `__pycache__`; `tests/core/t
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple, TypeVar, cast
+from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from napari_sbd.core.board import BETWEEN, MIDDLE, NONE, REACH, WHOLE
 from napari_sbd.core.likelihood import ALIKE, LEAST_LIKELY, LEAST_SEEN, UNLIKELY, WEAK
+from napari_sbd.core.machine_code import machine_code
 
 Real = NDArray[np.floating]
 Number = float | np.floating
 Index = NDArray[np.intp]
 Pair = tuple[int, int]
 State = tuple[Index, Index, Index, Real]
-Function = TypeVar("Function", bound=Callable[..., object])
 
 SIDE, LAG_SIDE = 2 * REACH + 1, 4 * REACH + 1
 PLACES, LAGS = SIDE**2, LAG_SIDE**2
@@ -37,19 +35,6 @@ NEVER = -1e30  # a log weight: infinities would rule out what makes the loops fa
 SLIGHT = -18.0  # log weight against the largest, which single precision loses
 CROSSED = 7.0  # what the logarithm of a pair's cross term is at most: -½ log `ALIKE`
 UNCUT = 1 - 1e-6  # root of the visible share of an atom of which nothing is hidden
-
-
-def machine_code(function: Function) -> Function:
-    """The function compiled at its first call, and kept on disk where there is a place for that."""
-    try:
-        return _compiled(function, cache=True)
-    except RuntimeError:  # no folder can be written to
-        return _compiled(function, cache=False)
-
-
-def _compiled(function: Function, cache: bool) -> Function:
-    compile_ = njit(cache=cache, fastmath=True, error_model="numpy", nogil=True)
-    return cast(Function, compile_(function))
 
 
 class Scene(NamedTuple):

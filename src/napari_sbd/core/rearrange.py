@@ -16,6 +16,7 @@ from scipy import ndimage, spatial
 
 from napari_sbd.core.atoms import atoms_of
 from napari_sbd.core.board import REACH, Board, Groups, apart
+from napari_sbd.core.compiled import compiled_moves
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.merged import POWER, suspicious, usual_size
 from napari_sbd.core.moves import Moves, Odds, Rules, best_moves
@@ -39,6 +40,7 @@ APART = 0.3  # of the window: groups farther apart are moved at the same time
 # Over a second defect's price: change of what a typical defect finds, which is not worth another look.
 SLIGHT = 0.1
 BATCH = 128  # pairs that are judged together: they fit into the cache
+MANY = 300  # defects, from which machine code is worth loading
 # Price of a second defect over ln N σ²: while what is loosened blurs the kernel, and where amplitudes count.
 CAREFUL, FAIR = 4.0, 1.0
 
@@ -62,9 +64,9 @@ def composed(found: Iterate) -> bool:
     return bool(large < COMPOSED * len(_strong(found)))
 
 
-def dense(found: Iterate) -> bool:
-    """Whether there are so many defects that nothing can be done to one alone."""
-    most = DENSE * found.maps.size
+def dense(found: Iterate, share: float = 1.0) -> bool:
+    """Whether there are so many defects that nothing can be done to one alone; or a `share` of so many."""
+    most = share * DENSE * found.maps.size
     return bool(np.count_nonzero(found.maps != 0) > most and len(_strong(found)) > most)
 
 
@@ -129,6 +131,8 @@ class _Puzzle:
         self, objective: Objective, found: Iterate, noise: float, nonnegative: bool, price: float, alike: bool
     ) -> None:
         self.board = Board(objective, found)
+        compiled = compiled_moves() if len(self.board) >= MANY else None
+        self.best_moves = compiled or best_moves
         self.rules = Rules(price * np.log(max(2, objective.mask.sum())) * noise**2, nonnegative)
         self.odds = Odds([map_[map_ != 0] for map_ in found.maps], noise**2 if alike else 0.0)
         self.window = max(found.kernels.shape[-2:])
@@ -181,7 +185,7 @@ class _Puzzle:
         parts = [groups.chosen(slice(n, n + BATCH)) for n in range(0, len(groups), BATCH)]
         if not parts:
             return None
-        good = Moves.joined([best_moves(board, part, self.odds, self.rules) for part in parts])
+        good = Moves.joined([self.best_moves(board, part, self.odds, self.rules) for part in parts])
         if self.barred:
             free = [self._key(good.groups, n) not in self.barred for n in range(len(good.groups))]
             good = good.chosen(np.array(free, bool))

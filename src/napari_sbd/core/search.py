@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_sbd.core import stages
+from napari_sbd.core.course import Course
 from napari_sbd.core.descent import Iterate, Schedule
 from napari_sbd.core.domain import Domain
 from napari_sbd.core.explained import Explained
@@ -89,13 +89,17 @@ class Search:
         self.largest = float(np.median(tops))
         self.first = self._first_share()
         first = self._first_penalty
-        foresees = self._foresees
-        for number, patch in enumerate(patches):
+        schedule = self._schedule
+        courses = [
+            Course(stages.stage_one(part, patch, first, number, schedule))
+            for number, patch in enumerate(patches)
+        ]
+        if self._in_crowd:
+            yield from self._better_first(courses)
+        for number, course in enumerate(courses):
             known = self._explaining(number)
             if known is None:
-                # In real images with few defects, starts not followed to their end end in other kernels.
-                one = stages.stage_one(part, patch, first, number, foresees and self.domain.whitened)
-                known = yield from self._until_known(one)
+                known = yield from self._until_known(course)
             self.found.append(known)
             if number < options.starts:
                 progress.finish_phase()
@@ -163,7 +167,7 @@ class Search:
         for number, patch in enumerate(self.patches):
             self.patches[number] = aligned.tied(patch)
             one = stages.stage_one(self.domain.part, self.patches[number], self._first_penalty, number)
-            self.found.append((yield from self._until_known(one)))
+            self.found.append((yield from self._until_known(Course(one))))
 
     @property
     def _first_penalty(self) -> Penalty:
@@ -171,12 +175,16 @@ class Search:
         return self.penalty.at(self.first * self.largest)
 
     @property
-    def _foresees(self) -> bool:
-        """Whether an end is clear before its last steps: not in crowds without noise, nor with much."""
+    def _schedule(self) -> Schedule:
+        """That of stage I: in crowds with noise, where sampling follows, it need not come to its end.
+
+        In real images with few defects, starts not followed to their end end in other kernels.
+        """
         domain = self.domain
-        if domain.clear:
-            return False
-        return not is_noisy(domain.part, domain.noise or domain.part.pixel_noise, self.largest)
+        if not domain.whitened or domain.clear:
+            return stages.FIRST
+        noisy = is_noisy(domain.part, domain.noise or domain.part.pixel_noise, self.largest)
+        return stages.NOISY_CROWD if noisy else stages.CROWD
 
     def _first_share(self) -> float:
         """λ of stage I over λ_max: where defects crowd, what most of them reach tells, not the best place.
@@ -212,7 +220,25 @@ class Search:
                 return known
         return None
 
-    def _until_known(self, steps: Steps) -> Steps:
+    @property
+    def _in_crowd(self) -> bool:
+        """Whether starts need not come to their ends: where defects crowd, sampling makes more of any."""
+        return self.domain.whitened and self.penalty.ties is None
+
+    def _better_first(self, courses: list[Course]) -> Generator[Snapshot, None, None]:
+        """The second start before the first, where neither ends soon and it comes farther.
+
+        What ends first tells which others stay behind, and a bad start may take long to end.
+        """
+        for course in courses[:2]:
+            yield from course.ahead(PACED)
+            if course.ended:
+                return
+        if len(courses) > 1 and courses[1].values[-1] < courses[0].values[-1]:
+            courses[:2], self.patches[:2] = courses[1::-1], self.patches[1::-1]
+            self.places[:2] = self.places[1::-1]
+
+    def _until_known(self, course: Course) -> Steps:
         """Stage I from one start; where it comes to what another start ended in, that one's end.
 
         In a crowd it is given up where it stays behind another: sampling makes more of either.
@@ -223,27 +249,24 @@ class Search:
             known: [overlap_spectra(kernel, shape) for kernel in known.kernels]
             for known in dict.fromkeys(self.found)
         }
-        number, values = 0, []
         while True:
-            try:
-                snapshot = next(steps)
-            except StopIteration as end:
-                return cast(Iterate, end.value)
-            yield snapshot
-            number += 1
-            values.append(snapshot.iterate.objective)
-            if ends and self._stays_behind(values):
-                self.given_up.add(snapshot.iterate)
-                return snapshot.iterate
-            if number <= LOOKS and ends:
-                own = overlap_spectra(snapshot.iterate.kernels[0], shape)
-                for known, spectra in ends.items():
-                    if max(likest(own, other, shape) for other in spectra) > KNOWN:
-                        return known
+            here = course.here
+            if ends and here is not None:
+                if not course.ended and self._stays_behind(course.values):
+                    self.given_up.add(here)
+                    return here
+                if len(course.values) <= LOOKS:
+                    own = overlap_spectra(here.kernels[0], shape)
+                    for known, spectra in ends.items():
+                        if max(likest(own, other, shape) for other in spectra) > KNOWN:
+                            return known
+            if here is not None and course.ended:
+                return here
+            yield from course.ahead(1)
 
     def _stays_behind(self, values: list[float]) -> bool:
         """Whether a start with these ψ after its steps will not reach what another one has reached."""
-        if not self.domain.whitened or self.penalty.ties is not None or len(values) < PACED:
+        if not self._in_crowd or len(values) < PACED:
             return False
         hoped = values[-1] - HOPE * (values[-1 - LATELY] - values[-1])
         return hoped > min(it.objective for it in self.found)

@@ -33,11 +33,13 @@ Real = NDArray[np.floating]
 
 DECAY = 0.8  # of λ from level to level of the continuation
 FIRST = Schedule(60, 1e-2, slight=0.02)
+CROWD, NOISY_CROWD = replace(FIRST, foresees=True), replace(FIRST, tolerance=2e-2)
 LEVEL = Schedule(25)
-EXACT, QUICK = Schedule(8, 1e-3, thorough=False), Schedule(4, 1e-3, thorough=False)
+EXACT, QUICK = Schedule(8, 1e-3, thorough=False), Schedule(2, 1e-3, thorough=False)
 STAYED, GAINED = 3, 1e-4  # levels; of a kernel's energy, for which a window has moved
 LIKELY = 0.2  # of that, up to which one step down the gradient is enough to see where it lies
 EASY = 0.05  # change of a kernel of unit norm within a level, below which the next one may be farther
+NEARLY_DENSE = 0.8  # of the defects of a dense field, from which it is looked closer
 MANY = 0.03  # activations per place, from which it is looked whether a field is dense
 LEAP, FAR = 1000, 0.2  # factors of λ at once, to the last level; change, above which that is too far
 MAPS = Schedule(60, 1e-3)
@@ -55,15 +57,12 @@ _ASKED: WeakKeyDictionary[Iterate, tuple[Objective, Levels, float]] = WeakKeyDic
 
 
 def stage_one(
-    objective: Objective, patch: Real, penalty: Penalty, start: int, foresees: bool = False
+    objective: Objective, patch: Real, penalty: Penalty, start: int, schedule: Schedule = FIRST
 ) -> Steps:
-    """Descend from one patch at one rather large λ, on the sphere of the window's own size.
-
-    `foresees` ends it where further steps would move little, see `Schedule`.
-    """
+    """Descend from one patch at one rather large λ, on the sphere of the window's own size."""
     maps = np.zeros((len(patch), *objective.convolution.map_shape), patch.dtype)
     begin = Iterate(patch, maps, np.inf)
-    steps = alternate(objective, patch, maps, penalty, replace(FIRST, foresees=foresees))
+    steps = alternate(objective, patch, maps, penalty, schedule)
     return (yield from follow(steps, "stage I", penalty.lam, start, begin))
 
 
@@ -114,8 +113,12 @@ def stage_two(
             stride = 2 * stride if turned < EASY and not moved else 1
         lam = max(lam * DECAY**stride, levels.last)
     begin = _cropped(here, window)
-    if ending is None or (rough and dense(begin)):
+    if rough and dense(begin):
         return begin
+    if ending is None:
+        if not dense(begin, NEARLY_DENSE):
+            return begin
+        ending = POLISH
     return (yield from polish(objective, begin, penalty.at(levels.last), start, ending))
 
 
