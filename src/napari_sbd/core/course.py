@@ -6,8 +6,15 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.steps import Snapshot, Steps
+
+Real = NDArray[np.floating]
+
+EARLY = 3  # steps
 
 
 @dataclass
@@ -25,6 +32,8 @@ class Course:
         ψ after each step.
     here : Iterate, optional
         After the last one.
+    early : array (types, slices, k1, k2), optional
+        Kernels after the first few, while most of what is active is one defect and those like it.
     ended : bool
         Whether no step is to come.
     """
@@ -32,6 +41,7 @@ class Course:
     steps: Steps
     values: list[float] = field(default_factory=list)
     here: Iterate | None = None
+    early: Real | None = None
     ended: bool = False
 
     def ahead(self, number: int) -> Generator[Snapshot, None, None]:
@@ -46,4 +56,6 @@ class Course:
                 return
             self.here = snapshot.iterate
             self.values.append(snapshot.iterate.objective)
+            if len(self.values) <= EARLY:
+                self.early = snapshot.iterate.kernels
             yield snapshot

@@ -196,7 +196,7 @@ class MoreTypes:
         # In a crowd what is left is mostly what defects on wrong pixels leave: it is refined if it promises.
         refinements = 0 if self.domain.sampled else 1
         options = replace(
-            self.parameters, kernel_size=self.raw.convolution.kernel_shape, refinements=refinements
+            self.parameters, kernel_size=self.raw.convolution.kernel_shape, refinements=refinements, types=1
         )
         options = replace(options, starts=min(options.starts, FURTHER_STARTS), kept=1)
         if not self.domain.whitened and not self.levels.fixed:

@@ -229,7 +229,7 @@ class OneWindow:
     def _drawn_again(self, best: Iterate, seen: _Standing, roughly: bool = False) -> Steps:
         """One type in a crowd that was not sampled yet, sampled from there where that costs less."""
         (raw, levels, domain, penalty), options = seen, self.parameters
-        if not self._may_be_drawn(domain):
+        if len(best.kernels) > 1 or not self._may_be_drawn(domain):
             return best
         return (yield from stages.draw_again(raw, best, levels, penalty, options.seed, roughly))
 

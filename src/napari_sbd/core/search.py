@@ -24,7 +24,8 @@ from napari_sbd.core.start import NO_STARTS, Starts, patches_at, salient_places
 from napari_sbd.core.steps import Snapshot, Steps
 from napari_sbd.core.symmetry import Ties
 from napari_sbd.core.tied_moves import one_of_alike
-from napari_sbd.core.verdict import residual_of
+from napari_sbd.core.told_by_starts import told_by_starts
+from napari_sbd.core.verdict import MOST_TYPES, residual_of
 
 Real = NDArray[np.floating]
 
@@ -68,6 +69,7 @@ class Search:
     places: list[tuple[int, int]] = field(default_factory=list)
     explained: dict[Iterate, Explained] = field(default_factory=dict)
     levels: Levels | None = None
+    told: Iterate | None = None
     _order: list[int] = field(default_factory=list)
     given_up: set[Iterate] = field(default_factory=set)
 
@@ -107,19 +109,51 @@ class Search:
         yield from self._align_mirrors()
         ended = [n for n in range(len(patches)) if self.found[n] not in self.given_up]
         order = sorted(ended, key=lambda n: self.found[n].objective)
-        best = self.found[order[0]]
-        rest = None
+        best, self._order = self.found[order[0]], self._distinct(order)
+        told = yield from self._told_by_starts(best, order, courses)
+        if told is not best:
+            self.told = told
+            return (yield from self._several(told, progress))
+        return (yield from self.one_type(progress))
+
+    def one_type(self, progress: Progress) -> Steps:
+        """Stage II of one type, whether or not starts told several; returns the best."""
+        self.told, self.polished, self.ties = None, [], []
+        yield from self._choose_levels(self.found[self._order[0]])
+        refined = bool(self.parameters.refinements)
+        rough = self.domain.whitened and refined and self.penalty.ties is None
+        yield from self._second(progress, rough)
+        progress.skip(min(self.parameters.kept, self.parameters.starts) - len(self.polished))
+        return self.best_polished()
+
+    def _several(self, told: Iterate, progress: Progress) -> Steps:
+        """Stage II of several types that the starts told."""
+        yield from self._choose_levels(told)
+        assert self.levels is not None
+        steps = stages.stage_two(self.domain.part, told, self.levels, self.penalty, 0, ending=stages.ROUGH)
+        self.polished, self.ties = [(yield from steps)], [None]
+        progress.skip(min(self.parameters.kept, self.parameters.starts))
+        return self.best_polished()
+
+    def _choose_levels(self, best: Iterate) -> Generator[Snapshot, None, None]:
+        """Penalties of stage II, by what is left where stage I ended."""
+        part, rest = self.domain.part, None
         if not self.domain.whitened:
             known = self.explained[best].debiased if best in self.explained else None
-            rest = residual_of(part, known or (yield from stages.debias(part, best, first)))
-        self.levels = levels(
-            part, best.kernels, self.largest, self.first, options.lam_last, self.domain.noise, rest
-        )
-        self._order = self._distinct(order)
-        rough = self.domain.whitened and bool(options.refinements) and self.penalty.ties is None
-        yield from self._second(progress, rough)
-        progress.skip(min(options.kept, options.starts) - len(self.polished))
-        return self.best_polished()
+            rest = residual_of(part, known or (yield from stages.debias(part, best, self._first_penalty)))
+        last, noise = self.parameters.lam_last, self.domain.noise
+        self.levels = levels(part, best.kernels, self.largest, self.first, last, noise, rest)
+
+    def _told_by_starts(self, best: Iterate, order: list[int], courses: list[Course]) -> Steps:
+        """Several types, where the kernels of starts tell them; else the best."""
+        options = self.parameters
+        if self._in_crowd or self.penalty.ties is not None or options.types == 1 or not options.refinements:
+            return best
+        ends = [self.found[number].kernels for number in self._distinct(order, MOST_TYPES)]
+        early = [course.early for course in courses if course.early is not None]
+        most = options.types or MOST_TYPES
+        others, first = ends + early, self._first_penalty
+        return (yield from told_by_starts(self.domain.part, best, others, first, most, options.seed))
 
     def finished(self, progress: Progress) -> Steps:
         """Stage II to its end, where it ended early because the field is dense; returns the best."""
@@ -287,14 +321,15 @@ class Search:
         explained = energy - self.found[number].objective
         return (energy - signed.objective) / explained if explained > 0 else 1.0
 
-    def _distinct(self, order: list[int]) -> list[int]:
-        """The best starts, of those that ended in the same kernel only the first."""
+    def _distinct(self, order: list[int], most: int | None = None) -> list[int]:
+        """The best starts, at most so many, of those that ended in the same kernel only the first."""
+        most = self.parameters.kept if most is None else most
         chosen: list[int] = []
         for number in order:
             kernels = self.found[number].kernels[0]
             if any(self.found[number] is self.found[other] for other in chosen):
                 continue
-            if len(chosen) < self.parameters.kept and not agreement(
+            if len(chosen) < most and not agreement(
                 [kernel for other in chosen for kernel in self.found[other].kernels], kernels
             ):
                 chosen.append(number)

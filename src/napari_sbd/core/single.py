@@ -22,6 +22,7 @@ from napari_sbd.core.start import Starts
 from napari_sbd.core.steps import Snapshot
 from napari_sbd.core.symmetry import Ties
 from napari_sbd.core.tied_moves import one_of_alike
+from napari_sbd.core.verdict import leaves_noise
 from napari_sbd.core.window import crop, recentre
 
 Steps = Generator[Snapshot, None, Iterate]
@@ -92,8 +93,21 @@ class Single:
         return [*self.search.plan(), (refinement * (1 + self.domain.whitened) + polish) * pixels]
 
     def steps(self, progress: Progress) -> Steps:
-        """Run; yields after every step and returns what was found on the image as given."""
-        best = yield from self.search.steps(progress)
+        """Run; yields after every step and returns what was found on the image as given.
+
+        That is of one type, unless starts tell several that leave nothing but noise.
+        """
+        begun = self.raw, self._in_region
+        best = yield from self._finished(self.search.steps(progress), progress)
+        if self.search.told is not None and not leaves_noise(self.raw, best):
+            (self.raw, self._in_region), self._in_domain, self._searching = begun, True, True
+            progress.extend(self.plan()[self.parameters.starts :])
+            best = yield from self._finished(self.search.one_type(progress), progress)
+        return best
+
+    def _finished(self, search: Steps, progress: Progress) -> Steps:
+        """The search, and what makes its best a result."""
+        best = yield from search
         self._searching = False
         self.penalty = replace(self.penalty, ties=self.search.ties_of_best)
         assert self.search.levels is not None

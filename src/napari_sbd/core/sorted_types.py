@@ -12,14 +12,13 @@ from napari_sbd.core.alternation import alternate, fit_maps
 from napari_sbd.core.atoms import atoms_of
 from napari_sbd.core.descent import Iterate, Schedule
 from napari_sbd.core.domain import Domain
-from napari_sbd.core.noise import median, whiteness
+from napari_sbd.core.noise import whiteness
 from napari_sbd.core.objective import Objective, Penalty, misfit
-from napari_sbd.core.peaks import WEAKEST
 from napari_sbd.core.progress import Progress
-from napari_sbd.core.quality import best_shift, kernel_similarity, signed_similarity
+from napari_sbd.core.quality import best_shift, signed_similarity
 from napari_sbd.core.resize import resized
 from napari_sbd.core.single import Single
-from napari_sbd.core.sorting import Sorted, sort_by_looks
+from napari_sbd.core.sorting import sort_by_looks, strong_defects
 from napari_sbd.core.sparsity import Levels, largest_penalty
 from napari_sbd.core.sparsity import levels as levels_of
 from napari_sbd.core.stages import REFINE
@@ -27,12 +26,10 @@ from napari_sbd.core.steps import Snapshot, Steps, follow, shown_as
 from napari_sbd.core.symmetry import similarity_of
 from napari_sbd.core.verdict import (
     ALIKE,
-    COINCIDENT,
-    FEWEST_DEFECTS,
     MOST_TYPES,
     SAME,
     WHITE,
-    coincidence,
+    are_types_of_their_own,
     colour,
     description,
     leaves_noise,
@@ -75,7 +72,7 @@ def told_at_once(first: Single, best: Iterate, penalty: Penalty, progress: Progr
     """
     wanted, raw, levels = first.parameters.types, first.raw, first.levels
     assert levels is not None
-    if wanted == 1 or not first.parameters.refinements or (wanted is None and _all_told(first, best)):
+    if wanted == 1 or not first.parameters.refinements or _all_told(first, best):
         return best
     rounds = first.parameters.refinements
     pixels = float(np.prod(raw.convolution.map_shape))
@@ -111,7 +108,12 @@ def told_at_once(first: Single, best: Iterate, penalty: Penalty, progress: Progr
 
 
 def _all_told(first: Single, best: Iterate) -> bool:
-    """Whether nothing but noise is left; in a crowd some defects may be misplaced, and stand out."""
+    """Whether starts told several, or nothing but noise is left, and no number of types is given.
+
+    In a crowd some defects may be misplaced, and stand out.
+    """
+    if len(best.kernels) > 1 or first.parameters.types is not None:
+        return len(best.kernels) > 1
     if first.domain.whitened and only_misplaced(first.raw, best):
         return True
     if first.domain.sampled:
@@ -271,7 +273,7 @@ def sorted_types(begun: _Begun, penalty: Penalty, types: int | None, seed: int) 
     seed : int
     """
     seen, begin, largest = begun.seen, begun.mixture, begun.largest
-    defects = _strong(begin)
+    defects = strong_defects(begin)
     found, least = [], np.inf
     for number in [types] if types is not None else range(2, MOST_TYPES + 1):
         groupings = (
@@ -292,33 +294,9 @@ def sorted_types(begun: _Begun, penalty: Penalty, types: int | None, seed: int) 
     return found
 
 
-def _strong(found: Iterate) -> Sorted:
-    """The defects of a map of one type without weak ones, on pixels."""
-    atoms = atoms_of(found)
-    size = np.abs(atoms.amplitudes)
-    strong = size >= WEAKEST * median(size) if len(size) else size > 0
-    places = np.rint(atoms.centres[strong]).astype(np.intp)
-    return Sorted(places, atoms.amplitudes[strong], np.zeros(len(places), np.intp))
-
-
 def _polished(seen: Objective, trial: Iterate, penalty: Penalty, largest: float) -> Steps:
     for share in FALLING:
         here = penalty.at(share * largest)
         steps = alternate(seen, trial.kernels, trial.maps, here, POLISH)
         trial = yield from follow(steps, "sorting", here.lam, 0, trial)
     return trial
-
-
-def are_types_of_their_own(found: Iterate) -> bool:
-    """Whether every type has some defects, and is neither a copy of another nor what corrects it."""
-    peaks = [strong_peaks(p) for p in atoms_of(found).peaks(found)]
-    window = (found.kernels.shape[-2], found.kernels.shape[-1])
-    for number, (kernel, own) in enumerate(zip(found.kernels, peaks, strict=True)):
-        if len(own.amplitudes) < FEWEST_DEFECTS:
-            return False
-        if any(kernel_similarity(kernel, other) > SAME for other in found.kernels[:number]):
-            return False
-        others = peaks[:number] + peaks[number + 1 :]
-        if coincidence(own, others, window).share > COINCIDENT:
-            return False
-    return True

@@ -14,9 +14,12 @@ from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
 from scipy.sparse.linalg import svds
 
+from napari_sbd.core.atoms import atoms_of
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_fit import fit_kernels
+from napari_sbd.core.noise import median
 from napari_sbd.core.objective import Objective
+from napari_sbd.core.peaks import WEAKEST
 from napari_sbd.core.verdict import FEWEST_DEFECTS
 
 Real = NDArray[np.floating]
@@ -44,6 +47,17 @@ class Sorted:
         return maps
 
 
+def strong_defects(found: Iterate) -> Sorted:
+    """The defects of maps on pixels, without those that are weak against the median of their type."""
+    atoms = atoms_of(found)
+    size, strong = np.abs(atoms.amplitudes), np.zeros(len(atoms.kinds), bool)
+    for kind in np.unique(atoms.kinds):
+        own = atoms.kinds == kind
+        strong[own] = size[own] >= WEAKEST * median(size[own])
+    places = np.rint(atoms.centres[strong]).astype(np.intp)
+    return Sorted(places, atoms.amplitudes[strong], atoms.kinds[strong])
+
+
 def sort_by_looks(
     objective: Objective, found: Iterate, defects: Sorted, types: int, nonnegative: bool, seed: int
 ) -> Iterate | None:
@@ -67,13 +81,61 @@ def sort_by_looks(
     """
     if len(defects.amplitudes) < types * FEWEST_DEFECTS:
         return None
-    looks = _looks(objective, found.kernels, defects, found.maps)
-    groups = _grouped(looks / defects.amplitudes[:, None, None, None], types, seed)
+    groups = _groups_of(objective, found, defects, types, seed)
     if groups is None:
         return None
-    defects, settled = replace(defects, kinds=groups), False
+    return _by_turns(objective, replace(defects, kinds=groups), types, found.maps, nonnegative)
+
+
+def split_by_looks(
+    objective: Objective, found: Iterate, defects: Sorted, kind: int, nonnegative: bool, seed: int
+) -> Iterate | None:
+    """Kernels and maps of one type more, the last, for one whose defects are of two; None as above.
+
+    Parameters
+    ----------
+    objective : Objective
+    found : Iterate
+    defects : Sorted
+        Of all types.
+    kind : int
+        The type that is split.
+    nonnegative : bool
+        Whether amplitudes must be.
+    seed : int
+        Of the grouping.
+    """
+    own, types = np.flatnonzero(defects.kinds == kind), len(found.kernels) + 1
+    if len(own) < 2 * FEWEST_DEFECTS:
+        return None
+    groups = _groups_of(objective, found, defects, 2, seed, own)
+    if groups is None:
+        return None
+    kinds = defects.kinds.copy()
+    kinds[own[groups == 1]] = types - 1
+    return _by_turns(objective, replace(defects, kinds=kinds), types, found.maps, nonnegative)
+
+
+def _groups_of(
+    objective: Objective,
+    found: Iterate,
+    defects: Sorted,
+    types: int,
+    seed: int,
+    which: Index | slice = slice(None),
+) -> Index | None:
+    """Groups of some defects by their looks."""
+    looks = _looks(objective, found.kernels, defects, found.maps)[which]
+    return _grouped(looks / defects.amplitudes[which][:, None, None, None], types, seed)
+
+
+def _by_turns(
+    objective: Objective, defects: Sorted, types: int, like: Real, nonnegative: bool
+) -> Iterate | None:
+    """Kernels for the groups, and groups for the kernels; None where a type is left all but empty."""
+    settled = False
     for turn in range(SORTINGS + 1):
-        maps = defects.maps(types, found.maps)
+        maps = defects.maps(types, like)
         if min(np.count_nonzero(m) for m in maps) < FEWEST_DEFECTS:
             return None
         fitted = fit_kernels(objective, maps)

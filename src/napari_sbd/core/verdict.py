@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage, spatial
 
+from napari_sbd.core.atoms import atoms_of
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_size import support
 from napari_sbd.core.noise import grain, median, robust_std, whiteness
 from napari_sbd.core.objective import Objective, misfit
 from napari_sbd.core.peaks import WEAKEST, Peaks, typical_amplitude
+from napari_sbd.core.quality import kernel_similarity
 from napari_sbd.core.sparsity import matched_noise
 from napari_sbd.core.start import coarse_energy
 from napari_sbd.core.tiles import in_one_piece
@@ -163,6 +165,21 @@ def coincidence(new: Peaks, others: list[Peaks], window: tuple[int, int]) -> Coi
                 row, col = near[int(crowds.argmax())]
                 best = Coincidence(share, number, (float(row), float(col)))
     return best
+
+
+def are_types_of_their_own(found: Iterate) -> bool:
+    """Whether every type has some defects, and is neither a copy of another nor what corrects it."""
+    peaks = [strong_peaks(p) for p in atoms_of(found).peaks(found)]
+    window = (found.kernels.shape[-2], found.kernels.shape[-1])
+    for number, (kernel, own) in enumerate(zip(found.kernels, peaks, strict=True)):
+        if len(own.amplitudes) < FEWEST_DEFECTS:
+            return False
+        if any(kernel_similarity(kernel, other) > SAME for other in found.kernels[:number]):
+            return False
+        others = peaks[:number] + peaks[number + 1 :]
+        if coincidence(own, others, window).share > COINCIDENT:
+            return False
+    return True
 
 
 def fills_a_lattice(model: Real) -> bool:
