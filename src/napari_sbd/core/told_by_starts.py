@@ -6,7 +6,8 @@ of them their kernels do, too. To tell them there takes a tenth of the time that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.objective import Objective, Penalty, misfit
 from napari_sbd.core.quality import kernel_similarity
 from napari_sbd.core.sorting import split_by_looks, strong_defects
-from napari_sbd.core.steps import Steps, follow
+from napari_sbd.core.steps import Snapshot, Steps, follow
 from napari_sbd.core.verdict import (
     ALIKE,
     are_types_of_their_own,
@@ -54,66 +55,76 @@ def told_by_starts(
     seed : int
         Of groupings.
     """
-    chosen, free = best, _free(objective, best, penalty)
-    fruitless = 0
-    for kernel in others:
-        if free is None or len(chosen.kernels) >= most or fruitless >= FRUITLESS:
-            break
-        if _alike(kernel[0], chosen.kernels):
-            continue
-        if leaves_noise(objective, free):
-            break
-        kernels = np.concatenate([chosen.kernels, kernel])
-        together = yield from _together(objective, chosen, kernels, penalty)
-        more = _free(objective, together, penalty)
-        if more is not None and _pays(objective, free, more):
-            chosen, free = together, more
-        else:
-            fruitless += 1
-    while 1 < len(chosen.kernels) < most:
-        split = None if free is None else _split(objective, free, penalty, seed)
-        if split is None:
-            break
-        together = yield from _together(objective, chosen, split, penalty)
-        more = _free(objective, together, penalty)
-        if free is None or more is None or not _pays(objective, free, more):
-            break
-        chosen, free = together, more
-    return chosen
+    told, fruitless = _Told(objective, penalty, best), 0
+    if told.is_all(most):
+        return best
+    unlike = [kernel for kernel in others if not _alike(kernel[0], best.kernels)]
+    if not unlike and len(pair := _most_unlike(others)):
+        yield from told.tried(pair)
+    for kernel in unlike:
+        if fruitless < FRUITLESS and not (told.is_all(most) or _alike(kernel[0], told.chosen.kernels)):
+            fruitless += not (yield from told.tried(np.concatenate([told.chosen.kernels, kernel])))
+    pays = len(told.chosen.kernels) > 1
+    while pays and not told.is_all(most):
+        split = told.split(seed)
+        pays = split is not None and (yield from told.tried(split))
+    return told.chosen
 
 
-def _split(objective: Objective, found: Iterate, penalty: Penalty, seed: int) -> Real | None:
-    """Kernels of one type more: those of the split that leaves least, if it pays."""
-    if leaves_noise(objective, found):
-        return None
-    defects, types = strong_defects(found), len(found.kernels)
-    trials = [
-        split_by_looks(objective, found, defects, kind, penalty.nonnegative, seed) for kind in range(types)
-    ]
-    splits = [trial for trial in trials if trial is not None]
-    if not splits:
-        return None
-    best = min(splits, key=lambda it: misfit(residual_of(objective, it)))
-    before = fit_kernels(objective, defects.maps(types, found.maps))
-    return best.kernels if worth(objective, before, best, 1, 0, MARGIN) else None
+class _Told:
+    """The types that were told until now, as stage I finds them, and free of what its penalty takes off."""
+
+    def __init__(self, objective: Objective, penalty: Penalty, best: Iterate) -> None:
+        self.objective, self.penalty = objective, penalty
+        self.chosen, self.free = best, self._freed(best)
+
+    def is_all(self, most: int) -> bool:
+        """Whether no further type is sought: there are so many, nothing but noise is left, or all crowd."""
+        return (
+            self.free is None or len(self.chosen.kernels) >= most or leaves_noise(self.objective, self.free)
+        )
+
+    def _freed(self, found: Iterate) -> Iterate | None:
+        return unpenalised(self.objective, found.kernels, found.maps, self.penalty.nonnegative)
+
+    def tried(self, kernels: Real) -> Generator[Snapshot, None, bool]:
+        """Stage I of these kernels, from maps that they share from the beginning; taken if that pays."""
+        objective, penalty, before = self.objective, self.penalty, self.chosen
+        none = np.zeros((len(kernels), *before.maps.shape[1:]), before.maps.dtype)
+        steps = fit_maps(objective, kernels, none, penalty, MAPS)
+        begin = yield from follow(steps, "stage I", penalty.lam, 0, before)
+        steps = alternate(objective, kernels, begin.maps, penalty, TOGETHER)
+        together = yield from follow(steps, "stage I", penalty.lam, 0, begin)
+        free = self._freed(together)
+        pays = self.free is not None and free is not None and _pays(objective, self.free, free)
+        if pays:
+            self.chosen, self.free = together, free
+        return pays
+
+    def split(self, seed: int) -> Real | None:
+        """Kernels of one type more: those of the split that leaves least, if it pays."""
+        objective, found = self.objective, self.free
+        assert found is not None
+        defects, types = strong_defects(found), len(found.kernels)
+        nonnegative = self.penalty.nonnegative
+        trials = [split_by_looks(objective, found, defects, kind, nonnegative, seed) for kind in range(types)]
+        splits = [trial for trial in trials if trial is not None]
+        if not splits:
+            return None
+        best = min(splits, key=lambda it: misfit(residual_of(objective, it)))
+        before = fit_kernels(objective, defects.maps(types, found.maps))
+        return best.kernels if worth(objective, before, best, 1, 0, MARGIN) else None
 
 
 def _alike(kernel: Real, others: Real) -> bool:
     return max(kernel_similarity(kernel, other) for other in others) > ALIKE
 
 
-def _together(objective: Objective, chosen: Iterate, kernels: Real, penalty: Penalty) -> Steps:
-    """Stage I of all kernels, from maps that they share from the beginning."""
-    none = np.zeros((len(kernels), *chosen.maps.shape[1:]), chosen.maps.dtype)
-    steps = fit_maps(objective, kernels, none, penalty, MAPS)
-    begin = yield from follow(steps, "stage I", penalty.lam, 0, chosen)
-    steps = alternate(objective, kernels, begin.maps, penalty, TOGETHER)
-    return (yield from follow(steps, "stage I", penalty.lam, 0, begin))
-
-
-def _free(objective: Objective, found: Iterate, penalty: Penalty) -> Iterate | None:
-    """Without what the penalty takes off amplitudes; None where there are too many."""
-    return unpenalised(objective, found.kernels, found.maps, penalty.nonnegative)
+def _most_unlike(kernels: Sequence[Real]) -> Real:
+    """The two that are least alike, none where they are; a mixture may be like both."""
+    pairs = [np.concatenate(pair) for pair in combinations(kernels, 2)]
+    pairs = [pair for pair in pairs if not _alike(pair[0], pair[1:])]
+    return min(pairs, key=lambda pair: kernel_similarity(*pair)) if pairs else np.empty(0)
 
 
 def _pays(objective: Objective, alone: Iterate, together: Iterate) -> bool:
