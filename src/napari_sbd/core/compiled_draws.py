@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sbd.core import draw_loops
+from napari_sbd.core import draw_loops, pair_loops
 from napari_sbd.core.board import REACH, Board, Groups
-from napari_sbd.core.draws import Draws, Grid, Round
+from napari_sbd.core.draws import PARTNERS, Draws, Grid, Round
 from napari_sbd.core.likelihood import Law
 
 Real = NDArray[np.floating]
@@ -26,6 +26,13 @@ class CompiledDraws(Draws):
         typical, variance, odds = (v.astype(float) for v in (law.typical, law.variance, law.odds))
         self._rule = draw_loops.Rule(typical, variance, odds, float(law.noise), bool(law.nonnegative))
         self._scene = _scene(board)
+
+    def matched(self, rng: np.random.Generator) -> Groups:
+        """Defects paired at random with near ones."""
+        rows, cols = (np.ascontiguousarray(places) for places in (self.board.rows, self.board.cols))
+        pairs = pair_loops.near_pairs(rows, cols, PARTNERS)
+        alone, both = pair_loops.matched(pairs, rng.permutation(len(pairs)), len(rows))
+        return Groups(np.append(alone, both[:, 0]), np.append(alone, both[:, 1]))
 
     def move(self, rounds: list[Round]) -> None:
         """As many defects as there are, at other places: groups round by round."""
@@ -56,6 +63,7 @@ def compile_now() -> None:
     """Compile all loops, on an empty board: what numba does not get on with here shows at once."""
     board, one, none = Board.of_nothing(), np.ones(1), np.empty(0, np.intp)
     draws = CompiledDraws(board, Law(1.0, one, one, -one, nonnegative=True))
+    draws.matched(np.random.default_rng(0))
     draws.move([Round(Groups(none, none), np.empty((0, 2)), np.empty((0, 3)))])
     grid = Grid.of(board.shape[1:], np.zeros(2, np.intp))
     draws.redraw(0, grid, np.zeros(len(grid)), np.zeros((len(grid), 3)))

@@ -25,6 +25,8 @@ from napari_sbd.core.likelihood import (
 Real = NDArray[np.floating]
 Index = NDArray[np.intp]
 
+PARTNERS = 4  # px, within which two defects are drawn together
+
 
 @dataclass(frozen=True)
 class Round:
@@ -99,6 +101,19 @@ class Draws:
 
     def __init__(self, board: Board, law: Law) -> None:
         self.board, self.law = board, law
+
+    def matched(self, rng: np.random.Generator) -> Groups:
+        """Defects paired at random with near ones, as far as there are any."""
+        close = self.board.close(PARTNERS)
+        free = np.ones(len(self.board), bool)
+        pairs = []
+        for number in rng.permutation(len(close)).tolist():
+            first, second = close.first[number], close.second[number]
+            if free[first] and free[second]:
+                free[first] = free[second] = False
+                pairs.append(number)
+        alone = np.flatnonzero(free)
+        return Groups(np.append(alone, close.first[pairs]), np.append(alone, close.second[pairs]))
 
     def move(self, rounds: list[Round]) -> None:
         """As many defects as there are, at other places: groups round by round."""

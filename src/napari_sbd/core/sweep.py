@@ -9,14 +9,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sbd.core.board import Board, Groups
+from napari_sbd.core.board import Board
 from napari_sbd.core.compiled import compiled_draws
 from napari_sbd.core.draws import Draws, Grid, Round
 from napari_sbd.core.likelihood import Law
 
 Index = NDArray[np.intp]
 
-PARTNERS = 4  # px, within which two defects are drawn together
 CELL, TURNS = 5, 2  # px: groups that are moved at the same time lie in every other cell; so many of a cell
 
 
@@ -31,7 +30,7 @@ def sweep(board: Board, law: Law, rng: np.random.Generator) -> float:
     rng : Generator
     """
     draws = (compiled_draws() or Draws)(board, law)
-    draws.move(_rounds(board, rng))
+    draws.move(_rounds(draws, rng))
     for kind in range(board.shape[0]):
         grid = Grid.of(board.shape[1:], rng.integers(0, Grid.TILE, 2))
         uniform, normal = rng.random(len(grid)), rng.standard_normal((len(grid), 3))
@@ -39,12 +38,12 @@ def sweep(board: Board, law: Law, rng: np.random.Generator) -> float:
     return draws.misfit
 
 
-def _rounds(board: Board, rng: np.random.Generator) -> list[Round]:
+def _rounds(draws: Draws, rng: np.random.Generator) -> list[Round]:
     """Groups that are drawn at the same time: one in every other cell of a grid that lies at random.
 
     A third one in a cell, and more, wait for the next sweep: they are few.
     """
-    groups = _matched(board, rng)
+    board, groups = draws.board, draws.matched(rng)
     uniform, normal = rng.random((len(groups), 2)), rng.standard_normal((len(groups), 3))
     cells = (board.centres[groups.first] + rng.integers(0, 2 * CELL, 2)) // CELL
     order = rng.permutation(len(groups))
@@ -55,17 +54,3 @@ def _rounds(board: Board, rng: np.random.Generator) -> list[Round]:
     colour = 4 * turn + (cells[order][sort] % 2) @ [2, 1]
     rounds = [order[sort[colour == one]] for one in np.unique(colour[turn < TURNS])]
     return [Round(groups.chosen(which), uniform[which], normal[which]) for which in rounds]
-
-
-def _matched(board: Board, rng: np.random.Generator) -> Groups:
-    """Defects paired at random with near ones, as far as there are any."""
-    close = board.close(PARTNERS)
-    free = np.ones(len(board), bool)
-    pairs = []
-    for number in rng.permutation(len(close)).tolist():
-        first, second = close.first[number], close.second[number]
-        if free[first] and free[second]:
-            free[first] = free[second] = False
-            pairs.append(number)
-    alone = np.flatnonzero(free)
-    return Groups(np.append(alone, close.first[pairs]), np.append(alone, close.second[pairs]))
