@@ -130,19 +130,20 @@ def work_for(scene: Scene) -> Work:
 
 
 @machine_code
-def look(spot: Real, scene: Scene, work: Work, kind: int, row: int, col: int) -> None:
-    """What is seen at the places around a centre."""
+def look(spot: Real, scene: Scene, work: Work, kind: int, row: int, col: int, least: float) -> None:
+    """What is seen at the places around a centre, of rows where no more than `least` of an atom is, nothing."""
     down, right = scene.margin
     for r in range(SIDE):
-        cut = False
+        cut, most = False, 0.0
         for c in range(SIDE):
             place = r * SIDE + c
             at = row + r - REACH + down, col + c - REACH + right
             root = scene.roots[kind, at[0], at[1]]
             spot[ROOT, place] = root
             cut = cut or root < UNCUT
+            most = max(most, root)
             spot[FOUND, place] = scene.shown[kind, at[0], at[1]] - scene.shift[kind]
-        if cut:
+        if cut and most * most > least:
             look_along(spot, scene, work.columns, kind, r, row + r - REACH, col - REACH)
 
 
@@ -150,12 +151,14 @@ def look(spot: Real, scene: Scene, work: Work, kind: int, row: int, col: int) ->
 def look_along(spot: Real, scene: Scene, columns: Real, kind: int, number: int, row: int, col: int) -> None:
     """What atoms of one row of a spot find in what is left of the image, pixel by pixel.
 
-    By the atoms' columns first, which is fast.
+    By the atoms' columns first, which is fast; not of rows outside the frame.
     """
     columns[:] = 0
-    width = columns.shape[1]
+    width, height = columns.shape[1], scene.kernels.shape[2]
+    above = height - 1 - row
+    below = scene.left.shape[1] - 2 * REACH - (height - 1) - row
     for n in range(len(scene.left)):
-        for r in range(scene.kernels.shape[2]):
+        for r in range(max(above, 0), min(below, height)):
             atom, line = scene.kernels[kind, n, r], scene.left[n, row + r + REACH, col + REACH :]
             for c in range(SIDE):
                 sums, pixels = columns[c], line[c : c + width]
@@ -235,12 +238,18 @@ def take_bias(scene: Scene) -> None:
 
 
 @machine_code
+def whole_precision(rule: Rule, kind: int) -> Number:
+    """Of the amplitude of an atom that is seen whole."""
+    return 1 / rule.noise + 1 / float(rule.variance[kind])
+
+
+@machine_code
 def weigh(weights: Real, spot: Real, rule: Rule, kind: int) -> bool:
     """Log weights of one defect at the places of a spot; True where all atoms there are seen whole."""
     noise, nonnegative = rule.noise, rule.nonnegative
     typical, variance = rule.typical[kind], rule.variance[kind]
     constant = rule.odds[kind] - 0.5 * typical**2 / variance - 0.5 * np.log(variance)
-    whole = True
+    half_log, whole = 0.5 * np.log(whole_precision(rule, kind)), True
     for place in range(PLACES):
         found, root = spot[FOUND, place], spot[ROOT, place]
         whole = whole and root >= WHOLE
@@ -252,7 +261,7 @@ def weigh(weights: Real, spot: Real, rule: Rule, kind: int) -> bool:
         spot[PRECISION, place], spot[LINEAR, place], spot[EXCESS, place] = a, b, excess
         spot[CONSTANT, place] = constant if root * root > LEAST_SEEN else NEVER
         spot[SPREAD, place] = 1 / a
-        spot[LOGGED, place] = spot[CONSTANT, place] - 0.5 * np.log(a)
+        spot[LOGGED, place] = spot[CONSTANT, place] - (half_log if root >= UNCUT else 0.5 * np.log(a))
         weights[place] = spot[LOGGED, place] + 0.5 * (b * b - below * below) / a
     return whole
 
@@ -264,12 +273,6 @@ def cross_terms(by_lag: Real, scene: Scene, kinds: Pair, lag: Pair, noise: float
     for r in range(LAG_SIDE):
         for c in range(LAG_SIDE):
             by_lag[CROSS, r * LAG_SIDE + c] = scene.table[kinds[0], kinds[1], top + r, left + c] / noise
-
-
-@machine_code
-def whole_precision(rule: Rule, kind: int) -> Number:
-    """Of the amplitude of an atom that is seen whole."""
-    return 1 / rule.noise + 1 / float(rule.variance[kind])
 
 
 @machine_code
@@ -485,7 +488,7 @@ def draw_one(
     """Where a defect is, of the places around it, and its size."""
     kinds, rows, cols, _ = state
     kind, row, col = kinds[number], rows[number], cols[number]
-    look(work.one, scene, work, kind, row, col)
+    look(work.one, scene, work, kind, row, col, 0.0)
     leave_out(work.one, scene, kind, row, col, state, number)
     weigh(work.alone, work.one, rule, kind)
     work.alone[MIDDLE] = max(work.alone[MIDDLE], LEAST_LIKELY)
@@ -513,7 +516,7 @@ def draw_two(
     for m in range(2):
         spot, number = (work.one, first) if m == 0 else (work.other, second)
         kind, row, col = kinds[number], rows[number], cols[number]
-        look(spot, scene, work, kind, row, col)
+        look(spot, scene, work, kind, row, col, 0.0)
         leave_out(spot, scene, kind, row, col, state, first)
         leave_out(spot, scene, kind, row, col, state, second)
         whole = weigh(work.alone, spot, rule, kind) and whole
@@ -592,7 +595,7 @@ def draw_number(
         places[0] = STAYS
         return
     spot = work.one
-    look(spot, scene, work, kind, row, col)
+    look(spot, scene, work, kind, row, col, LEAST_SEEN)
     for m in range(number):
         r, c = work.own[m, 0], work.own[m, 1]
         leave_out_at(spot, scene, kind, row, col, kind, r, c, maps[kind, r, c])
