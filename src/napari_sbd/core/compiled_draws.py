@@ -40,6 +40,10 @@ class CompiledDraws(Draws):
             groups = np.concatenate([np.column_stack([r.groups.first, r.groups.second]) for r in rounds])
             uniform, normal = (np.concatenate([getattr(r, n) for r in rounds]) for n in ("uniform", "normal"))
             ends = np.cumsum([len(r.groups) for r in rounds])
+            # Of one layout in memory, for which alone loops are compiled.
+            kinds, rows, cols, sizes = self.board.state
+            kinds, rows, cols = (np.ascontiguousarray(numbers) for numbers in (kinds, rows, cols))
+            self.board.state = kinds, rows, cols, np.ascontiguousarray(sizes)
             draw_loops.move(self._scene, self._rule, self.board.state, groups, ends, uniform, normal)
         self.board.tidy()
 

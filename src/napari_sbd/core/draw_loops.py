@@ -131,7 +131,7 @@ def work_for(scene: Scene) -> Work:
 
 @machine_code
 def look(spot: Real, scene: Scene, work: Work, kind: int, row: int, col: int, least: float) -> None:
-    """What is seen at the places around a centre, of rows where no more than `least` of an atom is, nothing."""
+    """What is seen at the places around a centre; not of rows where no more than `least` of an atom is."""
     down, right = scene.margin
     for r in range(SIDE):
         cut, most = False, 0.0

@@ -19,5 +19,5 @@ def machine_code(function: Function) -> Function:
 
 
 def _compiled(function: Function, cache: bool) -> Function:
-    compile_ = njit(cache=cache, fastmath=True, error_model="numpy", nogil=True)
+    compile_ = njit(cache=cache, fastmath=True, error_model="numpy", nogil=True, forceinline=True)
     return cast(Function, compile_(function))
