@@ -20,6 +20,7 @@ from napari_sbd.core.convolution import Complex
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.objective import Objective
 from napari_sbd.core.support_model import correlations
+from napari_sbd.core.window import padded
 
 Real = NDArray[np.floating]
 Index = NDArray[np.intp]
@@ -143,16 +144,14 @@ class Board:
         self.shape = found.maps.shape
         self.kinds, self.rows, self.cols = np.nonzero(found.maps)
         self.sizes = found.maps[self.kinds, self.rows, self.cols]
-        edge = ((0, 0), (REACH, REACH), (REACH, REACH))
-        self._norms: Real = np.pad(objective.visible_share(found.kernels), edge)
+        self._norms: Real = padded(objective.visible_share(found.kernels), (REACH, REACH))
         self._roots = np.sqrt(self._norms)
         self._shown: Real = np.zeros(self._norms.shape, found.kernels.dtype)
         wide, narrow = 4 * REACH + 1, 2 * REACH + 1
-        table = np.pad(correlations(found.kernels), ((0, 0), (0, 0), (wide, wide), (wide, wide)))
+        table = padded(correlations(found.kernels), (wide, wide))
         self.correlations = table
         self._tables = sliding_window_view(table, (wide, wide), axis=(2, 3))
         self._narrow = sliding_window_view(table, (narrow, narrow), axis=(2, 3))
-        self._data = objective.correlation(found.kernels)
         self.refresh()
 
     @classmethod
@@ -208,6 +207,7 @@ class Board:
     def refresh(self) -> None:
         """Take what is left of the image anew."""
         inside, objective, model = self.shown, self.objective, self.objective.convolution
+        self._left: Real | None = None
         if objective.in_one_piece:
             self._rest, _ = objective.residual(self._spectra, model.map_spectra(self.maps()))
             np.negative(model.correlate_kernels(self._spectra, self._rest), out=inside)
@@ -216,14 +216,21 @@ class Board:
             inside[:, tile.rows, tile.cols] = slope
 
     @cached_property
+    def _data(self) -> Real:
+        return self.objective.correlation(self.kernels)
+
+    @cached_property
     def _spectra(self) -> Complex:
         return self.objective.convolution.kernel_spectra(self.kernels)
 
     def left(self) -> Real:
-        """What was left of the image (slices, rows, cols) when it was last taken anew."""
-        if self.objective.in_one_piece:
-            return -self.objective.convolution.frame(self._rest)
-        return -self.objective.left(self.kernels, self.maps())
+        """What was left of the image when it was last taken anew (slices, rows, cols); it is kept."""
+        if self._left is None:
+            if self.objective.in_one_piece:
+                self._left = -self.objective.convolution.frame(self._rest)
+            else:
+                self._left = -self.objective.left(self.kernels, self.maps())
+        return self._left
 
     @property
     def misfit(self) -> float:

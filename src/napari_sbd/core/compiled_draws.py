@@ -80,25 +80,32 @@ def _scene(board: Board) -> draw_loops.Scene:
     middle = table.shape[2] // 2, table.shape[3] // 2
     first, margin = middle[1] - k2 + 1, (max(k1 - 1, REACH), max(k2 - 1, REACH))
     left = board.left()
-    pixels = (0, 0), (k1 - 1 + REACH,) * 2, (k2 - 1 + REACH, width + REACH)
-    places = (0, 0), (margin[0], margin[0]), (margin[1], wide)
+    pixels, places = (k1 - 1 + REACH, k2 - 1 + REACH, width + REACH), (*margin, wide)
     mask = objective.mask.astype(left.dtype)
     return draw_loops.Scene(
-        shown=np.pad(board.shown, places),
-        roots=np.pad(board.roots, places),
+        shown=_with_room(board.shown, *places),
+        roots=_with_room(board.roots, *places),
         margin=margin,
-        table=np.pad(table, ((0, 0), (0, 0), (0, 0), (0, wide))),
+        table=_with_room(table, 0, 0, wide),
         middle=middle,
         first=first,
         wide=wide,
-        kernels=np.pad(kernels, ((0, 0), (0, 0), (0, 0), (0, width - k2))),
-        left=np.pad(left, pixels),
-        mask=np.pad(mask, pixels),
+        kernels=_with_room(kernels, 0, 0, width - k2),
+        left=_with_room(left, *pixels),
+        mask=_with_room(mask, *pixels),
         means=np.zeros(len(left)),
         counts=np.maximum(mask.sum((1, 2), dtype=float), 1),
         sums=kernels.sum((2, 3), dtype=float),
         shift=np.zeros(len(kernels)),
     )
+
+
+def _with_room(array: Real, beyond: int, before: int, after: int) -> Real:
+    """Zeros around the last two axes: so many rows above and below, so many columns on either side."""
+    *rest, rows, cols = array.shape
+    roomy = np.zeros((*rest, rows + 2 * beyond, before + cols + after), array.dtype)
+    roomy[..., beyond : beyond + rows, before : before + cols] = array
+    return roomy
 
 
 def _of_lanes(columns: int) -> int:

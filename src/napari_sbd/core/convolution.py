@@ -109,7 +109,11 @@ class Convolution:
 
     def correlate_maps(self, map_spectra: Complex, residual: Real) -> Real:
         """Adjoint with respect to the kernels: residual canvas (slices, …) to (types, slices, k1, k2)."""
-        spectra = np.conj(map_spectra)[:, None] * self._spectra(residual)
+        return self.correlate_spectra(map_spectra, self._spectra(residual))
+
+    def correlate_spectra(self, map_spectra: Complex, residual_spectra: Complex) -> Real:
+        """The same from the residual's transform."""
+        spectra = np.conj(map_spectra)[:, None] * residual_spectra
         # Rows beyond the window need not be transformed back.
         rows = fft.ifft(spectra, axis=-2, overwrite_x=True)[..., : self.kernel_shape[0], :]
         return np.asarray(fft.irfft(rows, self.canvas_shape[1])[..., : self.kernel_shape[1]])

@@ -67,4 +67,4 @@ def normal_equations(objective: Objective, maps: Real) -> tuple[Callable[[Real],
         seen = model.predict(model.kernel_spectra(flat.reshape(shape).astype(data.dtype)), spectra)
         return model.correlate_maps(spectra, objective.weighted(seen)[0]).ravel()
 
-    return normal, -objective.kernel_gradient(np.zeros(shape, data.dtype), maps)
+    return normal, objective.shown_by(spectra)

@@ -354,6 +354,12 @@ class Objective:
         residual, _ = self.residual(convolution.kernel_spectra(kernels), map_spectra)
         return convolution.correlate_maps(map_spectra, residual)
 
+    def shown_by(self, map_spectra: Complex) -> Real:
+        """Correlation of maps with the data less its mean, (types, slices, k1, k2): `C_xᵀ(y - b)`."""
+        if self.in_one_piece:
+            return self.convolution.correlate_spectra(map_spectra, self._data_spectra)
+        return self.convolution.correlate_maps(map_spectra, self.convolution.to_canvas(self.centred))
+
     def correlation(self, kernels: Real) -> Real:
         """Correlation of the kernels with the data less its mean, on the extended domain: `C_aᵀ(y - b)`."""
         if self.in_one_piece:

@@ -19,7 +19,7 @@ from napari_sbd.core.board import Board
 from napari_sbd.core.descent import Iterate
 from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.likelihood import Law
-from napari_sbd.core.objective import Objective
+from napari_sbd.core.objective import Objective, misfit
 from napari_sbd.core.peaks import WEAKEST, typical_amplitude
 from napari_sbd.core.shrinkage import shrunk
 from napari_sbd.core.sphere import project
@@ -174,7 +174,7 @@ class Chain:
         A type has no defect left there, or kernels and maps grow against each other.
         """
         board = Board(self.objective, self.found)
-        misfit = sweep(board, self._law(board), self.rng)
+        energy = sweep(board, self._law(board), self.rng)
         maps = board.maps()
         if not maps.any(axis=(1, 2)).all():
             return False
@@ -182,9 +182,9 @@ class Chain:
         own = np.array([sizes_.std() for sizes_ in sizes]) / self.typical
         drift = np.array([sizes_.mean() for sizes_ in sizes]) / self.typical
         self.spread = np.clip((1 - SLOWLY) * self.spread + SLOWLY * own, NARROWEST, WIDEST)
-        self.found = Iterate(self.found.kernels, maps, misfit)
+        self.found = Iterate(self.found.kernels, maps, energy)
         if not self.heat.held:
-            ahead = self._ahead(maps, drift, self._noise(misfit))
+            ahead = self._ahead(maps, drift, self._noise(energy))
             self.found = replace(self.found, kernels=self._turned(ahead))
         self.least = min(self.least, self.found.objective)
         return self.found.objective <= GROWING * self.least
@@ -197,9 +197,9 @@ class Chain:
         kernels = shrunk(fitted.kernels, self.heat.freed * noise / power[:, None, None, None])
         return np.asarray(kernels * _by_type(self.typical * scale * drift**DRIFT))
 
-    def _noise(self, misfit: float) -> float:
-        """Power of what is left, per pixel."""
-        left = max(2 * misfit, SMALLEST_MISFIT * 2 * self.objective.field.energy)
+    def _noise(self, energy: float) -> float:
+        """Power of what is left, per pixel, from half its sum of squares."""
+        left = max(2 * energy, SMALLEST_MISFIT * 2 * self.objective.field.energy)
         return left / float(self.objective.mask.sum())
 
     def _turned(self, ahead: Real) -> Real:
@@ -214,7 +214,7 @@ class Chain:
     def _law(self, board: Board) -> Law:
         """From what the image holds beyond noise: that many defects of typical amplitude."""
         energy, typical = 2 * self.objective.field.energy, self.typical
-        noise = self._noise(board.misfit)
+        noise = self._noise(misfit(board.left()))
         left = noise * float(self.objective.mask.sum())
         explained = max(energy - left, 1e-3 * left)
         power = np.array([np.square(board.sizes[board.kinds == kind]).sum() for kind in range(len(typical))])
