@@ -7,8 +7,11 @@ from napari_sbd.core import single
 from napari_sbd.core.alternation import alternate
 from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.objective import Objective, Penalty
+from napari_sbd.core.observation import observe
+from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.quality import kernel_similarity
 from napari_sbd.core.recover import recover
+from napari_sbd.core.run import Run
 from napari_sbd.core.sorting import Sorted, split_by_looks
 from napari_sbd.core.sparsity import largest_penalty
 from napari_sbd.core.stages import FIRST
@@ -144,3 +147,16 @@ def test_slices_tell_types_together():
     table = np.array([[kernel_similarity(a, t) for a in recovery.kernels] for t in truth])
     assert table.max(1).min() > 0.999
     assert not recovery.history["stage"].str.contains("sorting").any()
+
+
+def test_a_stop_while_types_are_told_gives_what_is_accepted_until_then(kernels):
+    sample = field_of(kernels[::2], seed=1)
+    run = Run(observe(sample.image), Parameters(kernel_size=(WINDOW, WINDOW)))
+    found = []
+    for snapshot in run.steps():
+        run.note(snapshot)
+        found.append((snapshot.stage, len(run.result("stopped").kernels)))
+    trials = [types for stage, types in found if stage == "2 types, stage I"]
+    assert trials
+    assert set(trials) == {1}
+    assert found[-1] == ("debias", 2)

@@ -19,7 +19,7 @@ from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.objective import Objective, Penalty, misfit
 from napari_sbd.core.quality import kernel_similarity
 from napari_sbd.core.sorting import split_by_looks, strong_defects
-from napari_sbd.core.steps import Snapshot, Steps, follow
+from napari_sbd.core.steps import Snapshot, Steps, follow, shown_as
 from napari_sbd.core.verdict import (
     ALIKE,
     are_types_of_their_own,
@@ -89,17 +89,20 @@ class _Told:
 
     def tried(self, kernels: Real) -> Generator[Snapshot, None, bool]:
         """Stage I of these kernels, from maps that they share from the beginning; taken if that pays."""
+        together = yield from shown_as(self.chosen, self._together(kernels), f"{len(kernels)} types, ")
+        free = self._freed(together)
+        pays = self.free is not None and free is not None and _pays(self.objective, self.free, free)
+        if pays:
+            self.chosen, self.free = together, free
+        return pays
+
+    def _together(self, kernels: Real) -> Steps:
         objective, penalty, before = self.objective, self.penalty, self.chosen
         none = np.zeros((len(kernels), *before.maps.shape[1:]), before.maps.dtype)
         steps = fit_maps(objective, kernels, none, penalty, MAPS)
         begin = yield from follow(steps, "stage I", penalty.lam, 0, before)
         steps = alternate(objective, kernels, begin.maps, penalty, TOGETHER)
-        together = yield from follow(steps, "stage I", penalty.lam, 0, begin)
-        free = self._freed(together)
-        pays = self.free is not None and free is not None and _pays(objective, self.free, free)
-        if pays:
-            self.chosen, self.free = together, free
-        return pays
+        return (yield from follow(steps, "stage I", penalty.lam, 0, begin))
 
     def split(self, seed: int) -> Real | None:
         """Kernels of one type more: those of the split that leaves least, if it pays."""
