@@ -53,6 +53,8 @@ NOISY, HOPEFUL = 1.25, 1.4
 PROMISING = 0.7
 TRIED = 3  # numbers of types, as a rule
 GROUPINGS = 3  # tries of sorting, where it leaves a type all but empty
+# Numbers of types that follow one another and bring copies, after which no further one is tried.
+MORE = 2
 DRAWS, ROUNDS = 2, 3  # numbers of types that are sampled, and how often each, at most
 
 
@@ -274,7 +276,7 @@ def sorted_types(begun: _Begun, penalty: Penalty, types: int | None, seed: int) 
     """
     seen, begin, largest = begun.seen, begun.mixture, begun.largest
     defects = strong_defects(begin)
-    found, least = [], np.inf
+    found, least, since = [], np.inf, 0
     for number in [types] if types is not None else range(2, MOST_TYPES + 1):
         groupings = (
             sort_by_looks(seen, begin, defects, number, penalty.nonnegative, seed + turn)
@@ -289,8 +291,11 @@ def sorted_types(begun: _Begun, penalty: Penalty, types: int | None, seed: int) 
             break
         least = cost
         # Too few types may share what a further one shows, and still be on the way to all.
-        if are_types_of_their_own(trial):
+        since = 0 if are_types_of_their_own(trial) else since + 1
+        if since == 0:
             found.append(trial)
+        elif found and since == MORE:
+            break
     return found
 
 
