@@ -21,7 +21,6 @@ from napari_sbd.core.quality import kernel_similarity
 from napari_sbd.core.sorting import split_by_looks, strong_defects
 from napari_sbd.core.steps import Snapshot, Steps, follow, shown_as
 from napari_sbd.core.verdict import (
-    ALIKE,
     are_types_of_their_own,
     leaves_noise,
     residual_of,
@@ -33,6 +32,7 @@ Real = NDArray[np.floating]
 
 MARGIN = 1.25  # times its price, that a further type must explain
 FRUITLESS = 3  # kernels that are tried in vain, at most
+LIKE = 0.9  # similarity from which a kernel is not tried beside another
 MAPS, TOGETHER = Schedule(20, 1e-2), Schedule(30, 1e-2, slight=0.02)
 
 
@@ -59,6 +59,7 @@ def told_by_starts(
     if told.is_all(most):
         return best
     unlike = [kernel for kernel in others if not _alike(kernel[0], best.kernels)]
+    unlike.sort(key=lambda kernel: kernel_similarity(kernel[0], best.kernels[0]))
     if not unlike and len(pair := _most_unlike(others)):
         yield from told.tried(pair)
     for kernel in unlike:
@@ -120,7 +121,7 @@ class _Told:
 
 
 def _alike(kernel: Real, others: Real) -> bool:
-    return max(kernel_similarity(kernel, other) for other in others) > ALIKE
+    return max(kernel_similarity(kernel, other) for other in others) > LIKE
 
 
 def _most_unlike(kernels: Sequence[Real]) -> Real:
