@@ -17,13 +17,13 @@ from napari_sbd.core.atoms import atoms_of
 from napari_sbd.core.descent import Iterate, Schedule
 from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.objective import Objective, Penalty, misfit
-from napari_sbd.core.quality import kernel_similarity
+from napari_sbd.core.quality import kernel_similarity, overlap_similarity
 from napari_sbd.core.sorting import split_by_looks, strong_defects
 from napari_sbd.core.steps import Snapshot, Steps, follow, shown_as
 from napari_sbd.core.verdict import (
     are_types_of_their_own,
-    leaves_noise,
     residual_of,
+    share_left,
     strong_peaks,
     worth,
 )
@@ -31,8 +31,12 @@ from napari_sbd.core.verdict import (
 Real = NDArray[np.floating]
 
 MARGIN = 1.25  # times its price, that a further type must explain
+# Of the image's energy besides noise, that is left where stage I found one type of several (.12 to .49, once .07;
+# one alone mostly leaves less than .1), and all but one of them (.05 at least).
+SECOND, ANOTHER = 0.1, 0.03
 FRUITLESS = 3  # kernels that are tried in vain, at most
-LIKE = 0.9  # similarity from which a kernel is not tried beside another
+# Similarity from which a kernel is not tried beside another, and the same on what both windows show.
+LIKE, SAME_IN_PART = 0.9, 0.97
 MAPS, TOGETHER = Schedule(20, 1e-2), Schedule(30, 1e-2, slight=0.02)
 
 
@@ -80,10 +84,11 @@ class _Told:
         self.chosen, self.free = best, self._freed(best)
 
     def is_all(self, most: int) -> bool:
-        """Whether no further type is sought: there are so many, nothing but noise is left, or all crowd."""
-        return (
-            self.free is None or len(self.chosen.kernels) >= most or leaves_noise(self.objective, self.free)
-        )
+        """Whether no further type is sought: there are so many, too little is left for one, or all crowd."""
+        number = len(self.chosen.kernels)
+        if self.free is None or number >= most:
+            return True
+        return share_left(self.objective, self.free) < (ANOTHER if number > 1 else SECOND)
 
     def _freed(self, found: Iterate) -> Iterate | None:
         return unpenalised(self.objective, found.kernels, found.maps, self.penalty.nonnegative)
@@ -121,7 +126,11 @@ class _Told:
 
 
 def _alike(kernel: Real, others: Real) -> bool:
-    return max(kernel_similarity(kernel, other) for other in others) > LIKE
+    """Whether a kernel is one of others, or was on its way to it, and each window cuts off something else."""
+    return any(
+        kernel_similarity(kernel, other) > LIKE or overlap_similarity(kernel, other) > SAME_IN_PART
+        for other in others
+    )
 
 
 def _most_unlike(kernels: Sequence[Real]) -> Real:

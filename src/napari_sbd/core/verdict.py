@@ -264,6 +264,13 @@ def only_misplaced(objective: Objective, found: Iterate) -> bool:
     return above < MISPLACED * objective.field.energy
 
 
+def share_left(objective: Objective, found: Iterate) -> float:
+    """Of the image's energy besides noise, how much is left."""
+    noise = _noise(objective, found)
+    signal = objective.field.energy - noise
+    return (misfit(residual_of(objective, found)) - noise) / signal if signal > 0 else 0.0
+
+
 def _noise(objective: Objective, found: Iterate) -> float:
     """The misfit that is noise, as neighbouring pixels tell it."""
     pixel_noise = objective.of_residual(residual_of(objective, found)).pixel_noise
