@@ -31,8 +31,8 @@ from napari_sbd.core.verdict import (
 Real = NDArray[np.floating]
 
 MARGIN = 1.25  # times its price, that a further type must explain
-# Of the image's energy besides noise, that is left where stage I found one type of several (.12 to .49, once .07;
-# one alone mostly leaves less than .1), and all but one of them (.05 at least).
+# Of the image's energy besides noise, that is left where stage I found one type of several (.12 to .49, once
+# .07; one alone mostly leaves less than .1), and all but one of them (.05 at least).
 SECOND, ANOTHER = 0.1, 0.03
 FRUITLESS = 3  # kernels that are tried in vain, at most
 # Similarity from which a kernel is not tried beside another, and the same on what both windows show.
