@@ -32,6 +32,13 @@ class Yardsticks:
         middles = [(m - 1) // 2 - (n - 1) // 2 for m, n in zip(found.shape, truth.shape, strict=True)]
         return peak - middles
 
+    @staticmethod
+    def kernel_gradient(objective, kernels, maps):
+        """Euclidean gradient of ψ in the kernels, by transforms of the whole."""
+        model = objective.convolution
+        spectra = model.map_spectra(maps)
+        return model.correlate_maps(spectra, objective.residual(model.kernel_spectra(kernels), spectra)[0])
+
     @classmethod
     def positions(cls, recovery, truth):
         """Found positions (row, col) of the first type, less the shift of its kernel."""

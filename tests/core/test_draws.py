@@ -97,3 +97,29 @@ def test_what_cannot_be_compiled_is_said_and_drawn_by_numpy(monkeypatch, caplog)
     monkeypatch.setattr(draw_loops, "redraw", failing)
     assert compiled_draws.__wrapped__() is None
     assert "places are drawn by NumPy: no such thing" in caplog.text
+
+
+ONE_SWEEP = """
+import numpy as np
+from napari_sbd.core.board import Board
+from napari_sbd.core.descent import Iterate
+from napari_sbd.core.likelihood import Law
+from napari_sbd.core.objective import Objective
+from napari_sbd.core.sweep import sweep
+from napari_sbd.simulate import ldos_kernel, random_field
+field = random_field(ldos_kernel(25), (150, 150), 0.03, snr_db=10, seed=0)
+objective = Objective(field.image[None].astype('f'), np.ones((1, 150, 150), bool), (25, 25))
+maps = np.zeros((1, 174, 174), 'f'); maps[:, 12:-12, 12:-12] = np.roll(field.activations, 1, 1)
+board = Board(objective, Iterate(field.kernels[:, None].astype('f'), maps, np.inf))
+one = np.ones(1); law = Law(float(field.noise_std) ** 2, one, 0.1 * one, -3 * one, True)
+misfit = sweep(board, law, np.random.default_rng(0))
+print(board.sizes.tobytes().hex(), misfit)
+"""
+
+
+@needs_numba
+def test_what_was_just_compiled_draws_what_is_kept_on_disk(printed_by, tmp_path):
+    """To the last bit: otherwise the first recovery on a machine is another than those after it."""
+    code = f"import os; os.environ['NUMBA_CACHE_DIR'] = {str(tmp_path)!r}{ONE_SWEEP}"
+    assert printed_by(code) == printed_by(code)
+    assert any(tmp_path.rglob("draw_loops.redraw*"))

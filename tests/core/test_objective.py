@@ -32,9 +32,9 @@ def order(remainder):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_taylor_of_the_gradient_on_the_sphere(rng, case):
+def test_taylor_of_the_gradient_on_the_sphere(yardsticks, rng, case):
     objective, kernels, maps = drawn(rng, case)
-    slope = tangent(kernels, objective.kernel_gradient(kernels, maps))
+    slope = tangent(kernels, yardsticks.kernel_gradient(objective, kernels, maps))
     direction = tangent(kernels, rng.standard_normal(kernels.shape))
     here = objective.value(kernels, maps, FREE)
 
@@ -84,16 +84,24 @@ def test_the_bias_in_closed_form_is_the_minimiser(rng, case):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_masked_pixels_never_act(rng, case):
+def test_masked_pixels_never_act(yardsticks, rng, case):
     objective, kernels, maps = drawn(rng, case)
     junk = np.where(objective.mask, objective.data, rng.normal(0, 1e6, objective.data.shape))
     other = Objective(junk, objective.mask, case[2])
     penalty = Penalty(0.3)
     assert other.value(kernels, maps, penalty) == objective.value(kernels, maps, penalty)
     np.testing.assert_array_equal(
-        other.kernel_gradient(kernels, maps), objective.kernel_gradient(kernels, maps)
+        yardsticks.kernel_gradient(other, kernels, maps), yardsticks.kernel_gradient(objective, kernels, maps)
     )
     np.testing.assert_array_equal(other.correlation(kernels), objective.correlation(kernels))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_maps_show_of_the_data_is_the_gradient_without_kernels(yardsticks, rng, case):
+    objective, kernels, maps = drawn(rng, case)
+    shown = objective.shown_by(objective.convolution.map_spectra(maps))
+    gradient = yardsticks.kernel_gradient(objective, np.zeros_like(kernels), maps)
+    np.testing.assert_allclose(shown, -gradient, atol=1e-10 * np.abs(gradient).max())
 
 
 def test_a_constant_on_the_image_changes_the_bias_only(rng):

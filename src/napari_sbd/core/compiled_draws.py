@@ -9,6 +9,7 @@ from napari_sbd.core import draw_loops, pair_loops
 from napari_sbd.core.board import REACH, Board, Groups
 from napari_sbd.core.draws import PARTNERS, Draws, Grid, Round
 from napari_sbd.core.likelihood import Law
+from napari_sbd.core.window import padded
 
 Real = NDArray[np.floating]
 
@@ -80,32 +81,26 @@ def _scene(board: Board) -> draw_loops.Scene:
     middle = table.shape[2] // 2, table.shape[3] // 2
     first, margin = middle[1] - k2 + 1, (max(k1 - 1, REACH), max(k2 - 1, REACH))
     left = board.left()
-    pixels, places = (k1 - 1 + REACH, k2 - 1 + REACH, width + REACH), (*margin, wide)
+    beyond = k1 - 1 + REACH
+    pixels = (beyond, k2 - 1 + REACH), (beyond, width + REACH)
+    places = margin, (margin[0], wide)
     mask = objective.mask.astype(left.dtype)
     return draw_loops.Scene(
-        shown=_with_room(board.shown, *places),
-        roots=_with_room(board.roots, *places),
+        shown=padded(board.shown, *places),
+        roots=padded(board.roots, *places),
         margin=margin,
-        table=_with_room(table, 0, 0, wide),
+        table=padded(table, (0, 0), (0, wide)),
         middle=middle,
         first=first,
         wide=wide,
-        kernels=_with_room(kernels, 0, 0, width - k2),
-        left=_with_room(left, *pixels),
-        mask=_with_room(mask, *pixels),
+        kernels=padded(kernels, (0, 0), (0, width - k2)),
+        left=padded(left, *pixels),
+        mask=padded(mask, *pixels),
         means=np.zeros(len(left)),
         counts=np.maximum(mask.sum((1, 2), dtype=float), 1),
         sums=kernels.sum((2, 3), dtype=float),
         shift=np.zeros(len(kernels)),
     )
-
-
-def _with_room(array: Real, beyond: int, before: int, after: int) -> Real:
-    """Zeros around the last two axes: so many rows above and below, so many columns on either side."""
-    *rest, rows, cols = array.shape
-    roomy = np.zeros((*rest, rows + 2 * beyond, before + cols + after), array.dtype)
-    roomy[..., beyond : beyond + rows, before : before + cols] = array
-    return roomy
 
 
 def _of_lanes(columns: int) -> int:

@@ -35,9 +35,5 @@ def best_moves(board: Board, groups: Groups, odds: Odds, rules: Rules) -> Moves:
 
 def compile_now() -> None:
     """Compile all loops, on an empty board: what numba does not get on with here shows at once."""
-    none, odds, rules = (
-        np.empty(0, np.intp),
-        Odds([np.ones(1, np.float32)], 1.0),
-        Rules(1.0, nonnegative=True),
-    )
-    best_moves(Board.of_nothing(), Groups(none, none), odds, rules)
+    none, odds = np.empty(0, np.intp), Odds([np.ones(1, np.float32)], 1.0)
+    best_moves(Board.of_nothing(), Groups(none, none), odds, Rules(1.0, nonnegative=True))

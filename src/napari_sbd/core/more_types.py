@@ -26,6 +26,7 @@ from napari_sbd.core.steps import Snapshot, shown_as
 from napari_sbd.core.verdict import (
     COINCIDENT,
     FEWEST_DEFECTS,
+    MARGIN,
     MOST_TYPES,
     SAME,
     coincidence,
@@ -45,7 +46,6 @@ CORRECTS = "it corrects another type's kernel"
 UPSIDE_DOWN = "another type upside down"
 NOISE = "it explains no more than noise"
 FURTHER_STARTS = 4  # of the search for each further type
-MARGIN = 1.25  # times its price, that a further type must explain: rests of a lattice come near it
 PROMISE = 0.4  # of its price, that a new kernel must reach in the residual alone
 PATCHES = 8  # whose matched filters tell how high noise reaches
 LOWEST, HIGHEST = 0.01, 0.7  # penalty over λ_max, of a search in noise

@@ -347,13 +347,6 @@ class Objective:
         """ψ at these kernels (types, slices, k1, k2) and extended maps, with the best bias."""
         return misfit(self.left(kernels, maps)) + penalty.value(maps)
 
-    def kernel_gradient(self, kernels: Real, maps: Real) -> Real:
-        """Euclidean gradient of ψ with respect to the kernels."""
-        convolution = self.convolution
-        map_spectra = convolution.map_spectra(maps)
-        residual, _ = self.residual(convolution.kernel_spectra(kernels), map_spectra)
-        return convolution.correlate_maps(map_spectra, residual)
-
     def shown_by(self, map_spectra: Complex) -> Real:
         """Correlation of maps with the data less its mean, (types, slices, k1, k2): `C_xᵀ(y - b)`."""
         if self.in_one_piece:

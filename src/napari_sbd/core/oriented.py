@@ -14,7 +14,6 @@ from napari_sbd.core.descent import Iterate
 from napari_sbd.core.domain import Domain
 from napari_sbd.core.more_types import (
     FURTHER_STARTS,
-    MARGIN,
     PROMISE,
     WITHIN,
     Attempt,
@@ -34,6 +33,7 @@ from napari_sbd.core.tied_moves import one_of_alike
 from napari_sbd.core.verdict import (
     COINCIDENT,
     FEWEST_DEFECTS,
+    MARGIN,
     MOST_TYPES,
     SAME,
     coincidence,

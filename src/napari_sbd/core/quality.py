@@ -15,6 +15,10 @@ LEAST_SHOWN = 0.5  # of a kernel's energy, in the part that is compared
 SAME_START = 0.75  # similarity of a start's kernel after stage I to the final one
 
 
+# Similarity on what both windows show, from which one kernel is on its way to another.
+KNOWN = 0.97
+
+
 def kernel_similarity(found: Real, truth: Real) -> float:
     """Similarity in [0, 1] of two kernels up to shift by whole pixels and sign; 1 means equal.
 

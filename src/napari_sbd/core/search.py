@@ -17,7 +17,7 @@ from napari_sbd.core.mirror_line import finer_line, mirror_line
 from napari_sbd.core.objective import Penalty
 from napari_sbd.core.parameters import Parameters
 from napari_sbd.core.progress import Progress
-from napari_sbd.core.quality import agreement, likest, overlap_shape, overlap_spectra, starts_agreeing
+from napari_sbd.core.quality import KNOWN, agreement, likest, overlap_shape, overlap_spectra, starts_agreeing
 from napari_sbd.core.rearrange import dense
 from napari_sbd.core.sparsity import Levels, crowding, is_noisy, largest_penalty, levels, noise_reach
 from napari_sbd.core.start import NO_STARTS, Starts, patches_at, salient_places
@@ -31,7 +31,6 @@ Real = NDArray[np.floating]
 
 TYPICAL_LEVELS = 8
 LOOKS = 12  # steps, after each of which a start is compared with those before
-KNOWN = 0.97  # similarity from which it is one of them
 # Steps, after which a start in a crowd is given up where it would stay behind, gaining so many times as much
 # more as it did in the last few.
 PACED, LATELY, HOPE = 12, 5, 2.0

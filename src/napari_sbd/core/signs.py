@@ -96,8 +96,8 @@ def _from_here(first: Single, best: Iterate, free: Penalty) -> Steps:
 
 
 def _anew(first: Single, free: Penalty, progress: Progress) -> Single:
-    """The same search with both signs."""
-    options = replace(first.parameters, kernel_size=first.raw.convolution.kernel_shape)
+    """The same search of one type with both signs."""
+    options = replace(first.parameters, kernel_size=first.raw.convolution.kernel_shape, types=1)
     single = Single(first.raw, options, free, first.starts, automatic=False)
     progress.extend(single.plan())
     return single

@@ -79,7 +79,8 @@ def stage_two(
 
     Where a level changes next to nothing, the next ones are farther apart; where defects do not crowd, the
     next is the last, unless that turns out to be too far. With `rough` it ends as soon as the field turns
-    out to be dense: there sampling does the rest. `ending` is how it is polished, None if not at all.
+    out to be dense: there sampling does the rest. `ending` is how it is polished; None: not at all, unless
+    it is nearly dense, for polished it may be.
     """
     window = objective.convolution.kernel_shape
     margin = (window[0] // 2, window[1] // 2)

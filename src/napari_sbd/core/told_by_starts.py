@@ -17,10 +17,12 @@ from napari_sbd.core.atoms import atoms_of
 from napari_sbd.core.descent import Iterate, Schedule
 from napari_sbd.core.kernel_fit import fit_kernels
 from napari_sbd.core.objective import Objective, Penalty, misfit
-from napari_sbd.core.quality import kernel_similarity, overlap_similarity
+from napari_sbd.core.quality import KNOWN, kernel_similarity, overlap_similarity
 from napari_sbd.core.sorting import split_by_looks, strong_defects
 from napari_sbd.core.steps import Snapshot, Steps, follow, shown_as
 from napari_sbd.core.verdict import (
+    MARGIN,
+    SAME,
     are_types_of_their_own,
     residual_of,
     share_left,
@@ -30,13 +32,10 @@ from napari_sbd.core.verdict import (
 
 Real = NDArray[np.floating]
 
-MARGIN = 1.25  # times its price, that a further type must explain
 # Of the image's energy besides noise, that is left where stage I found one type of several (.12 to .49, once
 # .07; one alone mostly leaves less than .1), and all but one of them (.05 at least).
 SECOND, ANOTHER = 0.1, 0.03
 FRUITLESS = 3  # kernels that are tried in vain, at most
-# Similarity from which a kernel is not tried beside another, and the same on what both windows show.
-LIKE, SAME_IN_PART = 0.9, 0.97
 MAPS, TOGETHER = Schedule(20, 1e-2), Schedule(30, 1e-2, slight=0.02)
 
 
@@ -128,7 +127,7 @@ class _Told:
 def _alike(kernel: Real, others: Real) -> bool:
     """Whether a kernel is one of others, or was on its way to it, and each window cuts off something else."""
     return any(
-        kernel_similarity(kernel, other) > LIKE or overlap_similarity(kernel, other) > SAME_IN_PART
+        kernel_similarity(kernel, other) > SAME or overlap_similarity(kernel, other) > KNOWN
         for other in others
     )
 

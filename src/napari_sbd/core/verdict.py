@@ -25,6 +25,7 @@ Real = NDArray[np.floating]
 FEWEST_DEFECTS = 3
 MOST_TYPES = 6  # that are sought when their number is left to the data
 ALIKE = 0.8  # similarity of two types, above which they may be one
+MARGIN = 1.25  # times its price, that a further type must explain: rests of a lattice come near it
 SAME = 0.9  # similarity of two kernels above which they are one
 COINCIDENT = 0.5  # share of a type's defects on another's, above which it corrects that one's kernel
 MISFIT = 10.0  # colour of a first type's residual, up to which it may be a crowded map's own misfit

@@ -24,10 +24,13 @@ def lift(kernels: Real, maps: Real, margin: Pair) -> tuple[Real, Real]:
     return padded(kernels, margin), padded(maps, margin)
 
 
-def padded(array: Real, margin: Pair) -> Real:
-    """Zeros round the last two axes; a tenth of the time that `np.pad` takes for small arrays."""
-    (rows, cols), (down, right) = array.shape[-2:], margin
-    padded = np.zeros((*array.shape[:-2], rows + 2 * down, cols + 2 * right), array.dtype)
+def padded(array: Real, margin: Pair, after: Pair | None = None) -> Real:
+    """Zeros round the last two axes, so many before them and `after` them, or as many if that is not given.
+
+    A tenth of the time that `np.pad` takes for small arrays.
+    """
+    (rows, cols), (down, right), (up, left) = array.shape[-2:], margin, margin if after is None else after
+    padded = np.zeros((*array.shape[:-2], down + rows + up, right + cols + left), array.dtype)
     padded[..., down : down + rows, right : right + cols] = array
     return padded
 
